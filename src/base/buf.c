@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+
+#include <stdarg.h>
+
+#include "base/must.h"
+
+char *
+buf_room(struct buf *b, size_t n)
+{
+	size_t want;
+
+	must(b->max > 0);
+	if (b->overflow || __builtin_add_overflow(b->n, n, &want) || want > b->max) {
+		b->overflow = true;
+		return NULL;
+	}
+	if (want > b->capacity || !b->p) {
+		size_t capacity = b->capacity ? b->capacity : 64;
+
+		while (capacity < want)
+			capacity *= 2;
+		if (capacity > b->max)
+			capacity = b->max;
+		b->p = realloc(b->p, capacity);
+		must(b->p);
+		b->capacity = capacity;
+	}
+	return b->p + b->n;
+}
+
+void
+buf_grew(struct buf *b, size_t n)
+{
+	must(n <= b->capacity - b->n);
+	b->n += n;
+}
+
+void
+buf_add(struct buf *b, struct str s)
+{
+	char *to = buf_room(b, s.n);
+
+	if (!to || s.n == 0)
+		return;
+	memcpy(to, s.p, s.n);
+	b->n += s.n;
+}
+
+void
+buf_add_char(struct buf *b, char c)
+{
+	buf_add(b, (struct str){ &c, 1 });
+}
+
+void
+buf_add_u64(struct buf *b, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	buf_add(b, (struct str){ digits + at, sizeof digits - at });
+}
+
+void
+buf_addf(struct buf *b, const char *format, ...)
+{
+	char small[512];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(small, sizeof small, format, args);
+	va_end(args);
+	must(n >= 0);
+	if ((size_t)n < sizeof small) {
+		buf_add(b, (struct str){ small, (size_t)n });
+		return;
+	}
+	if (!buf_room(b, (size_t)n + 1))
+		return;
+	va_start(args, format);
+	vsnprintf(b->p + b->n, (size_t)n + 1, format, args);
+	va_end(args);
+	b->n += (size_t)n;
+}
+
+void
+buf_drop(struct buf *b, size_t n)
+{
+	must(n <= b->n);
+	if (n && n < b->n)
+		memmove(b->p, b->p + n, b->n - n);
+	b->n -= n;
+}
+
+void
+buf_reset(struct buf *b)
+{
+	b->n = 0;
+	b->overflow = false;
+}
+
+void
+buf_free(struct buf *b)
+{
+	free(b->p);
+	*b = (struct buf){ .max = b->max };
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/codec.h"
+
+#include "base/hash.h"
+#include "base/must.h"
+
+static void
+put_le(void *to, uint64_t v, size_t n)
+{
+	unsigned char *p = to;
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(v >> (8 * i));
+}
+
+static uint64_t
+get_le(const void *from, size_t n)
+{
+	const unsigned char *p = from;
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < n; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+void
+codec_put_u16(void *to, uint16_t v)
+{
+	put_le(to, v, 2);
+}
+
+void
+codec_put_u32(void *to, uint32_t v)
+{
+	put_le(to, v, 4);
+}
+
+void
+codec_put_u64(void *to, uint64_t v)
+{
+	put_le(to, v, 8);
+}
+
+uint16_t
+codec_get_u16(const void *from)
+{
+	return (uint16_t)get_le(from, 2);
+}
+
+uint32_t
+codec_get_u32(const void *from)
+{
+	return (uint32_t)get_le(from, 4);
+}
+
+uint64_t
+codec_get_u64(const void *from)
+{
+	return get_le(from, 8);
+}
+
+static void
+add_le(struct buf *to, uint64_t v, size_t n)
+{
+	char *p = buf_room(to, n);
+
+	if (!p)
+		return;
+	put_le(p, v, n);
+	buf_grew(to, n);
+}
+
+static bool
+scan_le(struct str *in, uint64_t *v, size_t n)
+{
+	if (in->n < n)
+		return false;
+	*v = get_le(in->p, n);
+	*in = str_from(*in, n);
+	return true;
+}
+
+void
+codec_add_u8(struct buf *to, uint8_t v)
+{
+	add_le(to, v, 1);
+}
+
+void
+codec_add_u16(struct buf *to, uint16_t v)
+{
+	add_le(to, v, 2);
+}
+
+void
+codec_add_u32(struct buf *to, uint32_t v)
+{
+	add_le(to, v, 4);
+}
+
+void
+codec_add_u64(struct buf *to, uint64_t v)
+{
+	add_le(to, v, 8);
+}
+
+void
+codec_add_str(struct buf *to, struct str s)
+{
+	must(s.n <= UINT32_MAX);
+	codec_add_u32(to, (uint32_t)s.n);
+	buf_add(to, s);
+}
+
+bool
+codec_scan_u8(struct str *in, uint8_t *v)
+{
+	uint64_t wide;
+
+	if (!scan_le(in, &wide, 1))
+		return false;
+	*v = (uint8_t)wide;
+	return true;
+}
+
+bool
+codec_scan_u16(struct str *in, uint16_t *v)
+{
+	uint64_t wide;
+
+	if (!scan_le(in, &wide, 2))
+		return false;
+	*v = (uint16_t)wide;
+	return true;
+}
+
+bool
+codec_scan_u32(struct str *in, uint32_t *v)
+{
+	uint64_t wide;
+
+	if (!scan_le(in, &wide, 4))
+		return false;
+	*v = (uint32_t)wide;
+	return true;
+}
+
+bool
+codec_scan_u64(struct str *in, uint64_t *v)
+{
+	return scan_le(in, v, 8);
+}
+
+bool
+codec_scan_bytes(struct str *in, void *to, size_t n)
+{
+	if (in->n < n)
+		return false;
+	memcpy(to, in->p, n);
+	*in = str_from(*in, n);
+	return true;
+}
+
+bool
+codec_scan_str(struct str *in, struct str *s)
+{
+	struct str rest = *in;
+	uint32_t n;
+
+	if (!codec_scan_u32(&rest, &n) || rest.n < n)
+		return false;
+	*s = str_part(rest, 0, n);
+	*in = str_from(rest, n);
+	return true;
+}
+
+void
+codec_add_hex(struct buf *to, struct str s)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		buf_add_char(to, digits[c >> 4]);
+		buf_add_char(to, digits[c & 15]);
+	}
+}
+
+static int
+hex_value(char c)
+{
+	if (char_is_digit(c))
+		return c - '0';
+	c = char_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+codec_from_hex(struct str hex, void *to, size_t n)
+{
+	unsigned char *p = to;
+
+	if (hex.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < hex.n; i++)
+		if (hex_value(hex.p[i]) < 0)
+			return false;
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(hex_value(hex.p[2 * i]) << 4 | hex_value(hex.p[2 * i + 1]));
+	return true;
+}
+
+static const char base64_digits[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void
+codec_add_base64(struct buf *to, struct str s)
+{
+	for (size_t i = 0; i < s.n; i += 3) {
+		struct str three = str_part(s, i, 3);
+		uint32_t v = 0;
+		char quad[4];
+
+		for (size_t k = 0; k < 3; k++)
+			v = v << 8 | (k < three.n ? (unsigned char)three.p[k] : 0u);
+		for (size_t k = 0; k < 4; k++)
+			quad[k] = k <= three.n ? base64_digits[v >> (18 - 6 * k) & 63] : '=';
+		buf_add(to, (struct str){ quad, 4 });
+	}
+}
+
+static int
+base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (char_is_digit(c))
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool
+codec_add_from_base64(struct buf *to, struct str base64)
+{
+	size_t begin = to->n, pads = 0;
+
+	if (base64.n % 4)
+		return false;
+	for (; pads < 2 && base64.n && base64.p[base64.n - 1] == '='; base64.n--)
+		pads++;
+	for (size_t i = 0; i < base64.n; i += 4) {
+		struct str quad = str_part(base64, i, 4);
+		uint32_t v = 0;
+		char three[3];
+
+		for (size_t k = 0; k < 4; k++) {
+			int d = k < quad.n ? base64_value(quad.p[k]) : 0;
+
+			if (d < 0)
+				goto bad;
+			v = v << 6 | (uint32_t)d;
+		}
+		for (size_t k = 0; k < 3; k++)
+			three[k] = (char)(v >> (16 - 8 * k));
+		if (quad.n < 4 && (v & (quad.n == 3 ? 0xffu : 0xffffu)))
+			goto bad; /* pad bits that are not zero */
+		buf_add(to, (struct str){ three, quad.n - 1 });
+	}
+	return true;
+bad:
+	to->n = begin;
+	return false;
+}
+
+struct mail_id
+mail_id_random(void)
+{
+	struct mail_id id;
+
+	hash_random(&id, sizeof id);
+	return id;
+}
+
+bool
+mail_id_eq(struct mail_id a, struct mail_id b)
+{
+	return memcmp(&a, &b, sizeof a) == 0;
+}
+
+const char *
+mail_id_text(struct mail_id id, char text[MAIL_ID_TEXT])
+{
+	for (size_t i = 0; i < sizeof id.octet; i++)
+		snprintf(text + 2 * i, 3, "%02x", id.octet[i]);
+	return text;
+}
+
+bool
+mail_id_parse(struct str text, struct mail_id *id)
+{
+	return codec_from_hex(text, id->octet, sizeof id->octet);
+}
+
+void
+codec_add_json(struct buf *to, struct str s)
+{
+	buf_add_char(to, '"');
+	while (s.n) {
+		size_t n = 1;
+
+		while (n < 4 && n < s.n && !str_is_utf8(str_part(s, 0, n)))
+			n++;
+		if (!str_is_utf8(str_part(s, 0, n))) {
+			buf_add(to, S("\xef\xbf\xbd"));
+			n = 1;
+		} else if (s.p[0] == '"' || s.p[0] == '\\') {
+			buf_add_char(to, '\\');
+			buf_add_char(to, s.p[0]);
+		} else if ((unsigned char)s.p[0] < ' ' || s.p[0] == 0x7f) {
+			buf_addf(to, "\\u%04x", (unsigned)s.p[0]);
+		} else {
+			buf_add(to, str_part(s, 0, n));
+		}
+		s = str_from(s, n);
+	}
+	buf_add_char(to, '"');
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "smtp/address.h"
+#include "smtp/reply.h"
+
+/*
+ * The SMTP client as a value (RFC 5321): bytes in, bytes out, and the next event returned. One
+ * session hands over any number of mails, one after another. The driver sends smtp_client_output()
+ * to the peer before it waits for input.
+ */
+
+enum smtp_client_event {
+	CLIENT_WANT_INPUT, /* flush output, feed what the peer says (smtp_client_feed) */
+	CLIENT_ON_READY,  /* greeting, EHLO/HELO, AUTH are done: hand over a mail (smtp_client_mail)
+			     or smtp_client_quit */
+	CLIENT_WANT_BODY, /* give the next piece of the message: smtp_client_body */
+	CLIENT_ON_DONE, /* the mail is settled: every recipient has its outcome; ready for the next
+			 */
+	CLIENT_ON_FAILED, /* the session is over with client.error; recipients of the mail under way
+			     have their outcome */
+	CLIENT_WANT_CLOSE, /* after QUIT: flush, close */
+};
+
+enum smtp_stage { /* where something happened, for people */
+	STAGE_CONNECT,
+	STAGE_GREETING,
+	STAGE_HELLO,
+	STAGE_AUTH,
+	STAGE_MAIL,
+	STAGE_RCPT,
+	STAGE_DATA,
+	STAGE_BODY,
+	STAGE_END,
+	STAGE_QUIT
+};
+
+const char *smtp_stage_name(enum smtp_stage stage); /* "connect", "greeting" … */
+
+/* What became of one recipient: class ERR_NONE = the next host took it. ERR_REMOTE carries the
+ * peer's code and words. */
+struct smtp_outcome {
+	struct err err;
+	enum smtp_stage stage;
+	bool is_settled;
+};
+
+/* One mail to hand over. The caller owns it and all texts in it until CLIENT_ON_DONE or
+ * CLIENT_ON_FAILED. */
+struct smtp_client_mail {
+	struct str reverse_path;       /* as on the wire, without brackets; empty: <> */
+	const struct str *recipients;  /* as on the wire, without brackets */
+	struct smtp_outcome *outcomes; /* as many, zeroed; filled by the core */
+	size_t recipients_n;
+	uint64_t size;		/* octets of the message, as smtp_client_body will give them */
+	bool smtputf8;		/* needs it: addresses, or header text, are not ASCII */
+	bool has_8bit;		/* BODY=8BITMIME where the peer offers it */
+	bool needs_chunking;	/* holds NUL or lines over 998: only BDAT can carry it */
+	struct str final_words; /* set by the core: the peer's text at the end, e.g. "2.0.0 Ok:
+				   queued as …" */
+};
+
+struct smtp_client_settings {	    /* texts must outlive the session */
+	struct str hostname;	    /* for EHLO */
+	struct str login, password; /* empty: no AUTH */
+	bool avoids_chunking;	    /* DATA even where BDAT is offered */
+};
+
+enum { /* bits of smtp_client.offers */
+	OFFERS_PIPELINING = 1,
+	OFFERS_SIZE = 2,
+	OFFERS_8BITMIME = 4,
+	OFFERS_SMTPUTF8 = 8,
+	OFFERS_CHUNKING = 16,
+	OFFERS_AUTH_PLAIN = 32,
+	OFFERS_AUTH_LOGIN = 64,
+	OFFERS_ENHANCED = 128,
+	OFFERS_STARTTLS = 256,
+};
+
+struct smtp_client {
+	const struct smtp_client_settings *settings;
+	unsigned offers;
+	uint64_t size_max; /* of SIZE, 0: none said */
+	enum smtp_stage stage;
+	struct err error; /* with CLIENT_ON_FAILED */
+	struct smtp_client_mail *mail;
+
+	/* the core's own; see client.c */
+	int state;
+	struct str in;
+	struct buf out, line;
+	struct reply_reader reply;
+	size_t replies_due, replies_seen, recipient_next, recipients_accepted;
+	uint64_t body_given;
+	bool uses_chunking, at_line_start, is_greeted, body_is_abandoned, after_cr;
+	struct buf words;
+};
+
+void smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *settings);
+void smtp_client_free(struct smtp_client *c);
+void smtp_client_feed(
+	struct smtp_client *c, struct str bytes); /* copies what is not a whole line */
+enum smtp_client_event smtp_client_next(struct smtp_client *c);
+
+void smtp_client_mail(
+	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */
+
+/* After CLIENT_WANT_BODY: a piece of the message (CRLF line ends), dot-stuffed into the output
+ * here. `last` with the last one. */
+void smtp_client_body(struct smtp_client *c, struct str piece, bool last);
+void smtp_client_quit(struct smtp_client *c);
+
+/* The connection broke or a time-out passed: settles what is under way with e. next() then returns
+ * CLIENT_ON_FAILED. */
+void smtp_client_lost(struct smtp_client *c, const struct err *e);
+
+/* How long the peer may take for what is awaited now, in ms (RFC 5321 §4.5.3.2). */
+int64_t smtp_client_patience_ms(const struct smtp_client *c);
+
+struct str smtp_client_output(const struct smtp_client *c);
+void smtp_client_sent(struct smtp_client *c, size_t n);
+
+#endif

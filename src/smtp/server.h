@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "smtp/address.h"
+#include "smtp/data.h"
+#include "smtp/reply.h"
+
+/*
+ * The SMTP server as a value (RFC 5321): bytes in, bytes out, and the next event returned. It has
+ * no socket, clock, global or callback. The driver's whole duty:
+ *
+ *   smtp_server_begin(&s, &settings);
+ *   loop:  switch (smtp_server_next(&s)) — one arm an event, below
+ *   input: smtp_server_feed(&s, bytes), then next() until SMTP_WANT_INPUT
+ *   output: whatever smtp_server_output() holds goes to the peer before waiting for input, in one
+ * write
+ *
+ * An SMTP_ON_… event that asks something is followed by exactly one smtp_server_answer() or
+ * smtp_server_accept() before the next smtp_server_next(). Between the two the driver may wait as
+ * long as it likes; when it leaves the loop with input not yet consumed it calls
+ * smtp_server_park(), after which the fed bytes need no longer be valid.
+ */
+
+enum smtp_event {
+	SMTP_WANT_INPUT, /* everything fed is consumed; flush output, feed more */
+	SMTP_ON_CONNECT, /* asks: first event of a session. Yes: 220. No: 554 (then only QUIT) or
+			    421 */
+	SMTP_ON_AUTH,	 /* asks: s.auth has mechanism, login, password. Yes: 235 */
+	SMTP_ON_MAIL,	 /* asks: s.transaction has reverse_path and parameters */
+	SMTP_ON_RCPT,	 /* asks: s.recipient */
+	SMTP_ON_DATA,	 /* asks: may a message begin? before 354, or before the first BDAT chunk is
+			    read */
+	SMTP_ON_BODY,	 /* s.body is a piece of the message, unstuffed, CRLF line ends. Tells; a
+			    driver that cannot take it calls    smtp_server_fail_body(), the rest is then
+			    swallowed and the error said at the end */
+	SMTP_ON_END,   /* asks: the message is complete; yes only when it is on stable storage (law
+			  1). Yes: 250 */
+	SMTP_ON_RESET, /* tells: the transaction is over without END's yes (RSET, EHLO, refused,
+			  QUIT): forget the draft */
+	SMTP_ON_VRFY,  /* asks: s.argument. Yes: 250 with the driver's text, or 252 by accept */
+	SMTP_ON_EXPN,  /* asks: s.argument. Yes: 250, a line a member */
+	SMTP_WANT_CLOSE, /* flush output, close */
+};
+
+enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
+
+/* What a session is told by its driver. Texts must outlive the session. */
+struct smtp_server_settings {
+	struct str hostname;
+	uint64_t message_size_max; /* octets; SIZE (RFC 1870) */
+	uint32_t recipients_max;   /* a transaction; LIMITS RCPTMAX (RFC 9422) */
+	bool offers_auth;	/* EHLO names AUTH (and AUTH=), the verb is known; else 502/503 */
+	bool repairs_line_ends; /* bare CR or LF becomes CRLF in place of a refusal */
+};
+
+/* One transaction: MAIL to end-of-data. Reset as a whole, in one function. Texts live in its arena.
+ */
+struct smtp_transaction {
+	bool is_open; /* MAIL was accepted */
+	struct address reverse_path;
+	uint64_t size_declared; /* SIZE=, 0: not said */
+	enum smtp_body body;
+	bool smtputf8;
+	struct str
+		auth_identity; /* AUTH= of MAIL (RFC 4954 §5), decoded; empty when not said or <> */
+	uint32_t recipients_accepted, recipients_seen;
+	uint64_t size; /* octets of the message so far, as ON_BODY gave them */
+	bool has_8bit, has_nul,
+		has_long_line; /* seen in the message so far; the last two only by BDAT */
+	struct arena arena;
+};
+
+struct smtp_auth {
+	struct str mechanism; /* "PLAIN" or "LOGIN" */
+	struct str login, password,
+		authorization; /* authorization identity of PLAIN, may be empty */
+	struct buf secrets;    /* where they lie; wiped when answered */
+};
+
+struct smtp_server {
+	const struct smtp_server_settings *settings;
+	bool offers_auth, repairs_line_ends; /* from the settings; the driver may change them while
+						the session lives */
+
+	struct str hello; /* what the client called itself; empty before HELO */
+	bool is_extended; /* EHLO */
+	bool is_logged_in;
+	struct smtp_transaction transaction;
+	struct address recipient; /* during ON_RCPT; lives in the transaction's arena */
+	struct str argument;	  /* during ON_VRFY, ON_EXPN */
+	struct str body;	  /* during ON_BODY */
+	struct smtp_auth auth;	  /* during ON_AUTH */
+
+	/* the core's own; see server.c */
+	int state, pending;
+	struct str in;
+	struct buf line, parked, out, hello_copy;
+	struct data data;
+	struct err failure;
+	uint64_t chunk_left;
+	bool chunk_is_last;
+	unsigned bad_commands;
+};
+
+void smtp_server_begin(struct smtp_server *s, const struct smtp_server_settings *settings);
+void smtp_server_free(struct smtp_server *s);
+
+void smtp_server_feed(struct smtp_server *s,
+	struct str bytes); /* only after SMTP_WANT_INPUT, or when nothing is left over */
+void smtp_server_park(struct smtp_server *s);
+enum smtp_event smtp_server_next(struct smtp_server *s);
+
+/* No (err_is(e)) or yes with the event's usual code and words. */
+void smtp_server_answer(struct smtp_server *s, const struct err *e);
+
+/* Yes in other words: 251 for a forwarded recipient, 252 for VRFY, 250 with the mail's id. The
+ * enhanced code is the event's own. */
+void smtp_server_accept(struct smtp_server *s, int code, struct str text);
+
+void smtp_server_fail_body(struct smtp_server *s, const struct err *e);
+
+/* Says 421 with e's words at the next moment where a reply may be said, and closes: idle, shutdown,
+ * overload. */
+void smtp_server_stop(struct smtp_server *s, const struct err *e);
+
+struct str smtp_server_output(const struct smtp_server *s);
+void smtp_server_sent(struct smtp_server *s, size_t n); /* the first n octets of output have gone */
+
+#endif
