@@ -79,10 +79,37 @@ bool scan_until(struct str *in, char c, struct str *out); /* up to, and past, c 
  * Calls that copy without a length, or that start a shell, do not compile here. memcpy with checked
  * lengths, struct buf and snprintf take their place.
  */
-#undef alloca
+/* clang-format off */
+#undef strcpy
+#undef strcat
+#undef stpcpy
+#undef strncpy
+#undef strncat
+#undef sprintf
+#undef vsprintf
+#undef strtok
 #undef strtok_r
-#pragma GCC poison strcpy strcat stpcpy strncpy strncat sprintf vsprintf strtok strtok_r
-#pragma GCC poison atoi atol atoll gets alloca popen
-	atoll gets alloca popen
+#undef atoi
+#undef atol
+#undef atoll
+#undef gets
+#undef alloca
+#undef popen
+#pragma GCC poison strcpy
+#pragma GCC poison strcat
+#pragma GCC poison stpcpy
+#pragma GCC poison strncpy
+#pragma GCC poison strncat
+#pragma GCC poison sprintf
+#pragma GCC poison vsprintf
+#pragma GCC poison strtok
+#pragma GCC poison strtok_r
+#pragma GCC poison atoi
+#pragma GCC poison atol
+#pragma GCC poison atoll
+#pragma GCC poison gets
+#pragma GCC poison alloca
+#pragma GCC poison popen
+/* clang-format on */
 
 #endif

@@ -35,8 +35,8 @@ enum smtp_event {
 	SMTP_ON_DATA,	 /* asks: may a message begin? before 354, or before the first BDAT chunk is
 			    read */
 	SMTP_ON_BODY,	 /* s.body is a piece of the message, unstuffed, CRLF line ends. Tells; a
-			    driver that cannot take it calls    smtp_server_fail_body(), the rest is then
-			    swallowed and the error said at the end */
+			    driver that cannot take it calls    smtp_server_fail_body(), the rest is
+			    then    swallowed and the error said at the end */
 	SMTP_ON_END,   /* asks: the message is complete; yes only when it is on stable storage (law
 			  1). Yes: 250 */
 	SMTP_ON_RESET, /* tells: the transaction is over without END's yes (RSET, EHLO, refused,
