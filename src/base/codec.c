@@ -176,6 +176,44 @@ codec_scan_str(struct str *in, struct str *s)
 }
 
 void
+codec_add_err(struct buf *to, const struct err *e)
+{
+	codec_add_u8(to, (uint8_t)e->class);
+	codec_add_u8(to, (uint8_t)e->kind);
+	codec_add_u32(to, (uint32_t)e->cause);
+	codec_add_u16(to, e->code);
+	codec_add_u16(to, e->enhanced.class);
+	codec_add_u16(to, e->enhanced.subject);
+	codec_add_u16(to, e->enhanced.detail);
+	codec_add_str(to, str_of(e->text));
+}
+
+bool
+codec_scan_err(struct str *in, struct err *e)
+{
+	struct err got = { 0 };
+	struct str rest = *in, text;
+	uint8_t class, kind;
+	uint32_t cause;
+
+	if (!codec_scan_u8(&rest, &class) || !codec_scan_u8(&rest, &kind) || !codec_scan_u32(&rest, &cause) ||
+		!codec_scan_u16(&rest, &got.code) || !codec_scan_u16(&rest, &got.enhanced.class) ||
+		!codec_scan_u16(&rest, &got.enhanced.subject) || !codec_scan_u16(&rest, &got.enhanced.detail) ||
+		!codec_scan_str(&rest, &text))
+		return false;
+	if (class > ERR_PERMANENT || kind >= ERR_KINDS || text.n >= sizeof got.text)
+		return false;
+	got.class = (enum err_class)class;
+	got.kind = (enum err_kind)kind;
+	got.cause = (int)cause;
+	if (text.n)
+		memcpy(got.text, text.p, text.n);
+	*e = got;
+	*in = rest;
+	return true;
+}
+
+void
 codec_add_hex(struct buf *to, struct str s)
 {
 	static const char digits[] = "0123456789abcdef";

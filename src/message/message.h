@@ -33,12 +33,33 @@ void header_look(struct str message, struct header_facts *facts);
  */
 void date_add(struct buf *to, int64_t unix_seconds);
 
-/* A message of plain text, as `posthouse send` writes it: From, To, Subject (encoded words where
- * not ASCII, RFC 2047), Date, Message-ID, MIME-Version, Content-Type, transfer encoding. CR, LF or
- * NUL in a field is an error, never an injection. */
+/* "Wei <wei@example.org>" or "wei@example.org" → name (without its quotes, may be empty) and
+ * address, both pointing into text. */
+void mailbox_split(struct str text, struct str *name, struct str *address);
+
+/*
+ * Writing header fields and text (encode.c). A field's name and colon (or the comma of a list)
+ * stand in `to` already; these add a blank and what follows, folded at 76 columns (RFC 5322
+ * §2.1.1), in encoded words (RFC 2047) where it is not plain ASCII, without the last CRLF. Text
+ * must be UTF-8 without CR, LF, NUL (encode_is_clean).
+ */
+bool encode_is_clean(struct str text);
+void encode_unstructured(struct buf *to, struct str text);		  /* Subject */
+void encode_mailbox(struct buf *to, struct str name, struct str address); /* From, To */
+
+/* The end of a header (or of a body part's) and its text: Content-Type, transfer encoding, empty
+ * line, body. UTF-8, any line ends; 7bit where it is ASCII in lines up to 998, else
+ * quoted-printable. */
+void encode_text(struct buf *to, struct str text);
+
+/*
+ * A message of plain text, as `posthouse send` writes it: From, To, Subject, Date, Message-ID,
+ * MIME-Version, Content-Type, transfer encoding. Fails (permanent) where a field or the text is not
+ * UTF-8, or a field holds CR, LF or NUL, which would be an injection; and where `to` overflows.
+ */
 struct message_parts {
-	struct str from;
-	const struct str *to;
+	struct str from;      /* a mailbox, with or without a name */
+	const struct str *to; /* such mailboxes */
 	size_t to_n;
 	struct str subject;
 	struct str text; /* UTF-8, any line ends */
@@ -48,19 +69,27 @@ struct message_parts {
 
 bool message_compose(struct buf *to, const struct message_parts *parts, struct err *e);
 
-/* A bounce (RFC 3464 in RFC 6522): who, why in plain words, what the other host said, what to do;
- * the machine part; the header of the mail that did not arrive. */
+/*
+ * A bounce (RFC 3464 in RFC 6522; with addresses that are not ASCII RFC 6533): who, why in plain
+ * words, what the other host said, what to do; the machine part; the header of the mail that did
+ * not arrive. Control characters in any text but original_header become '?'. The caller sends it
+ * with a null reverse-path and checks to->overflow.
+ */
 struct dsn_recipient {
 	struct str address;
-	const struct err *why;
-	struct str host; /* who said so: name or address of the next host, empty: we did */
+	const struct err *why;	/* its text is told to the sender */
+	struct enhanced status; /* of why, as reply_from_err has it */
+	struct str host;	/* who said so: name or address of the next host, empty: we did */
 };
 
 struct dsn {
-	struct str hostname, to, message_id,
-		original_id; /* reporting host; the sender who gets it; its ids */
-	int64_t unix_seconds, arrived_unix_seconds;
-	const struct dsn_recipient *recipients;
+	struct str hostname;	/* the reporting host: ours */
+	struct str to;		/* the sender, who gets it */
+	struct str message_id;	/* of the bounce, without brackets; random in part, so that it also
+				   makes a boundary that nobody can guess */
+	struct str original_id; /* what the log calls the mail that did not arrive; may be empty */
+	int64_t unix_seconds, arrived_unix_seconds; /* now; when we took the mail */
+	const struct dsn_recipient *recipients;	    /* at least one */
 	size_t recipients_n;
 	struct str original_header; /* up to, not including, the empty line; cut by the caller */
 };

@@ -9,20 +9,28 @@
 
 /*
  * The SMTP client as a value (RFC 5321): bytes in, bytes out, and the next event returned. One
- * session hands over any number of mails, one after another. The driver sends smtp_client_output()
- * to the peer before it waits for input.
+ * session hands over any number of mails, one after another. The driver's whole duty:
+ *
+ *   smtp_client_begin(&c, &settings);
+ *   loop:   switch (smtp_client_next(&c)) — one arm an event, below
+ *   output: what smtp_client_output() holds goes to the peer; smtp_client_sent() tells how much of
+ *           it went, before bytes that the peer said later are fed
+ *   input:  smtp_client_feed(&c, bytes), then next() again; the bytes are copied
  */
 
 enum smtp_client_event {
-	CLIENT_WANT_INPUT, /* flush output, feed what the peer says (smtp_client_feed) */
-	CLIENT_ON_READY,  /* greeting, EHLO/HELO, AUTH are done: hand over a mail (smtp_client_mail)
-			     or smtp_client_quit */
-	CLIENT_WANT_BODY, /* give the next piece of the message: smtp_client_body */
-	CLIENT_ON_DONE, /* the mail is settled: every recipient has its outcome; ready for the next
-			 */
-	CLIENT_ON_FAILED, /* the session is over with client.error; recipients of the mail under way
-			     have their outcome */
-	CLIENT_WANT_CLOSE, /* after QUIT: flush, close */
+	CLIENT_WANT_INPUT,  /* flush output, feed what the peer says (smtp_client_feed) */
+	CLIENT_WANT_OUTPUT, /* much output is pending: send some of it, then next(). Input may be
+			       fed meanwhile, and should be: the peer may refuse in mid-body */
+	CLIENT_ON_READY,    /* greeting, EHLO/HELO, AUTH are done: hand over a mail
+			       (smtp_client_mail) or smtp_client_quit */
+	CLIENT_WANT_BODY,   /* give the next piece of the message: smtp_client_body */
+	CLIENT_ON_DONE,	    /* the mail is settled: every recipient has its outcome; ready for the
+			       next */
+	CLIENT_ON_FAILED,   /* the session is over with client.error; recipients of the mail under
+			       way have their outcome. Output may hold a QUIT: send it if that costs
+			       no waiting */
+	CLIENT_WANT_CLOSE,  /* after QUIT: flush, close */
 };
 
 enum smtp_stage { /* where something happened, for people */
@@ -40,12 +48,20 @@ enum smtp_stage { /* where something happened, for people */
 
 const char *smtp_stage_name(enum smtp_stage stage); /* "connect", "greeting" … */
 
-/* What became of one recipient: class ERR_NONE = the next host took it. ERR_REMOTE carries the
- * peer's code and words. */
+/*
+ * What became of one recipient. Class ERR_NONE = the next host took it; code and enhanced are then
+ * those of its last reply. ERR_REMOTE carries the peer's code and words.
+ */
 struct smtp_outcome {
 	struct err err;
 	enum smtp_stage stage;
 	bool is_settled;
+};
+
+enum {
+	SMTP_CLIENT_RECIPIENTS_MAX =
+		100, /* of one mail; RFC 5321 §4.5.3.1.8 lets no peer take less */
+	SMTP_CLIENT_PIECE_MAX = 65536, /* octets given to smtp_client_body at a time */
 };
 
 /* One mail to hand over. The caller owns it and all texts in it until CLIENT_ON_DONE or
@@ -54,18 +70,18 @@ struct smtp_client_mail {
 	struct str reverse_path;       /* as on the wire, without brackets; empty: <> */
 	const struct str *recipients;  /* as on the wire, without brackets */
 	struct smtp_outcome *outcomes; /* as many, zeroed; filled by the core */
-	size_t recipients_n;
-	uint64_t size;		/* octets of the message, as smtp_client_body will give them */
+	size_t recipients_n;	       /* 1 … SMTP_CLIENT_RECIPIENTS_MAX */
+	uint64_t size;		/* octets of the message: exactly what smtp_client_body will give */
 	bool smtputf8;		/* needs it: addresses, or header text, are not ASCII */
 	bool has_8bit;		/* BODY=8BITMIME where the peer offers it */
 	bool needs_chunking;	/* holds NUL or lines over 998: only BDAT can carry it */
 	struct str final_words; /* set by the core: the peer's text at the end, e.g. "2.0.0 Ok:
-				   queued as …" */
+				   queued as …"; valid until the session's next mail */
 };
 
 struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
-	struct str login, password; /* empty: no AUTH */
+	struct str login, password; /* empty login: no AUTH */
 	bool avoids_chunking;	    /* DATA even where BDAT is offered */
 };
 
@@ -88,40 +104,54 @@ struct smtp_client {
 	enum smtp_stage stage;
 	struct err error; /* with CLIENT_ON_FAILED */
 	struct smtp_client_mail *mail;
+	bool output_is_secret; /* what output holds now has a password in it: not for eyes or logs
+				*/
 
 	/* the core's own; see client.c */
 	int state;
-	struct str in;
-	struct buf out, line;
+	enum smtp_client_event event; /* to be returned next; CLIENT_WANT_INPUT: none */
+	struct str in;		      /* the unread part of `input` */
+	struct buf input, out, words;
+	size_t out_sent;
 	struct reply_reader reply;
-	size_t replies_due, replies_seen, recipient_next, recipients_accepted;
-	uint64_t body_given;
-	bool uses_chunking, at_line_start, is_greeted, body_is_abandoned, after_cr;
-	struct buf words;
+	unsigned prompts_left;	 /* AUTH: what may still be asked for */
+	size_t recipient_next;	 /* whose RCPT is answered next */
+	size_t recipients_taken; /* RCPTs answered with yes */
+	bool mail_is_refused;	 /* MAIL was answered with no */
+	bool mail_has_left;	 /* some octet of this mail's commands is on its way */
+	bool needs_reset;	 /* the peer may hold a transaction half open */
+	bool uses_chunking;	 /* this mail goes by BDAT */
+	bool content_is_ahead;	 /* DATA or BDAT was said together with the RCPTs */
+	bool body_is_open;	 /* the driver is asked for the message */
+	uint64_t body_given;	 /* octets of it so far */
+	char body_tail[2];	 /* its last two octets; a message begins behind a CRLF */
 };
 
 void smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *settings);
 void smtp_client_free(struct smtp_client *c);
-void smtp_client_feed(
-	struct smtp_client *c, struct str bytes); /* copies what is not a whole line */
+void smtp_client_feed(struct smtp_client *c, struct str bytes);
 enum smtp_client_event smtp_client_next(struct smtp_client *c);
 
 void smtp_client_mail(
 	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */
 
-/* After CLIENT_WANT_BODY: a piece of the message (CRLF line ends), dot-stuffed into the output
- * here. `last` with the last one. */
+/*
+ * After CLIENT_WANT_BODY: a piece of the message (CRLF line ends, at most SMTP_CLIENT_PIECE_MAX
+ * octets), dot-stuffed into the output here; `last` with the last one. The pieces must add up to
+ * mail.size. A driver that cannot go on calls smtp_client_lost and closes: an end that is not the
+ * message's own is never sent.
+ */
 void smtp_client_body(struct smtp_client *c, struct str piece, bool last);
 void smtp_client_quit(struct smtp_client *c);
 
 /* The connection broke or a time-out passed: settles what is under way with e. next() then returns
- * CLIENT_ON_FAILED. */
+ * CLIENT_ON_FAILED (after smtp_client_quit: CLIENT_WANT_CLOSE). */
 void smtp_client_lost(struct smtp_client *c, const struct err *e);
 
 /* How long the peer may take for what is awaited now, in ms (RFC 5321 §4.5.3.2). */
 int64_t smtp_client_patience_ms(const struct smtp_client *c);
 
 struct str smtp_client_output(const struct smtp_client *c);
-void smtp_client_sent(struct smtp_client *c, size_t n);
+void smtp_client_sent(struct smtp_client *c, size_t n); /* the first n octets of output have gone */
 
 #endif

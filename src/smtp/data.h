@@ -17,8 +17,16 @@ enum data_event {
 	DATA_END,   /* the message is complete; `in` stands behind CRLF.CRLF */
 };
 
+enum data_state {
+	DATA_LINE_START, /* behind a CRLF, or behind the one that ended DATA */
+	DATA_TEXT,	 /* anywhere else in a line */
+	DATA_CR,	 /* a CR is held back */
+	DATA_DOT,	 /* a line's first dot is held back */
+	DATA_DOT_CR,	 /* both are */
+};
+
 struct data {
-	int state;
+	enum data_state state;
 	bool dots;   /* DATA: unstuff, and end at the dot. Without: a BDAT chunk, which the caller
 			ends by count */
 	bool repair; /* a bare CR or LF becomes CRLF; otherwise it is only noted */
@@ -29,8 +37,8 @@ struct data {
 
 void data_begin(struct data *d, bool dots, bool repair);
 
-/* The next event of `in`, which is advanced; *piece points into it (or to a constant CRLF), and is
- * valid as long as it is. */
+/* The next event of `in`, which is advanced; *piece points into it (or to a constant), and is valid
+ * as long as it is. */
 enum data_event data_next(struct data *d, struct str *in, struct str *piece);
 
 /* After the last BDAT chunk: a CR at the very end is a bare one. With repair, true and *piece is

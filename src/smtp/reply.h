@@ -25,22 +25,25 @@ struct reply {
 	int code;
 	struct enhanced enhanced; /* zero: none is written */
 	struct str text; /* lines divided by '\n'; each becomes a line of a multi-line reply */
+	struct str before, after; /* joined to the first and the last line of the text; or empty */
+	bool utf8; /* the client takes UTF-8 in replies (RFC 6531 §3.7.4.2); else '?' */
 };
 
-/* What e is called on the wire; the text is e's own where it has one, else the kind's. Always 4yz
- * or 5yz. */
+/* What e is called on the wire; the text is e's own where it has one (in place, so e must live as
+ * long), else the kind's. Always 4yz or 5yz. */
 struct reply reply_from_err(const struct err *e);
 
 /* "250-2.1.0 …\r\n250 2.1.0 …\r\n". Control characters in the text become '?', so no text can forge
- * a line. */
+ * a line; a line is cut at 512 octets. */
 void reply_add(struct buf *to, struct reply r);
 
 /*
  * Reads a reply, line by line, from a peer. reply_read takes complete lines from `in` (advancing
  * it) until the reply is whole: 1; 0 when more input is needed (an incomplete line stays in `in`);
- * -1 when the peer does not speak SMTP or passes a limit. The text is gathered in `text` (lines
- * divided by '\n', control characters '?'). Codes that change between the lines are -1.
- * Zero-initialise, set text.max.
+ * -1 when the peer does not speak SMTP or passes a limit of lines. Codes that change between the
+ * lines are -1. The text is gathered in `text`: lines divided by '\n', control characters '?', an
+ * enhanced code left in; what passes text.max is dropped. Zero-initialise, set text.max; reset
+ * between replies.
  */
 struct reply_reader {
 	int code;

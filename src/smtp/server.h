@@ -14,35 +14,38 @@
  * no socket, clock, global or callback. The driver's whole duty:
  *
  *   smtp_server_begin(&s, &settings);
- *   loop:  switch (smtp_server_next(&s)) — one arm an event, below
- *   input: smtp_server_feed(&s, bytes), then next() until SMTP_WANT_INPUT
- *   output: whatever smtp_server_output() holds goes to the peer before waiting for input, in one
- * write
+ *   loop:   switch (smtp_server_next(&s)) — one arm an event, below
+ *   input:  smtp_server_feed(&s, bytes), then next() until SMTP_WANT_INPUT
+ *   output: whatever smtp_server_output() holds goes to the peer, in one write, before waiting for
+ *           input
  *
  * An SMTP_ON_… event that asks something is followed by exactly one smtp_server_answer() or
- * smtp_server_accept() before the next smtp_server_next(). Between the two the driver may wait as
- * long as it likes; when it leaves the loop with input not yet consumed it calls
- * smtp_server_park(), after which the fed bytes need no longer be valid.
+ * smtp_server_accept(). Until then smtp_server_next() returns it again: a driver that must wait for
+ * its answer leaves its loop and later calls the same loop anew. When it leaves with input not yet
+ * consumed it calls smtp_server_park(), after which the fed bytes need no longer be valid.
  */
 
 enum smtp_event {
 	SMTP_WANT_INPUT, /* everything fed is consumed; flush output, feed more */
-	SMTP_ON_CONNECT, /* asks: first event of a session. Yes: 220. No: 554 (then only QUIT) or
-			    421 */
+	SMTP_WANT_FLUSH, /* a peer that does not wait has called up much output: send all of it,
+			    then next() again without feeding (the input left over is parked) */
+	SMTP_ON_CONNECT, /* asks: first event of a session. Yes: 220. No: 554 (then only QUIT) where
+			    permanent, 421 and the end where temporary */
 	SMTP_ON_AUTH,	 /* asks: s.auth has mechanism, login, password. Yes: 235 */
 	SMTP_ON_MAIL,	 /* asks: s.transaction has reverse_path and parameters */
 	SMTP_ON_RCPT,	 /* asks: s.recipient */
 	SMTP_ON_DATA,	 /* asks: may a message begin? before 354, or before the first BDAT chunk is
 			    read */
-	SMTP_ON_BODY,	 /* s.body is a piece of the message, unstuffed, CRLF line ends. Tells; a
-			    driver that cannot take it calls    smtp_server_fail_body(), the rest is
-			    then    swallowed and the error said at the end */
+	SMTP_ON_BODY,	 /* s.body is a piece of the message, unstuffed, CRLF line ends; valid until
+			    next() or park(). Tells; a driver that cannot take it calls
+			    smtp_server_fail_body(), the rest is then swallowed and the error said at
+			    the end */
 	SMTP_ON_END,   /* asks: the message is complete; yes only when it is on stable storage (law
 			  1). Yes: 250 */
 	SMTP_ON_RESET, /* tells: the transaction is over without END's yes (RSET, EHLO, refused,
-			  QUIT): forget the draft */
-	SMTP_ON_VRFY,  /* asks: s.argument. Yes: 250 with the driver's text, or 252 by accept */
-	SMTP_ON_EXPN,  /* asks: s.argument. Yes: 250, a line a member */
+			  QUIT, 421): forget the draft */
+	SMTP_ON_VRFY,  /* asks: s.argument. Yes: 252, or by accept 250 with the driver's text */
+	SMTP_ON_EXPN,  /* asks: s.argument. Yes by accept: 250, a line a member */
 	SMTP_WANT_CLOSE, /* flush output, close */
 };
 
@@ -53,8 +56,8 @@ struct smtp_server_settings {
 	struct str hostname;
 	uint64_t message_size_max; /* octets; SIZE (RFC 1870) */
 	uint32_t recipients_max;   /* a transaction; LIMITS RCPTMAX (RFC 9422) */
-	bool offers_auth;	/* EHLO names AUTH (and AUTH=), the verb is known; else 502/503 */
-	bool repairs_line_ends; /* bare CR or LF becomes CRLF in place of a refusal */
+	bool offers_auth;	   /* EHLO names AUTH (and AUTH=), the verb is known; else 502 */
+	bool repairs_line_ends;	   /* bare CR or LF becomes CRLF in place of a refusal */
 };
 
 /* One transaction: MAIL to end-of-data. Reset as a whole, in one function. Texts live in its arena.
@@ -81,6 +84,18 @@ struct smtp_auth {
 	struct buf secrets;    /* where they lie; wiped when answered */
 };
 
+enum smtp_server_state { /* what the next input is; see the picture in server.c */
+	SERVER_CONNECT,
+	SERVER_REFUSED,
+	SERVER_COMMAND,
+	SERVER_AUTH_PLAIN,
+	SERVER_AUTH_LOGIN,
+	SERVER_AUTH_PASSWORD,
+	SERVER_DATA,
+	SERVER_CHUNK,
+	SERVER_CLOSED,
+};
+
 struct smtp_server {
 	const struct smtp_server_settings *settings;
 	bool offers_auth, repairs_line_ends; /* from the settings; the driver may change them while
@@ -90,20 +105,24 @@ struct smtp_server {
 	bool is_extended; /* EHLO */
 	bool is_logged_in;
 	struct smtp_transaction transaction;
-	struct address recipient; /* during ON_RCPT; lives in the transaction's arena */
+	struct address recipient; /* during ON_RCPT */
 	struct str argument;	  /* during ON_VRFY, ON_EXPN */
 	struct str body;	  /* during ON_BODY */
 	struct smtp_auth auth;	  /* during ON_AUTH */
 
 	/* the core's own; see server.c */
-	int state, pending;
+	enum smtp_server_state state;
+	enum smtp_event pending; /* the question that has no answer yet; SMTP_WANT_INPUT: none */
 	struct str in;
-	struct buf line, parked, out, hello_copy;
+	struct buf line, parked, out, hello_copy, farewell;
+	struct arena scratch; /* recipient and argument, until the answer */
 	struct data data;
-	struct err failure;
+	struct err failure;		   /* of the message that is coming in: said at its end */
+	const struct reply *chunk_refusal; /* of this chunk alone */
 	uint64_t chunk_left;
-	bool chunk_is_last;
+	size_t login_size; /* octets of the login at the head of the secrets, AUTH LOGIN */
 	unsigned bad_commands;
+	bool chunk_is_last, has_chunks, must_tell_reset, argument_is_utf8;
 };
 
 void smtp_server_begin(struct smtp_server *s, const struct smtp_server_settings *settings);
@@ -114,17 +133,19 @@ void smtp_server_feed(struct smtp_server *s,
 void smtp_server_park(struct smtp_server *s);
 enum smtp_event smtp_server_next(struct smtp_server *s);
 
-/* No (err_is(e)) or yes with the event's usual code and words. */
+/* No (err_is(e)) or yes (e may be NULL) with the event's usual code and words. */
 void smtp_server_answer(struct smtp_server *s, const struct err *e);
 
-/* Yes in other words: 251 for a forwarded recipient, 252 for VRFY, 250 with the mail's id. The
- * enhanced code is the event's own. */
+/* Yes in other words: 251 for a forwarded recipient, 250 for VRFY, 250 with the mail's id. Lines of
+ * the text are divided by '\n'; what passes 32 KiB is cut. The enhanced code is the event's own. */
 void smtp_server_accept(struct smtp_server *s, int code, struct str text);
 
+/* The message that is coming in cannot be kept; the first error counts. */
 void smtp_server_fail_body(struct smtp_server *s, const struct err *e);
 
-/* Says 421 with e's words at the next moment where a reply may be said, and closes: idle, shutdown,
- * overload. */
+/* Says 421 with e's words and closes: idle, shutdown, overload. At once, also within a message,
+ * which is then lost and for the client to repeat; but when a question is open, behind its answer.
+ */
 void smtp_server_stop(struct smtp_server *s, const struct err *e);
 
 struct str smtp_server_output(const struct smtp_server *s);

@@ -1,0 +1,344 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The front door: ./do help. It needs a Debian (12 or later) and nothing else: what is missing is installed first.
+# What a step prints goes to build/log and is shown when the step fails; a person reads one line a step.
+set -eu
+cd "$(dirname "$0")"
+
+PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH # Debian's python3 and meson, before any other that the caller has
+export PATH
+
+packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev"
+packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
+	libauthen-sasl-perl postfix python3 python3-pytest python3-aiosmtpd strace procps"
+packages_bench="postfix python3 python3-pytest python3-aiosmtpd"
+
+jobs=$(nproc)
+log=build/log
+results=build/results # one file a runner, counted by test/tally.py
+
+help()
+{
+	cat <<'END'
+usage: ./do COMMAND
+
+  demo [--check]       start a station on loopback, send a mail as a person would, keep it running to play with;
+                       --check: unattended, succeeds only if the mail arrived byte for byte
+  build                build it: build/posthouse
+  test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 8 minutes)
+  crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
+  fuzz [SECONDS]       fuzz each parser that long (60)
+  bench [NAME…]        measure: relay idle spool   (needs root; side by side with Postfix)
+  lint                 layout, clang-tidy, cppcheck, layers
+  install [--prefix P] install it (/usr/local)
+END
+}
+
+say()
+{
+	printf '%s\n' "$*"
+}
+
+stop()
+{
+	printf './do: %s\n' "$*" >&2
+	exit 1
+}
+
+# quiet WORDS COMMAND…: one line for people, the rest into the log, which is shown when the command fails.
+quiet()
+{
+	say "$1"
+	shift
+	mkdir -p build
+	if ! "$@" >"$log" 2>&1; then
+		tail -n 200 "$log" >&2
+		stop "this failed: $* (all it said is in $log)"
+	fi
+}
+
+# ── what must be installed ──
+
+packages_missing()
+{
+	for package; do
+		dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || printf '%s ' "$package"
+	done
+}
+
+need()
+{
+	[ "${POSTHOUSE_PACKAGES:-}" != mine ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		say "This system has no apt. The packages, by their names in Debian:" "$@"
+		stop "install what corresponds to them, then run it again with POSTHOUSE_PACKAGES=mine"
+	fi
+	missing=$(packages_missing "$@")
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" = 0 ]; then
+		as_root=
+	elif command -v sudo >/dev/null; then
+		as_root=sudo
+	else
+		stop "as root, run: apt-get install $missing"
+	fi
+	say "installing: $missing"
+	mkdir -p build
+	# shellcheck disable=SC2086 # the list is words
+	packages_install $missing >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		stop "the packages could not be installed (all it said is in $log)"
+	}
+}
+
+# Packages with a daemon (postfix) must neither start nor set up a mail service of the system: a policy that says no stands
+# while they are installed, and debconf's answer is "No configuration".
+packages_install()
+{
+	policy=/usr/sbin/policy-rc.d
+	forbid=
+	if [ ! -e "$policy" ]; then
+		forbid=yes
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+		$as_root chmod 755 "$policy"
+		trap 'exit 1' INT TERM
+		trap '$as_root rm -f "$policy"' EXIT
+	fi
+	case " $* " in *" postfix "*)
+		echo "postfix postfix/main_mailer_type select No configuration" | $as_root debconf-set-selections
+	esac
+	status=0
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y update &&
+		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@" || status=$?
+	if [ -n "$forbid" ]; then
+		$as_root rm -f "$policy"
+		trap - INT TERM EXIT
+	fi
+	return "$status"
+}
+
+# ── building ──
+
+# compile DIRECTORY COMPILER [MESON OPTION…]
+compile()
+{
+	directory=$1 compiler=$2
+	shift 2
+	if [ ! -f "$directory/build.ninja" ]; then
+		rm -rf "$directory/meson-private" # of a setup that was interrupted
+		quiet "setting up $directory ($compiler${*:+ $*})" env CC="$compiler" meson setup "$directory" "$@"
+	fi
+	quiet "building $directory" ninja -C "$directory" -j "$jobs"
+}
+
+build()
+{
+	# shellcheck disable=SC2086
+	need $packages_build
+	compile build gcc
+}
+
+build_sanitize()
+{
+	compile build-sanitize gcc -Db_sanitize=address,undefined -Db_lundef=false
+}
+
+build_fuzz()
+{
+	compile build-fuzz clang -Dfuzz=true
+}
+
+# ── testing: each suite leaves its counts in $results and goes on to the next, so that one run shows every failure ──
+
+# record NAME COMMAND…: a runner that counts nothing itself is one test.
+record()
+{
+	name=$1
+	shift
+	if "$@" >"$results/$name.log" 2>&1; then
+		echo "1 0 0" >"$results/$name.count"
+		say "  ok      $name"
+	else
+		echo "0 1 0" >"$results/$name.count"
+		cat "$results/$name.log"
+		say "  FAILED  $name"
+	fi
+}
+
+# meson_test NAME DIRECTORY: unit tests, dialogues, fuzz corpora and vectors against one build.
+meson_test()
+{
+	say "running unit tests, dialogues and fuzz corpora with $2"
+	rm -f "$2/meson-logs/testlog.json"
+	meson test -C "$2" --no-rebuild --print-errorlogs --num-processes "$jobs" >"$results/$1.log" 2>&1 ||
+		grep -v '^$' "$results/$1.log" | tail -n 200
+	cp "$2/meson-logs/testlog.json" "$results/$1.json" 2>/dev/null || echo "0 1 0" >"$results/$1.count"
+}
+
+# python_test NAME BUILD [ARGUMENT…]
+python_test()
+{
+	name=$1 directory=$2
+	shift 2
+	POSTHOUSE_BUILD=$PWD/$directory PYTHONDONTWRITEBYTECODE=1 \
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider --tb=short -rfEs --junitxml="$results/$name.xml" "$@" || true
+	[ -s "$results/$name.xml" ] || echo "0 1 0" >"$results/$name.count"
+}
+
+test_gcc()
+{
+	compile build gcc
+	meson_test gcc build
+}
+
+test_clang()
+{
+	compile build-clang clang # its warnings are errors; its tests are those of the other two builds
+	echo "1 0 0" >"$results/clang.count"
+}
+
+test_sanitize()
+{
+	build_sanitize
+	meson_test sanitize build-sanitize
+	say "running the short system tests with build-sanitize"
+	python_test sanitize-system build-sanitize -m "not slow" test/system
+}
+
+test_system()
+{
+	compile build gcc
+	say "running the system tests"
+	python_test system build test/system test/conformance
+}
+
+test_crash()
+{
+	compile build gcc
+	say "running a short crash round"
+	python_test crash build test/crash --rounds "${1:-6}"
+}
+
+test_fuzz()
+{
+	build_fuzz
+	say "fuzzing each parser for ${1:-3} seconds"
+	for target in build-fuzz/test/fuzz/fuzz-*; do
+		[ ! -d "$target" ] || continue # its object files
+		name=${target##*/fuzz-}
+		mkdir -p "build-fuzz/found/$name"
+		record "fuzz-$name" "$target" -max_total_time="${1:-3}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix="build-fuzz/found/$name/" "build-fuzz/found/$name" "test/fuzz/corpus/$name"
+	done
+}
+
+sources()
+{
+	find src include test examples bench -name '*.[ch]' | sort
+}
+
+lint_format()
+{
+	sources | xargs clang-format --dry-run -Werror
+}
+
+lint_tidy()
+{
+	find src examples -name '*.c' | sort | xargs -n 4 -P "$jobs" clang-tidy --quiet -p build-clang
+}
+
+lint_cppcheck()
+{
+	cppcheck --quiet -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=test/cppcheck-suppressions -I src -I include src
+}
+
+lint_shell()
+{
+	# shellcheck disable=SC2046 # the list is words
+	shellcheck ./do .ci/run examples/demo $(find bench test -type f -exec grep -lE '^#!/bin/(ba)?sh' {} +)
+}
+
+test_lint()
+{
+	compile build-clang clang
+	say "checking layout, layers, clang-tidy, cppcheck"
+	record lint-format lint_format
+	record lint-layers test/layers
+	record lint-shell lint_shell
+	record lint-cppcheck lint_cppcheck
+	record lint-tidy lint_tidy
+}
+
+# tests SUITE…: what they count, added up, is the last line.
+tests()
+{
+	# shellcheck disable=SC2086
+	need $packages_build $packages_test
+	rm -rf "$results"
+	mkdir -p "$results"
+	for suite; do
+		case $suite in
+		gcc|clang|sanitize|system|crash|fuzz|lint)
+			("test_$suite") || echo "0 1 0" >"$results/$suite-stopped.count" ;; # a build that fails fails its suite
+		*) stop "no such suite: $suite (gcc clang sanitize system crash fuzz lint)" ;;
+		esac
+	done
+	/usr/bin/python3 test/tally.py "$results"
+}
+
+battery() # battery SUITE ARGUMENT: the long form of a suite
+{
+	# shellcheck disable=SC2086
+	need $packages_build $packages_test
+	rm -rf "$results"
+	mkdir -p "$results"
+	"test_$1" "$2"
+	/usr/bin/python3 test/tally.py "$results"
+}
+
+# ── the rest ──
+
+bench()
+{
+	# shellcheck disable=SC2086
+	need $packages_build $packages_bench
+	compile build-release gcc --buildtype=release -Db_ndebug=false
+	[ $# -gt 0 ] || set -- relay idle
+	for name; do
+		"bench/$name" build-release
+	done
+}
+
+install_house()
+{
+	prefix=/usr/local
+	case ${1:-} in
+	--prefix) prefix=${2:?"./do install --prefix P: where?"} ;;
+	--prefix=*) prefix=${1#--prefix=} ;;
+	"") ;;
+	*) stop "no such option: $1 (--prefix P)" ;;
+	esac
+	# shellcheck disable=SC2086
+	need $packages_build
+	[ ! -d build-release ] || meson configure build-release -Dprefix="$prefix"
+	compile build-release gcc --buildtype=release --prefix="$prefix"
+	quiet "installing under $prefix" meson install -C build-release --no-rebuild
+	say "installed: $prefix/bin/posthouse"
+}
+
+command=${1:-help}
+[ $# = 0 ] || shift
+case $command in
+help|-h|--help) help ;;
+build) build; say "built: build/posthouse" ;;
+demo) build; exec examples/demo build "$@" ;;
+test) [ $# -gt 0 ] || set -- gcc clang sanitize system crash fuzz lint; tests "$@" ;;
+crash) battery crash "${1:-200}" ;;
+fuzz) battery fuzz "${1:-60}" ;;
+lint) tests lint ;;
+bench) bench "$@" ;;
+install) install_house "$@" ;;
+*) help >&2; stop "no such command: $command" ;;
+esac

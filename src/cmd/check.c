@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/codec.h"
+#include "config/config.h"
+
+enum { FILE_TEXT_MAX = 2 * 1024 * 1024, OUT_MAX = 1024 * 1024 };
+
+static const char help[] = "usage: posthouse check [--config FILE] [--json]\n"
+			   "       posthouse check --options [--json]\n"
+			   "\n"
+			   "Reads the configuration as `posthouse serve` would, and says what is "
+			   "wrong with it: file, line, the wrong\n"
+			   "word, and what was probably meant. Exit code 0 when it is good, 78 "
+			   "when not. Nothing is started or written.\n"
+			   "\n"
+			   "  --config FILE  the configuration; else $POSTHOUSE_CONFIG, else "
+			   "/etc/posthouse/posthouse.conf\n"
+			   "  --options      list every option with its type, default and meaning\n"
+			   "  --json         JSON, an object a line\n"
+			   "\n"
+			   "example: posthouse check --config ./posthouse.conf\n";
+
+static void
+count(struct buf *out, size_t n, const char *one, const char *many)
+{
+	buf_addf(out, "%s%zu %s", out->n ? ", " : "", n, n == 1 ? one : many);
+}
+
+static void
+summary(const struct config *c, struct buf *out)
+{
+	size_t aliases = 0;
+
+	for (size_t i = 0; i < c->domains_n; i++)
+		aliases += c->domains[i].aliases_n;
+	count(out, c->listens_n, "listener", "listeners");
+	count(out, c->domains_n, "domain", "domains");
+	count(out, aliases, "alias", "aliases");
+	count(out, c->routes_n, "route", "routes");
+}
+
+/* The file's own verdict; *path is what it is called. */
+static bool
+read_config(const char *path_arg, const char **path, struct config *c, struct err *e)
+{
+	struct buf text = { .max = FILE_TEXT_MAX };
+	bool good = config_read_file(path_arg, path, &text, e) &&
+		    config_parse(c, buf_str(&text), *path, e);
+
+	buf_free(&text);
+	return good;
+}
+
+static void
+add_json(struct buf *out, const char *path, const struct config *c, const struct err *e)
+{
+	buf_add(out, S("{\"file\":"));
+	codec_add_json(out, str_of(path));
+	if (err_is(e)) {
+		buf_add(out, S(",\"good\":false,\"error\":"));
+		codec_add_json(out, str_of(e->text));
+	} else {
+		buf_addf(out, ",\"good\":true,\"listeners\":%zu,\"domains\":%zu,\"routes\":%zu",
+			c->listens_n, c->domains_n, c->routes_n);
+	}
+	buf_add(out, S("}\n"));
+}
+
+static int
+check(const char *path_arg, bool json)
+{
+	struct buf out = { .max = OUT_MAX };
+	struct config c = { 0 };
+	struct err e = { 0 };
+	const char *path;
+	bool good = read_config(path_arg, &path, &c, &e);
+
+	if (json) {
+		add_json(&out, path, &c, &e);
+		fwrite(out.p, 1, out.n, stdout);
+	} else if (good) {
+		summary(&c, &out);
+		printf("%s: good: %.*s\n", path, STR_ARG(buf_str(&out)));
+	} else {
+		fprintf(stderr, "%s\n", e.text);
+	}
+	buf_free(&out);
+	config_free(&c);
+	return good ? EX_OK : EX_CONFIG;
+}
+
+static int
+list_options(bool json)
+{
+	struct buf out = { .max = OUT_MAX };
+
+	config_describe(&out, json);
+	fwrite(out.p, 1, out.n, stdout);
+	buf_free(&out);
+	return EX_OK;
+}
+
+int
+cmd_check(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' }, { "options", no_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'h' }, { 0 } };
+	const char *path = NULL;
+	bool json = false, list = false;
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1)
+		switch (option) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'o':
+			list = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EX_OK;
+		default:
+			fprintf(stderr, "posthouse: %s: %s; see `posthouse check --help`\n",
+				argv[optind - 1],
+				option == ':' ? "needs a value" : "no such option");
+			return EX_USAGE;
+		}
+	if (optind < argc) {
+		fprintf(stderr, "posthouse: check takes no name; write --config %s\n",
+			argv[optind]);
+		return EX_USAGE;
+	}
+	return list ? list_options(json) : check(path, json);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "role/role.h"
+
+static const struct command commands[] = {
+	{ "serve", cmd_serve, "run the station in the foreground" },
+	{ "check", cmd_check, "check the configuration file" },
+	{ "send", cmd_send, "write a mail and hand it in" },
+	{ "user", cmd_vault, "people with a mailbox: add, passwd, list, remove, suspend, resume" },
+	{ "alias", cmd_vault, "names that lead to others: add, list, remove" },
+	{ "queue", cmd_queue, "what waits: list, show" },
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* How master starts us: posthouse role NAME. Vault has an executable of its own. */
+static const struct {
+	const char *name;
+	int (*main)(void);
+} roles[] = {
+	{ "receive", receive_main },
+	{ "queue", queue_main },
+	{ "send", send_main },
+	{ "store", store_main },
+};
+
+enum { ROLES = sizeof roles / sizeof roles[0] };
+
+static void
+usage(FILE *to)
+{
+	fprintf(to, "posthouse " POSTHOUSE_VERSION ": receives mail, keeps it, hands it on\n\nposthouse COMMAND …\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fprintf(to, "\nposthouse COMMAND --help has an example of each. First time: posthouse serve --help\n");
+}
+
+int
+cmd_vault(int argc, char **argv)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "-vault");
+
+	(void)argc;
+	if (n > 0) {
+		memcpy(path + n, "-vault", sizeof "-vault");
+		execv(path, argv - 1); /* "posthouse user …" */
+	}
+	fprintf(stderr, "posthouse: cannot run %s: %s: install Posthouse whole\n", n > 0 ? path : "posthouse-vault", strerror(errno));
+	return EX_OSFILE;
+}
+
+static int
+run_role(const char *name)
+{
+	for (size_t i = 0; i < ROLES; i++)
+		if (strcmp(name, roles[i].name) == 0)
+			return roles[i].main();
+	return EX_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return EX_USAGE;
+	}
+	if (argc == 3 && strcmp(argv[1], "role") == 0)
+		return run_role(argv[2]);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+		usage(stdout);
+		return EX_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("posthouse " POSTHOUSE_VERSION "\n");
+		return EX_OK;
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].main(argc - 1, argv + 1);
+	fprintf(stderr, "posthouse: there is no command \"%s\"; posthouse --help names them all\n", argv[1]);
+	return EX_USAGE;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "role/master/master.h"
+
+/*
+ * `posthouse serve`: the checker and then master. The file is read and parsed in a child process, which sends back the text that passed, sealed,
+ * and the few things of fixed layout that master must know. So master itself never parses a file, and a file that upsets the parser
+ * costs a child.
+ */
+
+enum { CONFIG_MAX = 1024 * 1024 };
+
+static void
+plan_doors(struct master_plan *plan, const struct config *c)
+{
+	for (size_t i = 0; i < c->listens_n; i++)
+		for (size_t k = 0; k < c->listens[i].on_n && plan->doors_n < MASTER_DOORS_MAX; k++) {
+			struct master_door *d = &plan->doors[plan->doors_n++];
+			const struct sockaddr_storage *a = &c->listens[i].on[k];
+			const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)a;
+			const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)a;
+			char text[INET6_ADDRSTRLEN] = "";
+
+			d->door = c->listens[i].door;
+			d->address = *a;
+			if (a->ss_family == AF_INET) {
+				inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
+				snprintf(d->name, sizeof d->name, "%s:%u", text, ntohs(four->sin_port));
+			} else {
+				inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
+				snprintf(d->name, sizeof d->name, "[%s]:%u", text, ntohs(six->sin6_port));
+			}
+		}
+}
+
+/* In the child: all that may go wrong with a file, said in one line. */
+static int
+check_file(const char *path_arg, int plan_fd, int config_fd)
+{
+	struct buf text = { .max = CONFIG_MAX };
+	struct master_plan plan = { 0 };
+	struct config c = { 0 };
+	struct err e = { 0 };
+	const char *path;
+
+	if (!config_read_file(path_arg, &path, &text, &e) || !config_parse(&c, buf_str(&text), path, &e)) {
+		fprintf(stderr, "posthouse: %s\n", e.text);
+		return EX_CONFIG;
+	}
+	if (c.state.n >= sizeof plan.state) {
+		fprintf(stderr, "posthouse: %s: `state` is longer than %zu octets\n", path, sizeof plan.state - 1);
+		return EX_CONFIG;
+	}
+	memcpy(plan.state, c.state.p, c.state.n);
+	plan_doors(&plan, &c);
+	if (write(config_fd, text.p, text.n) != (ssize_t)text.n || write(plan_fd, &plan, sizeof plan) != (ssize_t)sizeof plan)
+		return EX_OSERR;
+	return EX_OK;
+}
+
+/* The plan comes whole or not at all. */
+static bool
+read_plan(int fd, struct master_plan *plan)
+{
+	char *to = (char *)plan;
+	size_t got = 0;
+	ssize_t n;
+
+	while (got < sizeof *plan && (n = read(fd, to + got, sizeof *plan - got)) > 0)
+		got += (size_t)n;
+	return got == sizeof *plan && plan->doors_n <= MASTER_DOORS_MAX && memchr(plan->state, 0, sizeof plan->state);
+}
+
+static bool
+read_config(const char *path, struct master_plan *plan, int *config_fd)
+{
+	int pipe_fd[2], memfd = memfd_create("posthouse.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING), status = -1;
+	bool is_good = false;
+	pid_t child;
+
+	if (memfd < 0 || pipe2(pipe_fd, O_CLOEXEC) != 0) {
+		fprintf(stderr, "posthouse: cannot begin: %s\n", strerror(errno));
+		return false;
+	}
+	child = fork();
+	if (child == 0)
+		_exit(check_file(path, pipe_fd[1], memfd));
+	close(pipe_fd[1]);
+	if (child > 0) {
+		is_good = read_plan(pipe_fd[0], plan);
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(pipe_fd[0]);
+	if (is_good && status == 0 &&
+		fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0) {
+		*config_fd = memfd;
+		return true;
+	}
+	close(memfd);
+	return false;
+}
+
+/* Ten thousand connections want as many descriptors; the roles inherit the limit. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static const char help[] =
+	"posthouse serve [--config FILE]: runs the station in the foreground\n"
+	"\n"
+	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
+	"  --check-only    like `posthouse check`: only say whether it would start\n"
+	"\n"
+	"SIGHUP reads the file again (all of it or nothing), SIGTERM and Ctrl-C end the station after what is under way.\n"
+	"One line an event goes to standard error; \"station: ready\" comes when all doors are open.\n"
+	"\n"
+	"Example: a station for this machine, without root or DNS\n"
+	"  cat >station.conf <<END\n"
+	"  hostname = \"mail.example.org\"\n"
+	"  state = \"/tmp/station\"\n"
+	"  spool = \"/tmp/station/spool\"\n"
+	"  listen smtp { on = \"127.0.0.1:2525\" }\n"
+	"  listen submission { on = \"127.0.0.1:2587\" }\n"
+	"  domain \"example.org\" { }\n"
+	"  END\n"
+	"  posthouse serve --config station.conf\n";
+
+int
+cmd_serve(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check-only", no_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *path = NULL;
+	struct master_plan plan = { 0 };
+	bool is_check = false;
+	int o, fd;
+
+	while ((o = getopt_long(argc, argv, "c:nh", options, NULL)) != -1)
+		switch (o) {
+		case 'c': path = optarg; break;
+		case 'n': is_check = true; break;
+		case 'h': fputs(help, stdout); return EX_OK;
+		default: fprintf(stderr, "posthouse serve: see posthouse serve --help\n"); return EX_USAGE;
+		}
+	if (optind < argc) {
+		fprintf(stderr, "posthouse serve: what is \"%s\"? The file is named by --config FILE\n", argv[optind]);
+		return EX_USAGE;
+	}
+	if (!path)
+		path = getenv("POSTHOUSE_CONFIG");
+	if (!path)
+		path = "/etc/posthouse/posthouse.conf";
+	if (is_check)
+		return read_config(path, &plan, &fd) ? EX_OK : EX_CONFIG;
+	raise_descriptors();
+	return master_run(path, read_config);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+/*
+ * The configuration file as a value. It is read once, by `posthouse check` or the checker that `serve` starts; the very
+ * octets that passed go to every role in a sealed memfd, and each role parses them again with config_parse: so no role
+ * opens the file, and none can see another version. Every option stands in one table (options.c: name, type, default,
+ * check, help), from which the parser, the messages and `posthouse check --options` come. The program never writes the file.
+ */
+
+enum config_when { CONFIG_NEVER, CONFIG_LOGIN, CONFIG_ALWAYS };         /* for VRFY, EXPN: nobody, people logged in and trusted networks, all */
+enum config_clear { CONFIG_CLEAR_NEVER, CONFIG_CLEAR_LOOPBACK, CONFIG_CLEAR_ALWAYS }; /* AUTH without TLS */
+
+struct config_network {
+	int family; /* AF_INET, AF_INET6 */
+	unsigned char address[16];
+	unsigned prefix;
+};
+
+struct config_networks {
+	struct config_network *list;
+	size_t n;
+};
+
+enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION };
+
+struct config_listen {
+	enum config_door door;
+	struct sockaddr_storage *on; /* each with its port; "*:25" is [::]:25, which takes IPv4 too */
+	size_t on_n;
+};
+
+struct config_alias {
+	struct str name; /* lower case, local part */
+	struct str *to;  /* mailboxes of this domain (no @) or addresses */
+	size_t to_n;
+};
+
+struct config_moved {
+	struct str name, to; /* local part here, new address elsewhere */
+};
+
+struct config_domain {
+	struct str name;      /* lower case */
+	struct str mailboxes; /* template of the Maildir: %d domain, %u mailbox, absolute */
+	struct str catch_all; /* mailbox or address; empty: none */
+	struct config_alias *aliases;
+	size_t aliases_n;
+	struct config_moved *moved;
+	size_t moved_n;
+};
+
+struct config_route {
+	struct str pattern; /* "partner.example", ".partner.example" (any name below it), "*" */
+	struct sockaddr_storage via;
+	struct str via_text;   /* as people know it, without scheme: "127.0.0.1:2526" */
+	struct str login_file; /* file:PATH of `login`: "user\npassword\n", read by vault alone; empty: no login */
+	unsigned connections;  /* at once, at most */
+};
+
+struct config {
+	struct str hostname; /* lower case */
+	struct str state, spool;
+	struct config_networks trusted; /* may relay without a login */
+	struct config_networks refuse;  /* 554 at greeting */
+	struct config_listen *listens;
+	size_t listens_n;
+	struct config_domain *domains;
+	size_t domains_n;
+	struct config_route *routes;
+	size_t routes_n;
+	struct { /* smtp { … } */
+		enum config_when vrfy, expn;
+		enum config_clear auth_in_clear;
+		bool repair_line_ends; /* of trusted networks and logins only */
+	} smtp;
+	struct { /* queue { … } */
+		int64_t retry_first_ms, retry_most_ms, expire_ms;
+		uint64_t segment_size; /* octets; a multiple of 4096, at least 1 MiB */
+	} queue;
+	struct { /* limits { … } */
+		uint64_t message;      /* octets */
+		uint32_t recipients;   /* a transaction */
+		uint32_t connections;  /* at once, all doors */
+		uint64_t memory;       /* octets of messages gathered in memory at once */
+		uint32_t rate;         /* recipients a minute and client address or login; 0: no limit */
+		int64_t idle_ms;       /* then 421 */
+		uint64_t free_space;   /* octets that stay free on the spool's disk: below them 452 */
+	} limits;
+	struct arena arena; /* all of the above lies here */
+};
+
+/*
+ * text → *c. `name` is what messages call the file. On failure e has one line, "FILE:LINE: …", with the wrong word and the
+ * nearest right one where there is one; *c is empty. Zero-initialise *c; config_free gives it back.
+ */
+bool config_parse(struct config *c, struct str text, const char *name, struct err *e);
+void config_free(struct config *c);
+
+/* The file as text: --config, else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf. path_arg may be NULL; *path is what
+ * was taken. At most 1 MiB. */
+bool config_read_file(const char *path_arg, const char **path, struct buf *text, struct err *e);
+
+/* Both in one, for commands: prints nothing, returns false with e. */
+bool config_load(struct config *c, const char *path_arg, struct err *e);
+
+/* The option table for people: one entry a line, "section.name  type  default  help"; or JSON lines. */
+void config_describe(struct buf *to, bool json);
+
+const struct config_domain *config_domain(const struct config *c, struct str name); /* any case; NULL: not ours */
+bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to 64 of a-z 0-9 . _ - + (any case) */
+bool config_networks_have(const struct config_networks *n, const struct sockaddr *address); /* v4-mapped IPv6 counts as IPv4 */
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROLE_MASTER_MASTER_H
+#define ROLE_MASTER_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/*
+ * What the checker read out of the configuration for master, in fixed layout: master itself parses nothing. `serve` makes it in a child
+ * process that also checks the whole file.
+ */
+enum { MASTER_DOORS_MAX = 64 };
+
+struct master_plan {
+	char state[256]; /* directory, NUL-terminated */
+	uint32_t doors_n;
+	struct master_door {
+		uint32_t door; /* enum config_door */
+		struct sockaddr_storage address;
+		char name[64]; /* for people: "127.0.0.1:2525" */
+	} doors[MASTER_DOORS_MAX];
+};
+
+/* Doors beyond those of the file: our own UNIX sockets in the state directory. */
+enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101 };
+
+/*
+ * Fills *plan and *config_fd (a sealed memfd with the configuration's text) from the file; prints its one-line error itself. Called at start and
+ * at reload. False: the old stays.
+ */
+typedef bool master_read(const char *path, struct master_plan *plan, int *config_fd);
+
+/* The life of the station, in the foreground. Returns an exit code of sysexits(3). */
+int master_run(const char *path, master_read *read_config);
+
+#endif

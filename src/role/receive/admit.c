@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "base/must.h"
+#include "message/message.h"
+#include "role/receive/receive.h"
+#include "route/route.h"
+
+/*
+ * Who may send what to whom. Each function answers one event of smtp/server.h: it asks vault where it must (and returns WAIT), then says yes
+ * or gives the reason, and returns NEXT. Nothing here changes a mail.
+ */
+
+static enum step
+refuse(struct session *s, const struct err *e)
+{
+	ask_clear(&s->ask);
+	smtp_server_answer(&s->smtp, e);
+	return NEXT;
+}
+
+static enum step
+refuse_as(struct session *s, enum err_class class, enum err_kind kind, const char *words)
+{
+	struct err e;
+
+	err_set(&e, class, kind, "%s", words);
+	return refuse(s, &e);
+}
+
+static enum step
+allow(struct session *s)
+{
+	return refuse(s, &(struct err){ 0 });
+}
+
+static enum step
+allow_as(struct session *s, int code, struct str words)
+{
+	smtp_server_accept(&s->smtp, code, words);
+	ask_clear(&s->ask);
+	return NEXT;
+}
+
+static enum step
+vault_silent(struct session *s)
+{
+	return refuse_as(s, ERR_TEMPORARY, ERR_LOCAL, "the address book does not answer, please try again later");
+}
+
+static bool
+may_relay(const struct session *s)
+{
+	return s->is_trusted || s->is_local || s->smtp.is_logged_in;
+}
+
+enum step
+admit_client(struct session *s)
+{
+	if (s->house->is_draining)
+		return refuse_as(s, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
+	if (s->house->sessions_n > s->house->role.config.limits.connections)
+		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD, "too many connections, please try again later");
+	if (s->is_refused)
+		return refuse_as(s, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
+	return allow(s);
+}
+
+enum step
+admit_login(struct session *s)
+{
+	if (s->ask.state == ASK_NONE && ask_check(s) == WAIT)
+		return WAIT;
+	if (s->ask.state == ASK_FAILED || s->ask.kind == CHECKED_LATER)
+		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER, "logins cannot be checked now, please try again later");
+	if (s->ask.kind != CHECKED_OK) {
+		log_event("login-refused", "login=%s client=%s", log_quote(s->smtp.auth.login), s->client);
+		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_REFUSED, "name or password is wrong");
+	}
+	buf_reset(&s->login);
+	buf_add(&s->login, buf_str(&s->ask.text));
+	buf_reset(&s->token);
+	buf_add(&s->token, buf_str(&s->ask.token));
+	s->smtp.repairs_line_ends = s->house->role.config.smtp.repair_line_ends;
+	return allow(s);
+}
+
+/* Refuse before the edge: a mail of the announced size, or else of the largest allowed one, must fit 1½ times. */
+static bool
+has_space(struct session *s)
+{
+	const struct config *c = &s->house->role.config;
+	uint64_t size = s->smtp.transaction.size_declared ? s->smtp.transaction.size_declared : c->limits.message;
+	uint64_t free_space = spool_writer_free_space(s->house->writer);
+
+	return free_space == 0 || free_space > c->limits.free_space + size + size / 2;
+}
+
+enum step
+admit_sender(struct session *s)
+{
+	struct address from = s->smtp.transaction.reverse_path;
+
+	if (s->is_submission && !s->smtp.is_logged_in)
+		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_NEEDED, "log in first");
+	if (!has_space(s) || !spool_writer_is_ready(s->house->writer))
+		return refuse_as(s, ERR_TEMPORARY, ERR_NO_SPACE, "no space for mail now, please try again later");
+	if (!s->smtp.is_logged_in || address_is_null(from))
+		return allow(s);
+	if (s->ask.state == ASK_NONE && ask_lookup(s, 'S', from) == WAIT)
+		return WAIT;
+	if (s->ask.state == ASK_FAILED)
+		return vault_silent(s);
+	if (s->ask.kind != FOUND_YES)
+		return refuse_as(s, ERR_PERMANENT, ERR_SENDER_NOT_YOURS, "this sender address does not belong to your login");
+	return allow(s);
+}
+
+static bool
+has_route(const struct config *c, struct str domain)
+{
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (route_matches(c->routes[i].pattern, domain))
+			return true;
+	return false;
+}
+
+static void
+recipient_add(struct session *s)
+{
+	struct buf text = { .max = 2 * ADDRESS_PATH_MAX };
+
+	address_add(&text, s->smtp.recipient);
+	codec_add_str(&s->recipients, buf_str(&text));
+	s->recipients_n++;
+	buf_free(&text);
+}
+
+/* A recipient elsewhere. */
+static enum step
+admit_away(struct session *s)
+{
+	if (!may_relay(s))
+		return refuse_as(s, ERR_PERMANENT, ERR_RELAY_DENIED, "we do not relay for you: log in, or send to the recipient's own host");
+	if (!has_route(&s->house->role.config, s->smtp.recipient.domain))
+		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE, "no route leads there: name one in the configuration");
+	recipient_add(s);
+	return allow(s);
+}
+
+/* A recipient of ours that is not simply a mailbox, in vault's words. */
+static enum step
+admit_found(struct session *s)
+{
+	struct err e;
+
+	switch ((enum found_kind)s->ask.kind) {
+	case FOUND_MAILBOX:
+	case FOUND_ALIAS:
+		recipient_add(s);
+		return allow(s);
+	case FOUND_FORWARD:
+		recipient_add(s);
+		return allow_as(s, 251, buf_str(&s->ask.text));
+	case FOUND_MOVED:
+		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s", STR_ARG(buf_str(&s->ask.text)));
+		return refuse(s, &e);
+	case FOUND_BUSY:
+		return refuse_as(s, ERR_TEMPORARY, ERR_MAILBOX_BUSY, "this mailbox takes no mail for the moment");
+	case FOUND_BAD_NAME:
+		return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_NAME, "no mailbox can have this name");
+	case FOUND_NOT_OURS:
+		return admit_away(s);
+	case FOUND_UNKNOWN:
+	case FOUND_YES:
+	case FOUND_NO:
+	case FOUND_KINDS:
+		break;
+	}
+	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
+}
+
+enum step
+admit_recipient(struct session *s)
+{
+	struct receive *r = s->house;
+	struct address to = s->smtp.recipient;
+	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
+
+	if (s->ask.state == ASK_NONE) {
+		if (!rates_allow(r->rates, who, r->role.config.limits.rate, loop_now_ms(r->role.loop)))
+			return refuse_as(s, ERR_TEMPORARY, ERR_RATE, "too many recipients in a minute, please slow down");
+		if (to.domain.n && !config_domain(&r->role.config, to.domain))
+			return admit_away(s);
+		if (r->table && address_table_has(r->table, to.local, to.domain)) {
+			recipient_add(s);
+			return allow(s);
+		}
+		if (ask_lookup(s, 'R', to) == WAIT)
+			return WAIT;
+	}
+	return s->ask.state == ASK_FAILED ? vault_silent(s) : admit_found(s);
+}
+
+enum step
+admit_message(struct session *s)
+{
+	must(!s->draft);
+	s->draft = draft_new(s->house->writer);
+	return allow(s);
+}
+
+/* VRFY's and EXPN's argument: a mailbox, with or without our domain, in brackets or not. */
+static bool
+argument_address(struct session *s, struct address *a)
+{
+	struct str text = str_trim(s->smtp.argument);
+	struct config *c = &s->house->role.config;
+
+	if (text.n > 1 && text.p[0] == '<' && text.p[text.n - 1] == '>')
+		text = str_part(text, 1, text.n - 2);
+	if (str_find(text, '@') == text.n && c->domains_n) {
+		*a = (struct address){ text, c->domains[0].name };
+		return true;
+	}
+	return address_parse(text, &s->smtp.transaction.arena, true, a) == ADDRESS_OK;
+}
+
+/* May VRFY's or EXPN's argument be asked about? Otherwise the refusal is said. */
+static bool
+question_is_allowed(struct session *s, enum config_when when, struct address *a)
+{
+	bool is_on = when == CONFIG_ALWAYS || (when == CONFIG_LOGIN && may_relay(s));
+
+	if (!is_on)
+		refuse_as(s, ERR_PERMANENT, ERR_SWITCHED_OFF, "switched off here");
+	else if (!argument_address(s, a))
+		refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "not an address");
+	else
+		return true;
+	return false;
+}
+
+enum step
+admit_verify(struct session *s)
+{
+	struct buf words = { .max = 1024 };
+	struct address a;
+
+	if (s->ask.state == ASK_NONE) {
+		if (!question_is_allowed(s, s->house->role.config.smtp.vrfy, &a))
+			return NEXT;
+		if (ask_lookup(s, 'V', a) == WAIT)
+			return WAIT;
+	}
+	if (s->ask.state == ASK_FAILED)
+		return vault_silent(s);
+	switch ((enum found_kind)s->ask.kind) {
+	case FOUND_MAILBOX:
+	case FOUND_FORWARD:
+		buf_addf(&words, "<%.*s>", STR_ARG(buf_str(&s->ask.text)));
+		allow_as(s, s->ask.kind == FOUND_MAILBOX ? 250 : 251, buf_str(&words));
+		buf_free(&words);
+		return NEXT;
+	case FOUND_ALIAS:
+	case FOUND_NOT_OURS:
+	case FOUND_BUSY:
+		return allow_as(s, 252, S("cannot say, but will take mail for it and try"));
+	case FOUND_UNKNOWN:
+	case FOUND_MOVED:
+	case FOUND_BAD_NAME:
+	case FOUND_YES:
+	case FOUND_NO:
+	case FOUND_KINDS:
+		break;
+	}
+	return admit_found(s);
+}
+
+enum step
+admit_expand(struct session *s)
+{
+	struct address a;
+
+	if (s->ask.state == ASK_NONE) {
+		if (!question_is_allowed(s, s->house->role.config.smtp.expn, &a))
+			return NEXT;
+		if (ask_lookup(s, 'E', a) == WAIT)
+			return WAIT;
+	}
+	if (s->ask.state == ASK_FAILED)
+		return vault_silent(s);
+	if (s->ask.kind == FOUND_ALIAS || s->ask.kind == FOUND_FORWARD)
+		return allow_as(s, 250, buf_str(&s->ask.text));
+	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such list here");
+}

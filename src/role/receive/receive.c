@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/receive/receive.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "role/master/master.h"
+
+/*
+ * Receiving: from a connection to a record in the log. session_run below is the table of contents; the protocol is smtp/server.c, the
+ * decisions are admit.c, the log is spool/spool.c.
+ *
+ * Between the final dot and 250 a session waits for its own disk only. The queue is told how far the log is durable, and nothing else.
+ *
+ * A segment belongs to this process until it says `filled`, `broken`, or, on the first message to a new queue, `holding`: only then
+ * may the queue seal it. So a queue that dies never costs a mail, and nobody here needs to wait while it is away.
+ */
+
+enum {
+	SCRATCH_SIZE = 64 * 1024,
+	ACCEPTS_A_TURN = 64,
+	TICK_MS = 1000,
+};
+
+struct door {
+	struct list link;
+	struct receive *house;
+	struct loop_watch *watch;
+	int fd;
+	unsigned kind; /* enum config_door, DOOR_SUBMIT */
+};
+
+struct broken_segment {
+	struct list link;
+	uint64_t number, durable;
+};
+
+static enum step session_flush(struct session *s);
+static enum step session_flush_and_listen(struct session *s);
+static enum step session_take_body(struct session *s);
+static enum step session_commit(struct session *s);
+static enum step session_forget_mail(struct session *s);
+static void session_free(struct session **s);
+
+void
+session_run(struct session *s)
+{
+	enum step step = NEXT;
+
+	if (s->is_running)
+		return;
+	s->is_running = true;
+	while (step == NEXT)
+		switch (smtp_server_next(&s->smtp)) {
+		case SMTP_WANT_INPUT: step = session_flush_and_listen(s); break;
+		case SMTP_WANT_FLUSH: step = session_flush(s); break;
+		case SMTP_ON_CONNECT: step = admit_client(s); break;
+		case SMTP_ON_AUTH: step = admit_login(s); break;
+		case SMTP_ON_MAIL: step = admit_sender(s); break;
+		case SMTP_ON_RCPT: step = admit_recipient(s); break;
+		case SMTP_ON_DATA: step = admit_message(s); break;
+		case SMTP_ON_BODY: step = session_take_body(s); break;
+		case SMTP_ON_END: step = session_commit(s); break;
+		case SMTP_ON_RESET: step = session_forget_mail(s); break;
+		case SMTP_ON_VRFY: step = admit_verify(s); break;
+		case SMTP_ON_EXPN: step = admit_expand(s); break;
+		case SMTP_WANT_CLOSE: s->is_over = true; step = session_flush_and_listen(s); break;
+		}
+	s->is_running = false;
+	if (step == DONE)
+		session_free(&s);
+	else if (s->ask.state == ASK_WAITING) {
+		smtp_server_park(&s->smtp); /* what was read with this turn's scratch must outlive it */
+		loop_watch_set(s->watch, 0);
+	}
+}
+
+/* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes on. */
+static enum step
+session_flush(struct session *s)
+{
+	struct str out = smtp_server_output(&s->smtp);
+
+	while (out.n) {
+		ssize_t n = send(s->fd, out.p, out.n, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return DONE;
+		if (n < 0) {
+			loop_watch_set(s->watch, LOOP_WRITE);
+			return WAIT;
+		}
+		smtp_server_sent(&s->smtp, (size_t)n);
+		out = smtp_server_output(&s->smtp);
+	}
+	return s->is_over ? DONE : NEXT;
+}
+
+static enum step
+session_flush_and_listen(struct session *s)
+{
+	enum step step = session_flush(s);
+
+	if (step != NEXT)
+		return step;
+	loop_watch_set(s->watch, LOOP_READ);
+	return WAIT;
+}
+
+static enum step
+session_take_body(struct session *s)
+{
+	struct err e = { 0 };
+
+	if (!draft_append(s->draft, s->smtp.body, &e))
+		smtp_server_fail_body(&s->smtp, &e);
+	return NEXT;
+}
+
+static enum step
+session_refuse_mail(struct session *s, const struct err *e)
+{
+	log_event("refused", "client=%s from=%s why=%s", s->client, log_quote(s->smtp.transaction.reverse_path.local),
+		log_quote(str_of(e->text)));
+	draft_discard(&s->draft);
+	smtp_server_answer(&s->smtp, e);
+	return NEXT;
+}
+
+static uint32_t
+envelope_flags(const struct session *s)
+{
+	const struct smtp_transaction *t = &s->smtp.transaction;
+
+	return (t->smtputf8 ? SPOOL_SMTPUTF8 : 0u) | (t->has_8bit ? SPOOL_8BIT : 0u) |
+	       (t->has_nul || t->has_long_line ? SPOOL_NEEDS_CHUNKING : 0u) |
+	       (s->is_trusted || s->is_local ? SPOOL_TRUSTED : 0u);
+}
+
+static void
+session_submit(struct session *s, const struct header_facts *facts)
+{
+	struct buf from = { .max = 2 * ADDRESS_PATH_MAX }, prefix = { .max = SPOOL_PREFIX_MAX };
+	int64_t now_ms = loop_wall_ms();
+
+	s->id = mail_id_random();
+	address_add(&from, s->smtp.transaction.reverse_path);
+	trace_add(&prefix, s, facts, now_ms);
+	must(!prefix.overflow && !from.overflow);
+	draft_commit_take(&s->draft,
+		&(struct spool_envelope){ .id = s->id,
+			.arrived_ms = now_ms,
+			.flags = envelope_flags(s),
+			.reverse_path = buf_str(&from),
+			.client = str_of(s->client),
+			.login = buf_str(&s->login),
+			.token = buf_str(&s->token),
+			.recipients = buf_str(&s->recipients),
+			.recipients_n = s->recipients_n },
+		buf_str(&prefix), s);
+	s->ask.state = ASK_WAITING; /* for the disk */
+	buf_free(&from);
+	buf_free(&prefix);
+}
+
+/* The final dot: law 1. The yes is said here and nowhere else, and only after session_settled has stored it. */
+static enum step
+session_commit(struct session *s)
+{
+	struct header_facts facts;
+	struct err e;
+	char id[MAIL_ID_TEXT], words[64];
+
+	if (s->ask.state == ASK_NONE) {
+		header_look(draft_head(s->draft), &facts);
+		if (facts.received > SMTP_HOPS_MAX) {
+			err_set(&e, ERR_PERMANENT, ERR_LOOP, "this mail has passed more than %d hosts: it goes round in circles",
+				SMTP_HOPS_MAX);
+			return session_refuse_mail(s, &e);
+		}
+		session_submit(s, &facts);
+		return WAIT;
+	}
+	if (s->ask.state == ASK_FAILED) {
+		e = s->ask.err;
+		ask_clear(&s->ask);
+		return session_refuse_mail(s, &e);
+	}
+	log_event("kept", "id=%s from=%s recipients=%u octets=%llu client=%s login=%s", mail_id_text(s->id, id),
+		log_quote(s->smtp.transaction.reverse_path.local), s->recipients_n,
+		(unsigned long long)s->smtp.transaction.size, s->client, log_quote(buf_str(&s->login)));
+	snprintf(words, sizeof words, "kept as %s", id);
+	smtp_server_accept(&s->smtp, 250, str_of(words));
+	ask_clear(&s->ask);
+	buf_free(&s->recipients);
+	s->recipients_n = 0;
+	return NEXT;
+}
+
+static enum step
+session_forget_mail(struct session *s)
+{
+	draft_discard(&s->draft);
+	buf_free(&s->recipients);
+	s->recipients_n = 0;
+	return NEXT;
+}
+
+static void
+session_heard(struct session *s)
+{
+	list_remove(&s->link);
+	list_append(&s->house->sessions, &s->link);
+	s->heard_ms = loop_now_ms(s->house->role.loop);
+}
+
+static void
+session_ready(void *owner, int events)
+{
+	static char scratch[SCRATCH_SIZE];
+	struct session *s = owner;
+	ssize_t n;
+
+	if (events & LOOP_WRITE) {
+		session_run(s);
+		return;
+	}
+	n = recv(s->fd, scratch, sizeof scratch, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) { /* a bare end of the connection never ends a mail */
+		session_free(&s);
+		return;
+	}
+	session_heard(s);
+	smtp_server_feed(&s->smtp, (struct str){ scratch, (size_t)n });
+	session_run(s);
+}
+
+static void
+terms_drop(struct terms *t)
+{
+	if (--t->users == 0)
+		free(t);
+}
+
+static void
+session_free(struct session **session)
+{
+	struct session *s = *session;
+
+	*session = NULL;
+	if (s->ask.state == ASK_WAITING && s->ask.number == 0)
+		draft_forget(s->house->writer, s);
+	draft_discard(&s->draft);
+	list_remove(&s->link);
+	s->house->sessions_n--;
+	loop_watch_close(&s->watch);
+	close(s->fd);
+	smtp_server_free(&s->smtp);
+	ask_clear(&s->ask);
+	buf_free(&s->login);
+	buf_free(&s->token);
+	buf_free(&s->recipients);
+	terms_drop(s->terms);
+	if (s->house->is_draining && s->house->sessions_n == 0)
+		role_exit(&s->house->role, 0);
+	free(s);
+}
+
+/* ── connections ── */
+
+static bool
+is_loopback(const struct sockaddr *a)
+{
+	const struct config_networks loopback = { (struct config_network[]){ { AF_INET, { 127 }, 8 },
+							  { AF_INET6, { [15] = 1 }, 128 } },
+		2 };
+
+	return config_networks_have(&loopback, a);
+}
+
+static void
+session_know_client(struct session *s, const struct sockaddr_storage *peer)
+{
+	const struct config *c = &s->house->role.config;
+	const struct sockaddr *a = (const struct sockaddr *)peer;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)peer;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)peer;
+	struct ucred who = { 0 };
+	socklen_t n = sizeof who;
+
+	if (s->is_local) {
+		getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
+		snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
+		return;
+	}
+	if (a->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+		inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, s->client, sizeof s->client);
+	else if (a->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &six->sin6_addr, s->client, sizeof s->client);
+	else
+		inet_ntop(AF_INET, &four->sin_addr, s->client, sizeof s->client);
+	s->is_trusted = config_networks_have(&c->trusted, a);
+	s->is_refused = config_networks_have(&c->refuse, a);
+	s->is_loopback = is_loopback(a);
+}
+
+static bool
+offers_auth(const struct session *s)
+{
+	switch (s->house->role.config.smtp.auth_in_clear) {
+	case CONFIG_CLEAR_NEVER: return false;
+	case CONFIG_CLEAR_LOOPBACK: return s->is_loopback;
+	case CONFIG_CLEAR_ALWAYS: return !s->is_local;
+	}
+	return false;
+}
+
+static void
+session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
+{
+	struct session *s = calloc(1, sizeof *s);
+	int on = 1;
+
+	must(s);
+	*s = (struct session){ .house = d->house,
+		.terms = d->house->terms,
+		.fd = fd,
+		.is_submission = d->kind == CONFIG_SUBMISSION,
+		.is_local = d->kind == DOOR_SUBMIT,
+		.login.max = 512,
+		.token.max = 4096,
+		.recipients.max = SPOOL_ENVELOPE_MAX / 2 };
+	s->terms->users++;
+	ask_clear(&s->ask);
+	session_know_client(s, peer);
+	if (!s->is_local)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	smtp_server_begin(&s->smtp, &s->terms->smtp);
+	s->smtp.offers_auth = offers_auth(s);
+	s->smtp.repairs_line_ends = s->is_trusted && s->house->role.config.smtp.repair_line_ends;
+	s->watch = loop_watch_open(s->house->role.loop, fd, session_ready, s);
+	s->house->sessions_n++;
+	list_append(&s->house->sessions, &s->link);
+	session_heard(s);
+	session_run(s);
+}
+
+/* Out of descriptors: one was kept back so that the client is turned away at once, not left hanging. */
+static void
+turn_away(struct receive *r, int listener)
+{
+	int fd;
+
+	close(r->spare_fd);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		struct str words = S("421 4.3.2 too many connections, please try again later\r\n");
+
+		if (send(fd, words.p, words.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			log_event("turn-away", "errno=%d", errno);
+		close(fd);
+	}
+	r->spare_fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+door_ready(void *owner, int events)
+{
+	struct door *d = owner;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage peer = { 0 };
+		socklen_t n = sizeof peer;
+		int fd = accept4(d->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0)
+			session_begin(d, fd, &peer);
+		else if (errno == EMFILE || errno == ENFILE)
+			turn_away(d->house, d->fd);
+		else
+			return;
+	}
+}
+
+static void
+receive_listener(void *owner, unsigned kind, struct str name, int fd)
+{
+	struct receive *r = owner;
+	struct door *d = calloc(1, sizeof *d);
+
+	(void)name;
+	must(d);
+	*d = (struct door){ .house = r, .fd = fd, .kind = kind };
+	d->watch = loop_watch_open(r->role.loop, fd, door_ready, d);
+	list_append(&r->doors, &d->link);
+	if (r->spare_fd < 0)
+		r->spare_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* ── the disk's side ── */
+
+static void
+session_settled(void *owner, void *session, const struct err *e)
+{
+	struct session *s = session;
+
+	(void)owner;
+	must(s->ask.state == ASK_WAITING && s->ask.number == 0);
+	s->ask.state = e ? ASK_FAILED : ASK_ANSWERED;
+	if (e)
+		s->ask.err = *e;
+	session_run(s);
+}
+
+static void
+log_is_durable(void *owner, uint64_t number, uint64_t durable)
+{
+	struct receive *r = owner;
+
+	ipc_send_durable(r->queue, &(struct ipc_durable){ .fd = -1, .segment = number, .durable = durable });
+}
+
+static void
+segment_broke(void *owner, uint64_t number, uint64_t durable, const struct err *e)
+{
+	struct receive *r = owner;
+	struct broken_segment *b = calloc(1, sizeof *b);
+
+	must(b);
+	*b = (struct broken_segment){ .number = number, .durable = durable };
+	list_append(&r->broken, &b->link);
+	log_event("sync-failed", "segment=%llu durable=%llu why=%s", (unsigned long long)number,
+		(unsigned long long)durable, log_quote(str_of(e->text)));
+	ipc_send_broken(r->queue, &(struct ipc_broken){ .fd = -1, .segment = number, .durable = durable });
+}
+
+static void
+segment_sealed(struct receive *r, uint64_t number)
+{
+	list_each_safe(at, &r->broken)
+	{
+		struct broken_segment *b = list_of(at, struct broken_segment, link);
+
+		if (b->number == number) {
+			list_remove(&b->link);
+			free(b);
+		}
+	}
+	spool_writer_sealed(r->writer, number);
+}
+
+static void
+queue_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct receive *r = owner;
+
+	(void)from;
+	switch (m->kind) {
+	case IPC_segment:
+		spool_writer_give_segment(r->writer, m->segment.number, m->segment.generation, m->segment.size, m->segment.fd);
+		break;
+	case IPC_big:
+		spool_writer_give_big(r->writer, m->big.number, m->big.fd);
+		break;
+	case IPC_sealed:
+		segment_sealed(r, m->sealed.segment);
+		break;
+	default:
+		if (m->broke_rules)
+			role_fault(&r->role, ROLE_QUEUE, 0);
+		ipc_close(&r->queue); /* the next one comes through master; until then the log takes mail */
+		break;
+	}
+}
+
+/* The current segment is given back: to a new queue it is the first word, to the old one just another full segment. */
+static void
+segment_filled(void *owner, uint64_t number, uint64_t durable)
+{
+	struct receive *r = owner;
+
+	if (r->queue_next < 0) {
+		ipc_send_filled(r->queue, &(struct ipc_filled){ .fd = -1, .segment = number, .durable = durable });
+		return;
+	}
+	ipc_close(&r->queue);
+	r->queue = ipc_open(r->role.loop, r->queue_next, ROLE_RECEIVE, ROLE_QUEUE, queue_came, r);
+	r->queue_next = -1;
+	list_each(at, &r->broken) /* before `holding`, which makes the queue scan whatever nobody claims */
+	{
+		struct broken_segment *b = list_of(at, struct broken_segment, link);
+
+		ipc_send_broken(r->queue,
+			&(struct ipc_broken){ .fd = -1, .segment = b->number, .durable = b->durable });
+	}
+	ipc_send_holding(r->queue, &(struct ipc_holding){ .fd = -1, .segment = number, .durable = durable });
+}
+
+static void
+writer_wants(void *owner, unsigned segments, unsigned bigs)
+{
+	struct receive *r = owner;
+
+	ipc_send_want(r->queue, &(struct ipc_want){ .fd = -1, .segments = segments, .bigs = bigs });
+}
+
+/* ── vault's side ── */
+
+static void
+vault_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct receive *r = owner;
+	struct err e;
+
+	(void)from;
+	switch (m->kind) {
+	case IPC_addresses:
+		address_table_close(&r->table);
+		if (!address_table_open(&r->table, m->addresses.fd, &e))
+			log_event("no-address-table", "why=%s", log_quote(str_of(e.text)));
+		break;
+	case IPC_found:
+	case IPC_checked:
+		ask_came(r, m);
+		break;
+	default:
+		if (m->broke_rules)
+			role_fault(&r->role, ROLE_VAULT, 0);
+		ipc_close(&r->vault);
+		ask_fail_all(r);
+		break;
+	}
+}
+
+static void
+session_stop(struct session *s, enum err_kind kind, const char *words)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMPORARY, kind, "%s", words);
+	smtp_server_stop(&s->smtp, &e);
+	if (s->ask.state != ASK_WAITING)
+		session_run(s);
+}
+
+/* Once a second: who has been silent too long, and whose question got no answer. */
+static void
+receive_tick(void *owner)
+{
+	struct receive *r = owner;
+	int64_t now_ms = loop_now_ms(r->role.loop), idle_ms = r->role.config.limits.idle_ms;
+
+	list_each_safe(at, &r->sessions)
+	{
+		struct session *s = list_of(at, struct session, link);
+
+		if (s->ask.state == ASK_WAITING) {
+			ask_tick(s, now_ms);
+			continue;
+		}
+		if (now_ms - s->heard_ms > 2 * idle_ms) /* does not even take our 421 */
+			session_free(&s);
+		else if (now_ms - s->heard_ms > idle_ms)
+			session_stop(s, ERR_IDLE, "idle too long");
+	}
+	loop_timer_set(r->tick, TICK_MS);
+}
+
+/* ── the role ── */
+
+static void
+receive_configured(void *owner)
+{
+	struct receive *r = owner;
+	const struct config *c = &r->role.config;
+	struct terms *t = calloc(1, sizeof *t);
+
+	must(t && c->hostname.n < sizeof t->hostname);
+	memcpy(t->hostname, c->hostname.p, c->hostname.n);
+	t->users = 1; /* the house itself */
+	t->smtp = (struct smtp_server_settings){ .hostname = str_of(t->hostname),
+		.message_size_max = c->limits.message,
+		.recipients_max = c->limits.recipients };
+	if (r->terms)
+		terms_drop(r->terms);
+	r->terms = t;
+	if (!r->tick)
+		r->tick = loop_timer_open(r->role.loop, receive_tick, r);
+	if (!r->writer)
+		r->writer = spool_writer_open(r->role.loop,
+			&(struct spool_hooks){ .owner = r,
+				.settled = session_settled,
+				.durable = log_is_durable,
+				.broken = segment_broke,
+				.filled = segment_filled,
+				.want = writer_wants },
+			c->limits.memory);
+}
+
+static void
+receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
+{
+	struct receive *r = owner;
+
+	(void)index;
+	if (peer == ROLE_VAULT) {
+		if (r->vault)
+			ask_fail_all(r);
+		ipc_close(&r->vault);
+		r->vault = ipc_open(r->role.loop, fd, ROLE_RECEIVE, ROLE_VAULT, vault_came, r);
+		return;
+	}
+	must(peer == ROLE_QUEUE);
+	if (r->queue_next >= 0)
+		close(r->queue_next);
+	r->queue_next = fd;
+	spool_writer_retire(r->writer); /* segment_filled goes on */
+}
+
+static void
+receive_begin(void *owner)
+{
+	struct receive *r = owner;
+
+	list_each(at, &r->doors) loop_watch_set(list_of(at, struct door, link)->watch, LOOP_READ);
+	loop_timer_set(r->tick, TICK_MS);
+}
+
+static void
+receive_drain(void *owner)
+{
+	struct receive *r = owner;
+
+	r->is_draining = true;
+	list_each(at, &r->doors) loop_watch_set(list_of(at, struct door, link)->watch, 0);
+	list_each_safe(at, &r->sessions)
+		session_stop(list_of(at, struct session, link), ERR_SHUTDOWN, "closing down, please try again later");
+	if (r->sessions_n == 0)
+		role_exit(&r->role, 0);
+}
+
+int
+receive_main(void)
+{
+	static const struct role_hooks hooks = { .configured = receive_configured,
+		.peer = receive_peer,
+		.listener = receive_listener,
+		.begin = receive_begin,
+		.drain = receive_drain };
+	static struct receive r = { .queue_next = -1, .spare_fd = -1 };
+	int code;
+
+	list_init(&r.sessions);
+	list_init(&r.doors);
+	list_init(&r.broken);
+	r.rates = rates_open();
+	r.role.loop = NULL;
+	code = role_run(&r.role, ROLE_RECEIVE, &hooks, &r);
+	spool_writer_close(&r.writer);
+	return code;
+}

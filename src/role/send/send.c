@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/send/send.h"
+
+#include "base/must.h"
+
+/*
+ * Handing mails to the next host. The queue decides what is tried when and how much at once; here each attempt takes a warm connection to
+ * its hop or makes one (attempt.c), and says what every recipient was answered.
+ */
+
+static void
+queue_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct send *s = owner;
+
+	(void)from;
+	if (m->kind == IPC_attempt) {
+		attempt_begin(s, &m->attempt);
+		return;
+	}
+	if (m->broke_rules)
+		role_fault(&s->role, ROLE_QUEUE, 0);
+	ipc_close(&s->queue); /* attempts under way go on; the new queue tries again what it hears nothing of */
+}
+
+static void
+vault_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct send *s = owner;
+
+	(void)from;
+	if (m->kind == IPC_secret_is) {
+		link_secret_came(s, &m->secret_is);
+		return;
+	}
+	if (m->broke_rules)
+		role_fault(&s->role, ROLE_VAULT, 0);
+	ipc_close(&s->vault);
+	link_secrets_failed(s);
+}
+
+static void
+send_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
+{
+	struct send *s = owner;
+
+	(void)index;
+	if (peer == ROLE_VAULT) {
+		if (s->vault)
+			link_secrets_failed(s);
+		ipc_close(&s->vault);
+		s->vault = ipc_open(s->role.loop, fd, ROLE_SEND, ROLE_VAULT, vault_came, s);
+		return;
+	}
+	must(peer == ROLE_QUEUE);
+	ipc_close(&s->queue);
+	s->queue = ipc_open(s->role.loop, fd, ROLE_SEND, ROLE_QUEUE, queue_came, s);
+}
+
+static void
+send_configured(void *owner)
+{
+	link_close_idle(owner); /* routes may lead elsewhere now */
+}
+
+static void
+send_begin(void *owner)
+{
+	(void)owner;
+}
+
+static void
+send_drain(void *owner)
+{
+	struct send *s = owner;
+
+	s->is_draining = true;
+	link_close_idle(s);
+	if (s->attempts_n == 0)
+		role_exit(&s->role, 0);
+}
+
+int
+send_main(void)
+{
+	static const struct role_hooks hooks = {
+		.configured = send_configured, .peer = send_peer, .begin = send_begin, .drain = send_drain
+	};
+	static struct send s;
+
+	list_init(&s.links);
+	return role_run(&s.role, ROLE_SEND, &hooks, &s);
+}

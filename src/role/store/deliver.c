@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/store/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/must.h"
+
+/*
+ * A batch into Maildirs, in an order that a power cut cannot spoil:
+ *
+ *   1. every message is written to tmp/          (write_file)
+ *   2. one sync for all of them                  (sync_all)
+ *   3. every file is renamed to new/             (move_file)
+ *   4. one sync for the directories              (sync_all)
+ *   5. only then the queue is told "delivered"
+ *
+ * The file's name is made of the mail's id and the recipient's number. So a delivery that is repeated after a crash finds its file in
+ * new/, or in cur/ when a reader has moved it, and leaves one. When a sync fails the files of the batch are removed again: what such a
+ * file holds on the disk is unknown, and a later sync would say "ok" all the same.
+ */
+
+enum { PATH_LENGTH_MAX = 1024 };
+
+/* ── gathering, in the loop's thread ── */
+
+struct batch *
+batch_new(void)
+{
+	struct batch *b = calloc(1, sizeof *b);
+
+	must(b);
+	return b;
+}
+
+void
+batch_free(struct batch **b)
+{
+	if (!*b)
+		return;
+	for (size_t i = 0; i < (*b)->n; i++) {
+		struct delivery *d = &(*b)->deliveries[i];
+
+		free((char *)(uintptr_t)d->directory.p); /* head and message lie behind it */
+		if (d->message_fd >= 0)
+			close(d->message_fd);
+	}
+	free(*b);
+	*b = NULL;
+}
+
+static bool
+is_path_part(struct str s)
+{
+	return s.n > 0 && s.n <= 255 && s.p[0] != '.' && str_find(s, '/') == s.n && str_find(s, 0) == s.n;
+}
+
+/* The template with %d and %u filled in, with a NUL behind it. */
+static bool
+maildir_path(struct buf *to, const struct config *c, const struct ipc_deliver *m, struct err *e)
+{
+	const struct config_domain *domain = config_domain(c, m->domain);
+	struct str rest;
+
+	if (!domain || !is_path_part(m->mailbox) || !is_path_part(m->domain))
+		return err_set(e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no mailbox can have this name");
+	for (rest = domain->mailboxes; rest.n; rest = str_from(rest, 1)) {
+		if (rest.p[0] != '%' || rest.n < 2) {
+			buf_add_char(to, rest.p[0]);
+			continue;
+		}
+		rest = str_from(rest, 1);
+		buf_add(to, rest.p[0] == 'd' ? domain->name : m->mailbox);
+	}
+	buf_add_char(to, 0);
+	return !to->overflow || err_set(e, ERR_PERMANENT, ERR_MAILBOX_NAME, "the mailbox's path is too long");
+}
+
+void
+batch_add(struct batch *b, const struct config *c, struct ipc_deliver *m)
+{
+	struct delivery *d = &b->deliveries[b->n++];
+	struct buf memory = { .max = PATH_LENGTH_MAX };
+	size_t path_n, head_n;
+	char id[MAIL_ID_TEXT];
+
+	must(b->n <= BATCH_MAX);
+	*d = (struct delivery){ .attempt = m->attempt, .message_fd = m->fd, .again = m->again };
+	if (!maildir_path(&memory, c, m, &d->err)) {
+		buf_free(&memory);
+		return;
+	}
+	path_n = memory.n;
+	memory.max = IPC_PACKET_MAX + 2 * PATH_LENGTH_MAX;
+	buf_addf(&memory, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", STR_ARG(m->reverse_path), STR_ARG(m->delivered_to));
+	head_n = memory.n - path_n;
+	buf_add(&memory, m->message);
+	must(!memory.overflow);
+	d->directory = (struct str){ memory.p, path_n - 1 };
+	d->head = (struct str){ memory.p + path_n, head_n };
+	d->message = (struct str){ memory.p + path_n + head_n, m->message.n };
+	snprintf(d->name, sizeof d->name, "%llu.%s-%u.%.*s", (unsigned long long)(m->arrived_ms / 1000), mail_id_text(m->id, id),
+		m->recipient, (int)(c->hostname.n < 64 ? c->hostname.n : 64), c->hostname.p);
+}
+
+/* ── delivering, in the worker's thread ── */
+
+/* "<directory>/<part>/<name>" */
+static const char *
+path_of(const struct delivery *d, const char *part, const char *name, char path[PATH_LENGTH_MAX * 2])
+{
+	snprintf(path, PATH_LENGTH_MAX * 2, "%s/%s%s%s", d->directory.p, part, *name ? "/" : "", name);
+	return path;
+}
+
+/* The directory with all its parents. */
+static bool
+make_directories(const char *path)
+{
+	char part[PATH_LENGTH_MAX * 2];
+	size_t n = strlen(path);
+
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && path[i] != 0)
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, 0700) != 0 && errno != EEXIST)
+			return false;
+	}
+	return true;
+}
+
+static bool
+make_maildir(const struct delivery *d)
+{
+	static const char *const parts[] = { "tmp", "new", "cur" };
+	char path[PATH_LENGTH_MAX * 2];
+
+	for (size_t i = 0; i < 3; i++)
+		if (!make_directories(path_of(d, parts[i], "", path)))
+			return false;
+	return true;
+}
+
+/* Is the file of an earlier try in new/, or in cur/ under its name and a reader's flags? */
+static bool
+is_there(const struct delivery *d)
+{
+	char path[PATH_LENGTH_MAX * 2];
+	size_t n = strlen(d->name);
+	struct dirent *entry;
+	bool found = access(path_of(d, "new", d->name, path), F_OK) == 0;
+	DIR *cur = found ? NULL : opendir(path_of(d, "cur", "", path));
+
+	while (cur && !found && (entry = readdir(cur)))
+		found = strncmp(entry->d_name, d->name, n) == 0 && (entry->d_name[n] == 0 || entry->d_name[n] == ':');
+	if (cur)
+		closedir(cur);
+	return found;
+}
+
+static bool
+write_all(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		s = str_from(s, (size_t)n);
+	}
+	return true;
+}
+
+static bool
+copy_all(int to, int from)
+{
+	struct stat st;
+	off_t at = 0;
+
+	if (fstat(from, &st) != 0)
+		return false;
+	while (at < st.st_size)
+		if (sendfile(to, from, &at, (size_t)(st.st_size - at)) <= 0)
+			return false;
+	return true;
+}
+
+/* The descriptor of the file in tmp/, or -1 with d->err. */
+static int
+write_file(struct delivery *d, bool *made_directories)
+{
+	char path[PATH_LENGTH_MAX * 2];
+	int fd = open(path_of(d, "tmp", d->name, path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 && errno == ENOENT && make_maildir(d)) {
+		*made_directories = true;
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	if (fd >= 0 && write_all(fd, d->head) && (d->message_fd >= 0 ? copy_all(fd, d->message_fd) : write_all(fd, d->message))) {
+		d->is_written = true;
+		return fd;
+	}
+	err_set_errno(&d->err, "cannot write %s", path);
+	if (d->err.cause == ENOSPC || d->err.cause == EDQUOT)
+		d->err.kind = ERR_NO_SPACE;
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
+	}
+	return -1;
+}
+
+/* One file system that the batch has touched. */
+struct touched {
+	dev_t device;
+	int fd;       /* a file or directory on it */
+	unsigned n;   /* how many there are */
+	bool is_wide; /* directories above were made too */
+};
+
+struct touches {
+	struct touched list[BATCH_MAX];
+	size_t n;
+};
+
+/* Takes the descriptor. */
+static void
+touch(struct touches *all, int fd, bool is_wide)
+{
+	struct stat st = { 0 };
+	size_t i = 0;
+
+	if (fstat(fd, &st) != 0)
+		is_wide = true;
+	while (i < all->n && all->list[i].device != st.st_dev)
+		i++;
+	if (i == all->n)
+		all->list[all->n++] = (struct touched){ .device = st.st_dev, .fd = fd };
+	else
+		close(fd);
+	all->list[i].n++;
+	all->list[i].is_wide |= is_wide;
+}
+
+/* One thing touched: its own sync. Several: one for the file system, cheaper than many. */
+static bool
+sync_all(struct touches *all)
+{
+	bool is_good = true;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct touched *t = &all->list[i];
+
+		if ((t->n > 1 || t->is_wide ? syncfs(t->fd) : fsync(t->fd)) != 0)
+			is_good = false;
+		close(t->fd);
+	}
+	all->n = 0;
+	return is_good;
+}
+
+static void
+move_file(struct delivery *d, struct touches *directories)
+{
+	char from[PATH_LENGTH_MAX * 2], to[PATH_LENGTH_MAX * 2];
+	int fd;
+
+	if (rename(path_of(d, "tmp", d->name, from), path_of(d, "new", d->name, to)) != 0) {
+		err_set_errno(&d->err, "cannot move %s to new", from);
+		return;
+	}
+	fd = open(path_of(d, "new", "", to), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		touch(directories, fd, false);
+	else
+		err_set_errno(&d->err, "cannot open %s", to);
+}
+
+/* After a failed sync nothing of the batch may stay: not even what looks whole. */
+static void
+take_back(struct batch *b, const char *part)
+{
+	char path[PATH_LENGTH_MAX * 2];
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct delivery *d = &b->deliveries[i];
+
+		if (!d->is_written)
+			continue;
+		unlink(path_of(d, part, d->name, path));
+		if (!err_is(&d->err))
+			err_set(&d->err, ERR_TEMPORARY, ERR_SYNC, "the disk of the mailboxes did not confirm the mail");
+	}
+}
+
+void
+batch_deliver(struct batch *b)
+{
+	struct touches touched = { 0 };
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct delivery *d = &b->deliveries[i];
+		bool made_directories = false;
+		int fd;
+
+		if (err_is(&d->err) || (d->again && is_there(d)))
+			continue;
+		fd = write_file(d, &made_directories);
+		if (fd >= 0)
+			touch(&touched, fd, made_directories);
+	}
+	if (!sync_all(&touched)) {
+		take_back(b, "tmp");
+		return;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		if (b->deliveries[i].is_written)
+			move_file(&b->deliveries[i], &touched);
+	if (!sync_all(&touched))
+		take_back(b, "new");
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/vault/vault.h"
+
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "io/address_table.h"
+#include "role/role.h"
+#include "role/vault/hash.h"
+#include "role/vault/recent.h"
+#include "role/vault/secret.h"
+#include "role/vault/users.h"
+
+/*
+ * Vault knows who lives here and what opens the door. It answers short questions and shows nobody
+ * what it keeps:
+ *
+ *   receive  lookup → found        whom does this address mean; may this login use it
+ *   receive  check → checked       is this password right; if so, a token that says whose it was
+ *   queue    expand → expanded     where does a recipient's mail go in the end
+ *   send     secret → secret_is    the login of one route
+ *
+ * Accounts are read whole into a book (book.h). Every WATCH_MS, and before anybody is told
+ * "unknown", the disk is asked whether a command has changed them; then a new book takes the old
+ * one's place, and receive gets a new address table.
+ */
+
+enum { WATCH_MS = 500, RECEIVES_MAX = 64, ANSWER_MAX = 4 * 1024 * 1024 };
+
+struct receiver {
+	struct vault *vault;
+	struct ipc *channel;
+	unsigned index, generation; /* a later receiver of this index is another */
+};
+
+struct vault {
+	struct role role;
+	struct users *users;
+	struct book book;
+	struct receiver receivers[RECEIVES_MAX];
+	struct ipc *queue, *send;
+	struct hash_pool *pool;
+	struct recent recent;
+	struct secret_logins logins;
+	struct loop_timer *watch;
+	char key[TOKEN_KEY_SIZE];
+};
+
+/* ── the book ── */
+
+static void
+publish(struct vault *v, struct ipc *only)
+{
+	struct str *names;
+	size_t n = book_mailboxes(&v->book, &names);
+	struct err e;
+	int fd = address_table_make(names, n, &e);
+
+	free(names);
+	if (fd < 0) { /* receive asks us about every address then */
+		log_event("no-address-table", "why=%s", log_quote(str_of(e.text)));
+		return;
+	}
+	for (unsigned i = 0; i < RECEIVES_MAX; i++)
+		if (v->receivers[i].channel && (!only || only == v->receivers[i].channel))
+			ipc_send_addresses(
+				v->receivers[i].channel, &(struct ipc_addresses){ .fd = fd });
+	close(fd);
+}
+
+/* A new book in the old one's place. On failure the old one stays as it was. */
+static bool
+read_book(struct vault *v, struct err *e)
+{
+	struct book fresh;
+
+	book_begin(&fresh, &v->role.config);
+	if (!users_load(v->users, &fresh, e)) {
+		book_free(&fresh);
+		return false;
+	}
+	book_free(&v->book);
+	v->book = fresh;
+	recent_forget(&v->recent);
+	publish(v, NULL);
+	return true;
+}
+
+/* True: there is a new book. */
+static bool
+refresh(struct vault *v)
+{
+	struct err e;
+
+	if (!users_changed(v->users))
+		return false;
+	if (read_book(v, &e))
+		return true;
+	log_event("accounts-unreadable", "why=%s", log_quote(str_of(e.text)));
+	return false;
+}
+
+static void
+on_watch(void *owner)
+{
+	struct vault *v = owner;
+
+	refresh(v);
+	loop_timer_set(v->watch, WATCH_MS);
+}
+
+/* ── receive ── */
+
+static void
+on_lookup(struct receiver *r, const struct ipc_lookup *m)
+{
+	struct vault *v = r->vault;
+	struct arena arena = { .max = ANSWER_MAX };
+	struct str text;
+	enum found_kind kind =
+		book_lookup(&v->book, m->why, m->local, m->domain, m->login, &arena, &text);
+
+	if (kind != FOUND_MAILBOX && kind != FOUND_YES && refresh(v))
+		kind = book_lookup(&v->book, m->why, m->local, m->domain, m->login, &arena, &text);
+	ipc_send_found(
+		r->channel, &(struct ipc_found){
+				    .fd = -1, .ask = m->ask, .kind = (uint8_t)kind, .text = text });
+	arena_free(&arena);
+}
+
+static void
+answer_check(struct receiver *r, uint64_t ask, enum checked_result result, struct str login)
+{
+	struct buf token = { .max = TOKEN_MAX };
+
+	if (result == CHECKED_OK)
+		token_make(&token, (struct str){ r->vault->key, TOKEN_KEY_SIZE }, login,
+			loop_wall_ms());
+	ipc_send_checked(r->channel, &(struct ipc_checked){ .fd = -1,
+					     .ask = ask,
+					     .result = (uint8_t)result,
+					     .login = login,
+					     .token = buf_str(&token) });
+	buf_free(&token);
+}
+
+static void
+on_check(struct receiver *r, const struct ipc_check *m)
+{
+	struct vault *v = r->vault;
+	struct hash_job job = { .ask = m->ask, .peer = r->index, .peer_generation = r->generation };
+	const struct book_entry *user;
+	bool is_known;
+
+	refresh(v);
+	user = book_login(&v->book, m->login);
+	is_known = user && !user->is_suspended && m->password.n &&
+		   m->password.n <= HASH_PASSWORD_MAX &&
+		   str_find(m->password, '\0') == m->password.n;
+	if (is_known &&
+		recent_has(&v->recent, user->name, m->password, loop_now_ms(v->role.loop))) {
+		answer_check(r, m->ask, CHECKED_OK, user->name);
+		return;
+	}
+	snprintf(job.login, sizeof job.login, "%.*s", STR_ARG(is_known ? user->name : m->login));
+	snprintf(job.client, sizeof job.client, "%.*s", STR_ARG(m->client));
+	if (is_known) {
+		memcpy(job.password, m->password.p, m->password.n);
+		snprintf(job.hash, sizeof job.hash, "%.*s", STR_ARG(user->hash));
+	}
+	if (!hash_pool_check(v->pool, &job))
+		answer_check(r, m->ask, CHECKED_LATER, (struct str){ 0 });
+	explicit_bzero(job.password, sizeof job.password);
+}
+
+/* Right is a password only for the account as it is now: it may have changed while the hash was
+ * computed. */
+static void
+on_hashed(void *owner, const struct hash_job *job)
+{
+	struct vault *v = owner;
+	struct receiver *r = &v->receivers[job->peer];
+	const struct book_entry *user =
+		job->is_right ? book_login(&v->book, str_of(job->login)) : NULL;
+	bool is_right = user && !user->is_suspended && str_eq(user->hash, str_of(job->hash));
+
+	if (is_right)
+		recent_add(
+			&v->recent, user->name, str_of(job->password), loop_now_ms(v->role.loop));
+	else
+		log_event("login-refused", "login=%s client=%s", log_quote(str_of(job->login)),
+			log_quote(str_of(job->client)));
+	if (r->generation == job->peer_generation)
+		answer_check(r, job->ask, is_right ? CHECKED_OK : CHECKED_REFUSED,
+			is_right ? user->name : (struct str){ 0 });
+}
+
+static void
+receive_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct receiver *r = owner;
+
+	(void)from;
+	switch (m->kind) {
+	case IPC_lookup:
+		on_lookup(r, &m->lookup);
+		break;
+	case IPC_check:
+		on_check(r, &m->check);
+		break;
+	default:
+		if (m->broke_rules)
+			role_fault(&r->vault->role, ROLE_RECEIVE, r->index);
+		ipc_close(&r->channel);
+		break;
+	}
+}
+
+/* ── queue ── */
+
+static void
+on_expand(struct vault *v, const struct ipc_expand *m)
+{
+	struct arena arena = { .max = ANSWER_MAX };
+	struct buf packed = { .max = IPC_TEXT_MAX };
+	struct book_targets *t = calloc(1, sizeof *t);
+	enum expanded_kind kind;
+
+	must(t);
+	kind = book_expand(&v->book, m->local, m->domain, &arena, t);
+	if (kind != EXPANDED_TARGETS && refresh(v))
+		kind = book_expand(&v->book, m->local, m->domain, &arena, t);
+	if (t->nowhere.n)
+		log_event("alias-leads-nowhere", "alias=%s@%s to=%s", log_quote(m->local),
+			log_quote(m->domain), log_quote(t->nowhere));
+	for (size_t i = 0; i < t->n; i++) {
+		codec_add_u32(&packed, (uint32_t)t->list[i].address.n + 1);
+		buf_add_char(&packed, t->list[i].is_here ? 'M' : 'A');
+		buf_add(&packed, t->list[i].address);
+	}
+	if (packed.overflow) {
+		kind = EXPANDED_LOOP;
+		t->words = S("this alias leads to too many others");
+		buf_reset(&packed);
+	}
+	ipc_send_expanded(v->queue, &(struct ipc_expanded){ .fd = -1,
+					    .ask = m->ask,
+					    .kind = (uint8_t)kind,
+					    .text = t->words,
+					    .targets = buf_str(&packed) });
+	free(t);
+	buf_free(&packed);
+	arena_free(&arena);
+}
+
+static void
+queue_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct vault *v = owner;
+
+	(void)from;
+	if (m->kind == IPC_expand) {
+		on_expand(v, &m->expand);
+		return;
+	}
+	if (m->broke_rules)
+		role_fault(&v->role, ROLE_QUEUE, 0);
+	ipc_close(&v->queue);
+}
+
+/* ── send ── */
+
+static void
+send_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct vault *v = owner;
+	const struct secret_login *login;
+
+	(void)from;
+	if (m->kind == IPC_secret) {
+		login = secret_login_of(&v->logins, m->secret.route);
+		ipc_send_secret_is(
+			v->send, &(struct ipc_secret_is){ .fd = -1,
+					 .ask = m->secret.ask,
+					 .found = login != NULL,
+					 .login = login ? login->user : (struct str){ 0 },
+					 .password = login ? login->password : (struct str){ 0 } });
+		return;
+	}
+	if (m->broke_rules)
+		role_fault(&v->role, ROLE_SEND, 0);
+	ipc_close(&v->send);
+}
+
+/* ── the role's life ── */
+
+static bool
+open_accounts(struct vault *v, struct err *e)
+{
+	return users_open(&v->users, v->role.config.state, true, e) &&
+	       secret_token_key(v->role.config.state, v->key, e);
+}
+
+/* Without its accounts vault must not answer: everybody would be unknown, and mail for them
+ * refused. */
+static void
+on_configured(void *owner)
+{
+	struct vault *v = owner;
+	struct err e;
+
+	if ((!v->users && !open_accounts(v, &e)) || !read_book(v, &e)) {
+		log_event("accounts-unreadable", "why=%s", log_quote(str_of(e.text)));
+		exit(EX_CONFIG);
+	}
+	secret_logins_read(&v->logins, &v->role.config);
+	if (!v->pool)
+		v->pool = hash_pool_open(v->role.loop, on_hashed, v);
+}
+
+static void
+on_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
+{
+	struct vault *v = owner;
+	struct receiver *r;
+
+	switch (peer) {
+	case ROLE_RECEIVE:
+		must(index < RECEIVES_MAX);
+		r = &v->receivers[index];
+		ipc_close(&r->channel);
+		r->vault = v;
+		r->index = index;
+		r->generation++;
+		r->channel = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, receive_came, r);
+		publish(v, r->channel);
+		break;
+	case ROLE_QUEUE:
+		ipc_close(&v->queue);
+		v->queue = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, queue_came, v);
+		ipc_send_token_key(v->queue,
+			&(struct ipc_token_key){ .fd = -1, .key = { v->key, TOKEN_KEY_SIZE } });
+		break;
+	case ROLE_SEND:
+		ipc_close(&v->send);
+		v->send = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, send_came, v);
+		break;
+	default:
+		must(false);
+	}
+}
+
+static void
+on_begin(void *owner)
+{
+	struct vault *v = owner;
+
+	v->watch = loop_timer_open(v->role.loop, on_watch, v);
+	loop_timer_set(v->watch, WATCH_MS);
+}
+
+static void
+on_drain(void *owner)
+{
+	role_exit(&((struct vault *)owner)->role, EX_OK); /* whoever asks is drained before us */
+}
+
+int
+vault_role(void)
+{
+	static const struct role_hooks hooks = {
+		.configured = on_configured, .peer = on_peer, .begin = on_begin, .drain = on_drain
+	};
+	static struct vault v;
+
+	recent_begin(&v.recent);
+	return role_run(&v.role, ROLE_VAULT, &hooks, &v);
+}

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fates: what has become of mails and segments, as a state in memory and as a log of entries that
+ * change it. The keeper changes the state only by fate_apply with the entry that it also logs, and
+ * recovery applies what it reads: so what a restart finds is what was there.
+ *
+ * The payload of a SPOOL_FATES record is a row of texts (u32 length, octets), an entry each:
+ *
+ *   u8 kind   then
+ *   1 fate      id 16, and: recipient u32, kind u8, at u64, due u64, tries u32,
+ *               why: class u8, kind u8, cause u32, code u16, enhanced 3 × u16, text; host; children
+ *   2 released  id 16, number u64
+ *   3 made      number u64, generation u64, size u64
+ *   4 sealed    number u64, generation u64, end u64
+ *   5 gone      number u64
+ *
+ * The numbers of enum fate_kind, err_class and err_kind stand in these files: new ones go to the end.
+ *
+ * Invariants
+ * 1. For each recipient the last fate counts, for each segment the last of made, sealed and gone.
+ * 2. Applying the end of a log again to a state that has it gives the same state. Therefore a
+ *    checkpoint needs no exact place in the log: it replaces the files that were full when it was
+ *    taken, and all later ones are applied to it.
+ * 3. Released mails are known by their segment until that is made anew or gone: no fate is forgotten
+ *    while the mail's record can still be read.
+ */
+#include "spool/spool.h"
+
+#include "base/hash.h"
+#include "base/must.h"
+#include "spool/keeper.h"
+
+enum { FATES_RECORD_OCTETS = 256 * 1024 }; /* of entries, in a record of a checkpoint */
+
+static struct str
+id_str(const struct mail_id *id)
+{
+	return (struct str){ (const char *)id->octet, sizeof id->octet };
+}
+
+static struct str
+mail_key(const void *member)
+{
+	return id_str(&((const struct fate_mail *)member)->id);
+}
+
+static struct str
+number_str(const uint64_t *number)
+{
+	return (struct str){ (const char *)number, sizeof *number };
+}
+
+static struct str
+segment_key(const void *member)
+{
+	return number_str(&((const struct kept_segment *)member)->number);
+}
+
+void
+fate_state_init(struct fate_state *s)
+{
+	*s = (struct fate_state){ .mails.key_of = mail_key, .segments.key_of = segment_key };
+}
+
+static void
+mail_free(struct fate_mail *m)
+{
+	if (!m)
+		return;
+	free(m->fates);
+	free(m);
+}
+
+void
+fate_state_free(struct fate_state *s)
+{
+	void *member;
+
+	for (size_t at = 0; (member = map_next(&s->mails, &at));)
+		mail_free(member);
+	for (size_t at = 0; (member = map_next(&s->segments, &at));) {
+		free(((struct kept_segment *)member)->released);
+		free(member);
+	}
+	map_free(&s->mails);
+	map_free(&s->segments);
+}
+
+struct kept_segment *
+fate_segment(const struct fate_state *s, uint64_t number)
+{
+	return map_get(&s->segments, number_str(&number));
+}
+
+struct fate_mail *
+fate_mail(const struct fate_state *s, struct mail_id id)
+{
+	return map_get(&s->mails, id_str(&id));
+}
+
+void
+fate_drop_mail(struct fate_state *s, struct mail_id id)
+{
+	mail_free(map_remove(&s->mails, id_str(&id)));
+}
+
+/* ── applying ── */
+
+static void
+add_kept_fate(struct buf *to, const struct fate *f)
+{
+	codec_add_u32(to, f->recipient);
+	codec_add_u8(to, (uint8_t)f->kind);
+	codec_add_u64(to, (uint64_t)f->at_ms);
+	codec_add_u64(to, (uint64_t)f->due_ms);
+	codec_add_u32(to, f->tries);
+	codec_add_u8(to, (uint8_t)f->why.class);
+	codec_add_u8(to, (uint8_t)f->why.kind);
+	codec_add_u32(to, (uint32_t)f->why.cause);
+	codec_add_u16(to, f->why.code);
+	codec_add_u16(to, f->why.enhanced.class);
+	codec_add_u16(to, f->why.enhanced.subject);
+	codec_add_u16(to, f->why.enhanced.detail);
+	codec_add_str(to, str_of(f->why.text));
+	codec_add_str(to, f->host);
+	codec_add_str(to, f->children);
+}
+
+/* Takes the recipient's older fate out of the row, if there is one. */
+static void
+mail_drop_fate(struct fate_mail *m, uint32_t recipient)
+{
+	struct str rest = { m->fates, m->fates_n }, kept;
+
+	while (rest.n > 0) {
+		char *at = m->fates + (m->fates_n - rest.n);
+
+		must(codec_scan_str(&rest, &kept));
+		if (codec_get_u32(kept.p) != recipient)
+			continue;
+		memmove(at, rest.p, rest.n);
+		m->fates_n -= (uint32_t)(kept.n + sizeof(uint32_t));
+		return;
+	}
+}
+
+static void
+apply_fate(struct fate_state *s, const struct fate *f)
+{
+	struct fate_mail *m = fate_mail(s, f->id);
+	struct buf one = { .max = RECORD_PAYLOAD_MAX };
+
+	if (!m) {
+		m = calloc(1, sizeof *m);
+		must(m);
+		m->id = f->id;
+		map_put(&s->mails, m);
+	}
+	mail_drop_fate(m, f->recipient);
+	add_kept_fate(&one, f);
+	must(!one.overflow && one.n < UINT32_MAX - sizeof(uint32_t) - m->fates_n);
+	m->fates = realloc(m->fates, m->fates_n + sizeof(uint32_t) + one.n);
+	must(m->fates);
+	codec_put_u32(m->fates + m->fates_n, (uint32_t)one.n);
+	memcpy(m->fates + m->fates_n + sizeof(uint32_t), one.p, one.n);
+	m->fates_n += (uint32_t)(sizeof(uint32_t) + one.n);
+	buf_free(&one);
+}
+
+static void
+apply_released(struct fate_state *s, struct mail_id id, uint64_t number)
+{
+	struct kept_segment *g = fate_segment(s, number);
+
+	fate_drop_mail(s, id);
+	if (!g)
+		return;
+	if (g->released_n == g->released_capacity) {
+		g->released_capacity = g->released_capacity ? 2 * g->released_capacity : 16;
+		g->released = realloc(g->released, g->released_capacity * sizeof *g->released);
+		must(g->released);
+	}
+	g->released[g->released_n++] = id;
+}
+
+static void
+apply_made(struct fate_state *s, const struct fate_entry *entry)
+{
+	struct kept_segment *g = fate_segment(s, entry->number);
+
+	if (!g) {
+		g = calloc(1, sizeof *g);
+		must(g);
+		g->number = entry->number;
+		g->fd = -1;
+		map_put(&s->segments, g);
+	}
+	g->generation = entry->generation;
+	g->size = entry->size;
+	g->state = KEPT_OPENING;
+	g->end = g->read_to = SPOOL_BLOCK;
+	free(g->released);
+	g->released = NULL;
+	g->released_n = g->released_capacity = 0;
+}
+
+static void
+apply_gone(struct fate_state *s, uint64_t number)
+{
+	struct kept_segment *g = map_remove(&s->segments, number_str(&number));
+
+	if (!g)
+		return;
+	free(g->released);
+	free(g);
+}
+
+void
+fate_apply(struct fate_state *s, const struct fate_entry *entry)
+{
+	struct kept_segment *g;
+
+	switch (entry->kind) {
+	case ENTRY_FATE:
+		apply_fate(s, &entry->fate);
+		break;
+	case ENTRY_RELEASED:
+		apply_released(s, entry->id, entry->number);
+		break;
+	case ENTRY_MADE:
+		apply_made(s, entry);
+		break;
+	case ENTRY_SEALED:
+		g = fate_segment(s, entry->number);
+		if (!g || g->generation != entry->generation)
+			break;
+		g->state = KEPT_SEALED;
+		g->end = entry->end;
+		break;
+	case ENTRY_GONE:
+		apply_gone(s, entry->number);
+		break;
+	}
+}
+
+/* ── entries as octets ── */
+
+static void
+add_entry_body(struct buf *to, const struct fate_entry *entry)
+{
+	codec_add_u8(to, (uint8_t)entry->kind);
+	switch (entry->kind) {
+	case ENTRY_FATE:
+		buf_add(to, id_str(&entry->fate.id));
+		add_kept_fate(to, &entry->fate);
+		break;
+	case ENTRY_RELEASED:
+		buf_add(to, id_str(&entry->id));
+		codec_add_u64(to, entry->number);
+		break;
+	case ENTRY_MADE:
+		codec_add_u64(to, entry->number);
+		codec_add_u64(to, entry->generation);
+		codec_add_u64(to, entry->size);
+		break;
+	case ENTRY_SEALED:
+		codec_add_u64(to, entry->number);
+		codec_add_u64(to, entry->generation);
+		codec_add_u64(to, entry->end);
+		break;
+	case ENTRY_GONE:
+		codec_add_u64(to, entry->number);
+		break;
+	}
+}
+
+void
+fate_add_entry(struct buf *to, const struct fate_entry *entry)
+{
+	size_t begin = to->n;
+
+	codec_add_u32(to, 0);
+	add_entry_body(to, entry);
+	if (!to->overflow)
+		codec_put_u32(to->p + begin, (uint32_t)(to->n - begin - sizeof(uint32_t)));
+}
+
+static bool
+scan_why(struct str *in, struct err *why)
+{
+	struct str text;
+	uint32_t cause;
+	uint8_t class, kind;
+
+	if (!(codec_scan_u8(in, &class) && codec_scan_u8(in, &kind) && codec_scan_u32(in, &cause) &&
+		    codec_scan_u16(in, &why->code) && codec_scan_u16(in, &why->enhanced.class) &&
+		    codec_scan_u16(in, &why->enhanced.subject) &&
+		    codec_scan_u16(in, &why->enhanced.detail) && codec_scan_str(in, &text)))
+		return false;
+	if (class > ERR_PERMANENT || kind >= ERR_KINDS || text.n >= sizeof why->text)
+		return false;
+	why->class = (enum err_class)class;
+	why->kind = (enum err_kind)kind;
+	why->cause = (int)cause;
+	memcpy(why->text, text.p, text.n);
+	why->text[text.n] = 0;
+	return true;
+}
+
+static bool
+scan_fate_body(struct str in, struct fate *f)
+{
+	uint64_t at_ms, due_ms;
+	uint8_t kind;
+
+	if (!(codec_scan_u32(&in, &f->recipient) && codec_scan_u8(&in, &kind) &&
+		    codec_scan_u64(&in, &at_ms) && codec_scan_u64(&in, &due_ms) &&
+		    codec_scan_u32(&in, &f->tries) && scan_why(&in, &f->why) &&
+		    codec_scan_str(&in, &f->host) && codec_scan_str(&in, &f->children)))
+		return false;
+	f->kind = (enum fate_kind)kind;
+	f->at_ms = (int64_t)at_ms;
+	f->due_ms = (int64_t)due_ms;
+	return in.n == 0 && kind >= FATE_DELIVERED && kind <= FATE_EXPANDED;
+}
+
+bool
+fate_scan_kept(struct str *fates, struct fate *f)
+{
+	struct str one;
+
+	return codec_scan_str(fates, &one) && scan_fate_body(one, f);
+}
+
+static bool
+scan_entry_body(struct str in, struct fate_entry *entry)
+{
+	uint8_t kind;
+
+	*entry = (struct fate_entry){ 0 };
+	if (!codec_scan_u8(&in, &kind))
+		return false;
+	entry->kind = (enum fate_entry_kind)kind;
+	switch (entry->kind) {
+	case ENTRY_FATE:
+		return codec_scan_bytes(&in, &entry->fate.id, sizeof entry->fate.id) &&
+			scan_fate_body(in, &entry->fate);
+	case ENTRY_RELEASED:
+		return codec_scan_bytes(&in, &entry->id, sizeof entry->id) &&
+			codec_scan_u64(&in, &entry->number) && in.n == 0;
+	case ENTRY_MADE:
+		return codec_scan_u64(&in, &entry->number) && codec_scan_u64(&in, &entry->generation) &&
+			codec_scan_u64(&in, &entry->size) && in.n == 0;
+	case ENTRY_SEALED:
+		return codec_scan_u64(&in, &entry->number) && codec_scan_u64(&in, &entry->generation) &&
+			codec_scan_u64(&in, &entry->end) && in.n == 0;
+	case ENTRY_GONE:
+		return codec_scan_u64(&in, &entry->number) && in.n == 0;
+	}
+	return false;
+}
+
+bool
+fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped)
+{
+	struct str one;
+
+	while (codec_scan_str(in, &one)) {
+		if (scan_entry_body(one, entry))
+			return true;
+		(*misshaped)++;
+	}
+	*misshaped += in->n > 0;
+	*in = (struct str){ 0 };
+	return false;
+}
+
+/* ── files ── */
+
+/* The entries gathered so far become a record; with `least` 0 the rest too. */
+static void
+checkpoint_flush(struct buf *to, uint64_t generation, struct buf *entries, size_t least)
+{
+	if (entries->n == 0 || entries->n < least)
+		return;
+	must(!entries->overflow);
+	record_add_fates(to, generation, buf_str(entries));
+	buf_reset(entries);
+}
+
+static void
+checkpoint_add_segments(struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
+{
+	struct kept_segment *g;
+
+	for (size_t at = 0; (g = map_next(&s->segments, &at));) {
+		fate_add_entry(entries,
+			&(struct fate_entry){ .kind = ENTRY_MADE,
+				.number = g->number,
+				.generation = g->generation,
+				.size = g->size });
+		if (g->state != KEPT_OPEN && g->state != KEPT_OPENING)
+			fate_add_entry(entries,
+				&(struct fate_entry){ .kind = ENTRY_SEALED,
+					.number = g->number,
+					.generation = g->generation,
+					.end = g->end });
+		for (uint32_t i = 0; i < g->released_n; i++) {
+			fate_add_entry(entries,
+				&(struct fate_entry){ .kind = ENTRY_RELEASED,
+					.id = g->released[i],
+					.number = g->number });
+			checkpoint_flush(to, generation, entries, FATES_RECORD_OCTETS);
+		}
+	}
+}
+
+static void
+checkpoint_add_mails(struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
+{
+	struct fate_entry entry = { .kind = ENTRY_FATE };
+	struct fate_mail *m;
+
+	for (size_t at = 0; (m = map_next(&s->mails, &at));) {
+		struct str fates = { m->fates, m->fates_n };
+
+		while (fate_scan_kept(&fates, &entry.fate)) {
+			entry.fate.id = m->id;
+			fate_add_entry(entries, &entry);
+			checkpoint_flush(to, generation, entries, FATES_RECORD_OCTETS);
+		}
+	}
+}
+
+void
+fate_add_checkpoint(struct buf *to, const struct fate_state *s, uint64_t number)
+{
+	struct segment_header h = { .use = SEGMENT_STATE, .number = number };
+	struct buf entries = { .max = RECORD_PAYLOAD_MAX };
+	char *block = buf_room(to, SPOOL_BLOCK);
+
+	must(block);
+	hash_random(&h.generation, sizeof h.generation);
+	record_put_segment_header(block, &h);
+	buf_grew(to, SPOOL_BLOCK);
+	checkpoint_add_segments(to, h.generation, &entries, s);
+	checkpoint_add_mails(to, h.generation, &entries, s);
+	checkpoint_flush(to, h.generation, &entries, 0);
+	record_add_mark(to, h.generation);
+	must(!to->overflow);
+	buf_free(&entries);
+}
+
+bool
+fate_apply_file(struct fate_state *s, struct str file, enum segment_use use, uint64_t *damaged)
+{
+	uint64_t at = SPOOL_BLOCK, broken = 0, broken_before_last = 0;
+	struct segment_header h;
+	struct fate_entry entry;
+	struct record r;
+	bool is_marked = false;
+
+	if (!record_get_segment_header(file, &h) || h.use != use)
+		return false;
+	while (record_next(file, h.generation, &at, &r, &broken)) {
+		broken_before_last = broken; /* those behind the last sound record are a torn tail */
+		is_marked = r.kind == SPOOL_MARK;
+		if (r.kind != SPOOL_FATES)
+			continue;
+		while (fate_scan_entry(&r.payload, &entry, damaged))
+			fate_apply(s, &entry);
+	}
+	*damaged += broken_before_last;
+	return use != SEGMENT_STATE || is_marked;
+}

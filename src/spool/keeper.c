@@ -1,0 +1,1063 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper: owns the spool's directory for the queue. It makes segments and big files for those who
+ * write, reads them, keeps the fate log, and uses segments again.
+ *
+ *   seg/NNNNNNNN         segments            fate/NNNNNNNN         the fate log, in files
+ *   big/<16 hex digits>  messages too large  fate/NNNNNNNN.state   checkpoint: replaces the log files
+ *                        for a record                              of lower numbers
+ *   lock                 held while open     format                which format this is
+ *
+ * Invariants
+ * 1. A hook or a return value says that something holds only when a log entry that says so is durable.
+ *    In particular a segment is handed out after its `made`, and 451 follows `sealed`.
+ * 2. A segment is used again in this order: `released` of all its mails durable → header with a fresh
+ *    generation, synced → `made` in the log, which forgets the old fates → handed out. A crash between
+ *    two of them leaves it either as it was, or empty and known as such by its header.
+ * 3. A segment's file is removed before the log says `gone`: a file that the log does not know is read,
+ *    for rather twice than never.
+ * 4. No segment and no log file is continued after a start or after a failed sync (recover.c).
+ * 5. A big file is removed after its mail's `released` is durable.
+ * 6. A segment that holds a damaged record is not used again: somebody may want to rescue it.
+ * 7. Hooks are called from keeper_woken alone. Entries of one turn of the loop are one record.
+ *
+ * A segment:
+ *
+ *                keeper_make_segment     keeper_log_made       task_hand_out
+ *     (no file) ───────────────────► MAKING ──────────► OPENING ──────────► OPEN
+ *                                      ▲                                      │ keeper_seal
+ *                                      │ keeper_make_segment                  ▼
+ *     (no file) ◄── REMOVING ◄─────── FREE ◄──────────────────────────────── SEALED
+ *        keeper_log_gone  keeper_remove_segment     keeper_check_free
+ *
+ * The fate log: at least three files are made ahead. When four or more are full, and they are four
+ * times the last checkpoint, the state is written as a new checkpoint and they are removed.
+ */
+#include "spool/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/must.h"
+
+enum {
+	KEEPER_ENTRIES_MAX = 1024 * 1024, /* octets of entries in one record */
+	KEEPER_WINDOW = 256 * 1024,	  /* octets read ahead */
+	KEEPER_BIGS_READY_MIN = 4,
+};
+
+struct fates_commit {
+	struct commit commit;
+	struct buf record;
+	uint64_t ticket;
+};
+
+/* ── the log: entries go in ── */
+
+static void
+keeper_flush(struct spool_keeper *k)
+{
+	struct fates_commit *c;
+
+	if (k->entries.n == 0 || k->is_broken)
+		return;
+	must(!k->entries.overflow);
+	c = calloc(1, sizeof *c);
+	must(c);
+	c->ticket = k->ticket;
+	c->record.max = k->entries.n + RECORD_HEADER + SPOOL_ALIGN;
+	record_add_fates(&c->record, 0, buf_str(&k->entries));
+	c->commit.part[0] = (struct iovec){ c->record.p, c->record.n };
+	c->commit.parts = 1;
+	c->commit.size = c->record.n;
+	c->commit.big_fd = -1;
+	segment_commit(k->log, &c->commit);
+	buf_reset(&k->entries);
+	k->is_log_refused = false;
+}
+
+static uint64_t
+keeper_log(struct spool_keeper *k, const struct fate_entry *entry)
+{
+	if (k->entries.n == 0)
+		loop_wake_up(k->wake);
+	fate_add_entry(&k->entries, entry);
+	fate_apply(&k->state, entry);
+	k->ticket++;
+	if (k->entries.n > KEEPER_ENTRIES_MAX)
+		keeper_flush(k);
+	return k->ticket;
+}
+
+static void
+keeper_when_durable(struct spool_keeper *k, void (*run)(struct spool_keeper *k, struct keeper_task *t),
+	uint64_t number, int fd)
+{
+	struct keeper_task *t = calloc(1, sizeof *t);
+
+	must(t);
+	*t = (struct keeper_task){ .ticket = k->ticket, .run = run, .number = number, .fd = fd };
+	list_append(&k->tasks, &t->link);
+}
+
+/* ── a segment's way ── */
+
+static struct job *
+segment_job(struct spool_keeper *k, enum job_kind kind, uint64_t number)
+{
+	struct job *j = maker_new_job(kind, k->seg);
+
+	snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)number);
+	j->header = (struct segment_header){ .use = SEGMENT_MAILS,
+		.number = number,
+		.size = k->segment_size };
+	hash_random(&j->header.generation, sizeof j->header.generation);
+	return j;
+}
+
+static struct kept_segment *
+keeper_find_free(struct spool_keeper *k, unsigned *free_n)
+{
+	struct kept_segment *g, *found = NULL;
+
+	*free_n = 0;
+	for (size_t at = 0; (g = map_next(&k->state.segments, &at));)
+		if (g->state == KEPT_FREE) {
+			(*free_n)++;
+			if (!found || g->number < found->number)
+				found = g;
+		}
+	return found;
+}
+
+void
+keeper_make_segment(struct spool_keeper *k)
+{
+	unsigned free_n;
+	struct kept_segment *g = keeper_find_free(k, &free_n);
+
+	if (!g) {
+		maker_give(k->maker, segment_job(k, JOB_MAKE, k->segment_next++));
+		return;
+	}
+	g->state = KEPT_MAKING;
+	maker_give(k->maker, segment_job(k, JOB_RECYCLE, g->number));
+}
+
+static void
+task_hand_out(struct spool_keeper *k, struct keeper_task *t)
+{
+	struct kept_segment *g = fate_segment(&k->state, t->number);
+
+	must(g && g->state == KEPT_OPENING);
+	g->state = KEPT_OPEN;
+	k->hooks.segment_made(k->hooks.owner, g->number, g->generation, g->size, t->fd, NULL);
+	t->fd = -1;
+}
+
+static void
+keeper_log_made(struct spool_keeper *k, struct job *j)
+{
+	if (k->window_number == j->header.number)
+		keeper_forget_window(k);
+	keeper_log(k,
+		&(struct fate_entry){ .kind = ENTRY_MADE,
+			.number = j->header.number,
+			.generation = j->header.generation,
+			.size = j->header.size });
+	keeper_when_durable(k, task_hand_out, j->header.number, j->fd);
+	j->fd = -1;
+}
+
+static void
+segment_close(struct kept_segment *g)
+{
+	if (g->fd >= 0)
+		close(g->fd);
+	g->fd = -1;
+}
+
+static void
+keeper_remove_segment(struct spool_keeper *k, struct kept_segment *g)
+{
+	g->state = KEPT_REMOVING;
+	segment_close(g);
+	if (k->window_number == g->number)
+		keeper_forget_window(k);
+	maker_give(k->maker, segment_job(k, JOB_REMOVE, g->number));
+}
+
+static void
+keeper_log_gone(struct spool_keeper *k, struct job *j)
+{
+	if (err_is(&j->e)) {
+		log_event("segment-not-removed", "why=%s", log_quote(str_of(j->e.text)));
+		return;
+	}
+	keeper_log(k, &(struct fate_entry){ .kind = ENTRY_GONE, .number = j->header.number });
+}
+
+static void
+keeper_check_free(struct spool_keeper *k, struct kept_segment *g)
+{
+	unsigned free_n;
+
+	if (g->state != KEPT_SEALED || g->pins > 0 || g->is_damaged || g->read_to < g->end ||
+		g->ticket > k->ticket_durable)
+		return;
+	g->state = KEPT_FREE;
+	keeper_find_free(k, &free_n);
+	if (free_n > KEEPER_FREE_MAX || g->size != k->segment_size)
+		keeper_remove_segment(k, g);
+}
+
+static void
+task_check_free(struct spool_keeper *k, struct keeper_task *t)
+{
+	struct kept_segment *g = fate_segment(&k->state, t->number);
+
+	if (g)
+		keeper_check_free(k, g);
+}
+
+static bool
+is_end_of(const struct kept_segment *g, uint64_t end)
+{
+	return end >= SPOOL_BLOCK && end <= g->size && end % SPOOL_BLOCK == 0;
+}
+
+uint64_t
+keeper_seal(struct spool_keeper *k, uint64_t number, uint64_t durable, struct err *e)
+{
+	struct kept_segment *g = fate_segment(&k->state, number);
+
+	if (!g || g->state < KEPT_OPEN) {
+		err_set(e, ERR_PERMANENT, ERR_LOCAL, "the spool has handed out no segment %llu",
+			(unsigned long long)number);
+		return 0;
+	}
+	if (g->state == KEPT_OPEN && durable == UINT64_MAX && !(durable = recover_end(k, g, e)))
+		return 0;
+	if (g->state != KEPT_OPEN)
+		durable = g->end;
+	if (!is_end_of(g, durable)) {
+		err_set(e, ERR_PERMANENT, ERR_LOCAL, "%llu cannot be the end of segment %llu",
+			(unsigned long long)durable, (unsigned long long)number);
+		return 0;
+	}
+	if (g->state != KEPT_OPEN) /* said again, for the sake of a ticket that will come */
+		return keeper_log(k, &(struct fate_entry){ .kind = ENTRY_SEALED });
+	g->ticket = keeper_log(k,
+		&(struct fate_entry){ .kind = ENTRY_SEALED,
+			.number = number,
+			.generation = g->generation,
+			.end = durable });
+	keeper_when_durable(k, task_check_free, number, -1);
+	return g->ticket;
+}
+
+/* ── big files ── */
+
+static struct str
+big_key(const void *member)
+{
+	const struct kept_big *b = member;
+
+	return (struct str){ (const char *)&b->number, sizeof b->number };
+}
+
+static struct kept_big *
+keeper_big(const struct spool_keeper *k, uint64_t number)
+{
+	return map_get(&k->bigs, (struct str){ (const char *)&number, sizeof number });
+}
+
+void
+keeper_put_big(struct spool_keeper *k, uint64_t number, int fd, enum kept_big_state state)
+{
+	struct kept_big *b = calloc(1, sizeof *b);
+
+	must(b);
+	*b = (struct kept_big){ .number = number, .state = state, .fd = fd };
+	map_put(&k->bigs, b);
+	if (state != BIG_READY)
+		return;
+	list_append(&k->bigs_ready, &b->link);
+	k->bigs_ready_n++;
+}
+
+static bool
+keeper_take_bigs(struct spool_keeper *k, struct job *j)
+{
+	if (err_is(&j->e))
+		return false;
+	for (size_t i = 0; i < JOB_BIGS_N; i++) {
+		keeper_put_big(k, j->bigs[i], j->big_fds[i], BIG_READY);
+		j->big_fds[i] = -1;
+	}
+	return true;
+}
+
+static void
+keeper_make_bigs(struct spool_keeper *k)
+{
+	if (k->bigs_ready_n >= KEEPER_BIGS_READY_MIN || k->is_making_bigs)
+		return;
+	k->is_making_bigs = true;
+	maker_give(k->maker, maker_new_job(JOB_BIGS, k->big));
+}
+
+bool
+keeper_make_big(struct spool_keeper *k, uint64_t *number, int *fd, struct err *e)
+{
+	struct kept_big *b;
+
+	if (k->bigs_ready_n == 0) {
+		struct job *j = maker_new_job(JOB_BIGS, k->big);
+		bool ok;
+
+		maker_run(j);
+		ok = keeper_take_bigs(k, j);
+		*e = j->e;
+		maker_free_job(j);
+		if (!ok)
+			return false;
+	}
+	b = list_of(k->bigs_ready.next, struct kept_big, link);
+	list_remove(&b->link);
+	k->bigs_ready_n--;
+	*number = b->number;
+	*fd = b->fd;
+	b->fd = -1;
+	b->state = BIG_GIVEN;
+	keeper_make_bigs(k);
+	return true;
+}
+
+static void
+big_name(char name[32], uint64_t number)
+{
+	snprintf(name, 32, "%016llx", (unsigned long long)number);
+}
+
+static void
+keeper_remove_big(struct spool_keeper *k, uint64_t number)
+{
+	struct kept_big *b = map_remove(&k->bigs, (struct str){ (const char *)&number, sizeof number });
+	struct job *j;
+
+	free(b);
+	j = maker_new_job(JOB_UNLINK, k->big);
+	big_name(j->name, number);
+	maker_give(k->maker, j);
+}
+
+static void
+task_remove_big(struct spool_keeper *k, struct keeper_task *t)
+{
+	keeper_remove_big(k, t->number);
+}
+
+void
+keeper_drop_big(struct spool_keeper *k, uint64_t number)
+{
+	struct kept_big *b = keeper_big(k, number);
+
+	if (b && b->state == BIG_GIVEN)
+		keeper_remove_big(k, number);
+}
+
+int
+keeper_open_big(struct spool_keeper *k, uint64_t big, struct err *e)
+{
+	char name[32];
+	int fd;
+
+	big_name(name, big);
+	fd = openat(k->big, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err_set_errno(e, "cannot open big/%s of the spool", name);
+	return fd;
+}
+
+/* ── reading ── */
+
+void
+keeper_forget_window(struct spool_keeper *k)
+{
+	k->window_number = 0;
+	buf_reset(&k->window);
+}
+
+int
+keeper_segment_fd(struct spool_keeper *k, struct kept_segment *g, struct err *e)
+{
+	char name[32];
+
+	if (g->fd >= 0)
+		return g->fd;
+	snprintf(name, sizeof name, "%08llu", (unsigned long long)g->number);
+	g->fd = openat(k->seg, name, O_RDONLY | O_CLOEXEC);
+	if (g->fd < 0)
+		err_set_errno(e, "cannot open seg/%s of the spool", name);
+	return g->fd;
+}
+
+static bool
+read_all_at(int fd, char *to, size_t n, uint64_t at)
+{
+	while (n > 0) {
+		ssize_t got = pread(fd, to, n, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			errno = got < 0 ? errno : EIO;
+			return false;
+		}
+		to += got;
+		at += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+/* At least `want` octets of the segment from `offset` on, or all to the limit. Empty: they cannot be read. */
+static struct str
+keeper_window(struct spool_keeper *k, struct kept_segment *g, uint64_t offset, uint64_t want, uint64_t limit)
+{
+	struct err e;
+	size_t n;
+	int fd;
+
+	if (want > limit - offset)
+		want = limit - offset;
+	if (k->window_number == g->number && offset >= k->window_at &&
+		offset + want <= k->window_at + k->window.n)
+		return str_from(buf_str(&k->window), offset - k->window_at);
+	keeper_forget_window(k);
+	n = want > KEEPER_WINDOW ? want : KEEPER_WINDOW;
+	if (n > limit - offset)
+		n = limit - offset;
+	fd = keeper_segment_fd(k, g, &e);
+	if (fd < 0 || !read_all_at(fd, buf_room(&k->window, n), n, offset))
+		return (struct str){ 0 };
+	buf_grew(&k->window, n);
+	k->window_number = g->number;
+	k->window_at = offset;
+	return buf_str(&k->window);
+}
+
+static void
+keeper_note_damage(struct kept_segment *g, uint64_t offset, const struct record *r, const char *what)
+{
+	char id[MAIL_ID_TEXT] = "unknown";
+
+	if (r)
+		mail_id_text(r->id, id);
+	g->is_damaged = true;
+	log_event("record-damaged", "segment=%llu offset=%llu mail=%s what=%s", (unsigned long long)g->number,
+		(unsigned long long)offset, id, log_quote(str_of(what)));
+}
+
+static bool
+is_padding(struct str in)
+{
+	static const char zeros[SPOOL_ALIGN];
+
+	return memcmp(in.p, zeros, in.n < SPOOL_ALIGN ? in.n : SPOOL_ALIGN) == 0;
+}
+
+bool
+keeper_next_record(struct spool_keeper *k, struct kept_segment *g, uint64_t *offset, uint64_t limit,
+	bool is_published, struct record *r)
+{
+	uint64_t want = RECORD_HEADER;
+	bool in_damage = false;
+
+	while (*offset < limit) {
+		struct str in = keeper_window(k, g, *offset, want, limit);
+		enum record_result result = in.n ? record_read(in, g->generation, r, &want) : RECORD_NONE;
+
+		if (result == RECORD_MORE && want <= limit - *offset)
+			continue;
+		want = RECORD_HEADER;
+		if (result == RECORD_OK) {
+			*offset += r->size;
+			return true;
+		}
+		if (is_published && !in_damage && !(result == RECORD_NONE && in.n && is_padding(in))) {
+			keeper_note_damage(g, *offset, result == RECORD_BROKEN ? r : NULL,
+				in.n ? "what stands there is no sound record" : "it cannot be read");
+			in_damage = true;
+		}
+		if (result == RECORD_BROKEN) {
+			*offset += r->size;
+			in_damage = false;
+		} else {
+			*offset += in.n ? SPOOL_ALIGN : SPOOL_BLOCK;
+		}
+	}
+	return false;
+}
+
+/* What indexing a found mail tells the keeper. */
+static void
+keeper_claim(struct spool_keeper *k, const struct spool_mail *m)
+{
+	struct fate_mail *fates = fate_mail(&k->state, m->envelope.id);
+	struct kept_big *b = m->big ? keeper_big(k, m->big) : NULL;
+
+	if (fates)
+		fates->is_unclaimed = false;
+	if (b && !keeper_is_settled(k, m->envelope.id))
+		b->state = BIG_NAMED;
+}
+
+bool
+keeper_next_mail(struct spool_keeper *k, uint64_t number, uint64_t *offset, uint64_t durable,
+	struct spool_mail *m, uint64_t *at)
+{
+	struct kept_segment *g = fate_segment(&k->state, number);
+	struct record r;
+	uint64_t limit;
+
+	if (!g || g->state < KEPT_OPEN)
+		return false;
+	limit = g->state == KEPT_OPEN ? g->size : g->end;
+	if (limit > durable)
+		limit = durable;
+	if (*offset < SPOOL_BLOCK)
+		*offset = SPOOL_BLOCK;
+	while (keeper_next_record(k, g, offset, limit, true, &r)) {
+		*at = *offset - r.size;
+		if (record_get_mail(&r, m)) {
+			keeper_claim(k, m);
+			return true;
+		}
+		keeper_note_damage(g, *at, &r, "a sound record that is no mail");
+	}
+	if (g->read_to < limit)
+		g->read_to = limit;
+	keeper_check_free(k, g);
+	return false;
+}
+
+bool
+keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to, struct spool_mail *m,
+	struct err *e)
+{
+	struct kept_segment *g = fate_segment(&k->state, number);
+	uint64_t n = RECORD_HEADER;
+	struct record r;
+	int fd;
+
+	if (!g)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "the spool has no segment %llu",
+			(unsigned long long)number);
+	if ((fd = keeper_segment_fd(k, g, e)) < 0)
+		return false;
+	for (;;) {
+		enum record_result result;
+		size_t want = n;
+
+		buf_reset(to);
+		if (!buf_room(to, want))
+			return err_set(e, ERR_TEMPORARY, ERR_NO_SPACE, "no memory for a mail's record");
+		if (!read_all_at(fd, to->p, want, at))
+			return err_set_errno(e, "cannot read segment %llu of the spool",
+				(unsigned long long)number);
+		buf_grew(to, want);
+		result = record_read(buf_str(to), g->generation, &r, &n);
+		if (result == RECORD_OK && record_get_mail(&r, m))
+			return true;
+		if (result != RECORD_MORE || want >= n)
+			return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+				"the mail's record in segment %llu of the spool is damaged",
+				(unsigned long long)number);
+	}
+}
+
+bool
+keeper_next_unsealed(struct spool_keeper *k, size_t *at, uint64_t *number)
+{
+	struct kept_segment *g;
+
+	while ((g = map_next(&k->state.segments, at)))
+		if (g->state == KEPT_OPEN) {
+			*number = g->number;
+			return true;
+		}
+	return false;
+}
+
+bool
+keeper_next_sealed(struct spool_keeper *k, size_t *at, uint64_t *number, uint64_t *end)
+{
+	struct kept_segment *g;
+
+	while ((g = map_next(&k->state.segments, at)))
+		if (g->state == KEPT_SEALED) {
+			*number = g->number;
+			*end = g->end;
+			return true;
+		}
+	return false;
+}
+
+/* ── mails and their fates ── */
+
+void
+keeper_pin(struct spool_keeper *k, uint64_t number)
+{
+	struct kept_segment *g = fate_segment(&k->state, number);
+
+	must(g && (g->state == KEPT_OPEN || g->state == KEPT_SEALED));
+	g->pins++;
+}
+
+void
+keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, uint64_t big)
+{
+	struct kept_segment *g = fate_segment(&k->state, number);
+
+	must(g && g->pins > 0);
+	g->pins--;
+	g->ticket = keeper_log(
+		k, &(struct fate_entry){ .kind = ENTRY_RELEASED, .id = id, .number = number });
+	if (big)
+		keeper_when_durable(k, task_remove_big, big, -1);
+	if (g->pins == 0 && g->state == KEPT_SEALED)
+		keeper_when_durable(k, task_check_free, number, -1);
+}
+
+uint64_t
+keeper_add_fate(struct spool_keeper *k, const struct fate *f)
+{
+	return keeper_log(k, &(struct fate_entry){ .kind = ENTRY_FATE, .fate = *f });
+}
+
+bool
+keeper_is_settled(const struct spool_keeper *k, struct mail_id id)
+{
+	return map_get(&k->history, (struct str){ (const char *)id.octet, sizeof id.octet }) != NULL;
+}
+
+bool
+keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, struct fate *f)
+{
+	const struct fate_mail *m = fate_mail(&k->state, id);
+	struct str fates;
+
+	if (!m)
+		return false;
+	fates = str_from((struct str){ m->fates, m->fates_n }, *at);
+	if (fates.n == 0 || !fate_scan_kept(&fates, f))
+		return false;
+	f->id = id;
+	*at = m->fates_n - fates.n;
+	return true;
+}
+
+static void
+drop_unclaimed_mails(struct spool_keeper *k)
+{
+	struct buf ids = { .max = SIZE_MAX };
+	struct fate_mail *m;
+	struct mail_id id;
+	struct str in;
+
+	for (size_t at = 0; (m = map_next(&k->state.mails, &at));)
+		if (m->is_unclaimed)
+			buf_add(&ids, (struct str){ (const char *)m->id.octet, sizeof m->id.octet });
+	if (ids.n > 0)
+		log_event("fates-without-mail", "mails=%zu", ids.n / sizeof id);
+	in = buf_str(&ids);
+	while (codec_scan_bytes(&in, &id, sizeof id))
+		fate_drop_mail(&k->state, id);
+	buf_free(&ids);
+}
+
+static void
+drop_found_bigs(struct spool_keeper *k)
+{
+	struct buf numbers = { .max = SIZE_MAX };
+	struct kept_big *b;
+	uint64_t number;
+	struct str in;
+
+	for (size_t at = 0; (b = map_next(&k->bigs, &at));)
+		if (b->state == BIG_FOUND)
+			codec_add_u64(&numbers, b->number);
+	in = buf_str(&numbers);
+	while (codec_scan_u64(&in, &number))
+		keeper_remove_big(k, number);
+	buf_free(&numbers);
+}
+
+void
+keeper_forget_history(struct spool_keeper *k)
+{
+	drop_unclaimed_mails(k);
+	drop_found_bigs(k);
+	map_free(&k->history);
+	arena_free(&k->history_arena);
+}
+
+uint64_t
+keeper_free_space(struct spool_keeper *k)
+{
+	struct statvfs disk;
+
+	return fstatvfs(k->root, &disk) == 0 ? disk.f_bavail * disk.f_frsize : 0;
+}
+
+/* ── the log: files, reports, checkpoints ── */
+
+static struct job *
+log_job(struct spool_keeper *k)
+{
+	struct job *j = maker_new_job(JOB_MAKE, k->fate);
+
+	j->header = (struct segment_header){ .use = SEGMENT_FATES,
+		.number = k->log_next++,
+		.size = KEEPER_LOG_SIZE };
+	hash_random(&j->header.generation, sizeof j->header.generation);
+	snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)j->header.number);
+	return j;
+}
+
+static void
+keeper_make_logs(struct spool_keeper *k)
+{
+	while (k->logs_at_hand + k->logs_making < 1 + KEEPER_LOGS_SPARE && !k->is_log_refused) {
+		k->logs_making++;
+		maker_give(k->maker, log_job(k));
+	}
+}
+
+/* When the disk is full, the room of a free segment is worth more than the segment. */
+static void
+keeper_give_room(struct spool_keeper *k, const struct err *e)
+{
+	unsigned free_n;
+	struct kept_segment *g = keeper_find_free(k, &free_n);
+
+	if (e->kind == ERR_NO_SPACE && g)
+		keeper_remove_segment(k, g);
+}
+
+static void
+keeper_take_log(struct spool_keeper *k, struct job *j)
+{
+	struct segment *s;
+
+	if (err_is(&j->e)) {
+		log_event("no-fate-log", "at-hand=%u why=%s", k->logs_at_hand, log_quote(str_of(j->e.text)));
+		k->is_log_refused = true; /* until the next group of fates */
+		keeper_give_room(k, &j->e);
+		return;
+	}
+	s = calloc(1, sizeof *s);
+	must(s);
+	*s = (struct segment){ .number = j->header.number,
+		.generation = j->header.generation,
+		.size = j->header.size,
+		.fd = j->fd };
+	j->fd = -1;
+	k->logs_at_hand++;
+	segment_give(k->log, s);
+}
+
+static void
+checkpoint_name(char name[32], uint64_t number)
+{
+	snprintf(name, 32, "%08llu.state", (unsigned long long)number);
+}
+
+/* All entries in files up to `full` are in the state by now. */
+static void
+keeper_checkpoint(struct spool_keeper *k, uint64_t full)
+{
+	struct job *j;
+
+	if (k->is_checkpointing || k->logs_full < KEEPER_CHECKPOINT_LOGS ||
+		k->logs_full * (uint64_t)KEEPER_LOG_SIZE < KEEPER_CHECKPOINT_FACTOR * k->checkpoint_octets)
+		return;
+	j = maker_new_job(JOB_WRITE, k->fate);
+	j->header.number = full + 1;
+	checkpoint_name(j->name, full + 1);
+	fate_add_checkpoint(&j->content, &k->state, full + 1);
+	k->is_checkpointing = true;
+	k->logs_full = 0;
+	maker_give(k->maker, j);
+}
+
+static void
+keeper_checkpointed(struct spool_keeper *k, struct job *done)
+{
+	struct job *j;
+
+	k->is_checkpointing = false;
+	if (err_is(&done->e)) {
+		log_event("no-checkpoint", "why=%s", log_quote(str_of(done->e.text)));
+		keeper_give_room(k, &done->e);
+		return;
+	}
+	j = maker_new_job(JOB_UNLINK, k->fate);
+	checkpoint_name(j->name, k->checkpoint);
+	maker_give(k->maker, j);
+	for (; k->log_oldest < done->header.number; k->log_oldest++) {
+		j = maker_new_job(JOB_UNLINK, k->fate);
+		snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)k->log_oldest);
+		maker_give(k->maker, j);
+	}
+	k->checkpoint = done->header.number;
+	k->checkpoint_octets = done->content.n;
+}
+
+static void
+fates_commits_free(struct list *commits)
+{
+	list_each_safe(at, commits)
+	{
+		struct fates_commit *c =
+			list_of(list_of(at, struct commit, link), struct fates_commit, commit);
+
+		buf_free(&c->record);
+		free(c);
+	}
+}
+
+static void
+keeper_told_durable(struct spool_keeper *k, struct report *r)
+{
+	struct commit *last = list_of(r->commits.prev, struct commit, link);
+
+	k->ticket_durable = list_of(last, struct fates_commit, commit)->ticket;
+	k->hooks.fates_durable(k->hooks.owner, k->ticket_durable);
+	while (!list_is_empty(&k->tasks)) {
+		struct keeper_task *t = list_of(k->tasks.next, struct keeper_task, link);
+
+		if (t->ticket > k->ticket_durable)
+			break;
+		list_remove(&t->link);
+		t->run(k, t);
+		free(t);
+	}
+}
+
+static void
+log_file_free(struct segment *s)
+{
+	if (!s)
+		return;
+	close(s->fd);
+	free(s);
+}
+
+static void
+keeper_told(struct spool_keeper *k, struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_DURABLE:
+		keeper_told_durable(k, r);
+		break;
+	case REPORT_FILLED:
+		k->logs_at_hand--;
+		k->logs_full++;
+		keeper_checkpoint(k, r->number);
+		break;
+	case REPORT_BROKEN:
+		k->is_broken = true;
+		k->hooks.fates_broken(k->hooks.owner, &r->e);
+		break;
+	case REPORT_RETIRED:
+	case REPORT_FAILED:
+		must(!"the fate log is never retired and has no big files");
+	}
+	fates_commits_free(&r->commits);
+	log_file_free(r->segment);
+	free(r);
+}
+
+/* ── what the maker has done ── */
+
+static void
+keeper_segment_not_made(struct spool_keeper *k, struct job *j)
+{
+	struct kept_segment *g = fate_segment(&k->state, j->header.number);
+
+	log_event("no-segment", "why=%s", log_quote(str_of(j->e.text)));
+	if (j->kind == JOB_RECYCLE) {
+		must(g);
+		keeper_remove_segment(k, g); /* its header may be anything now */
+	}
+	k->hooks.segment_made(k->hooks.owner, 0, 0, 0, -1, &j->e);
+}
+
+static void
+keeper_took(struct spool_keeper *k, struct job *j)
+{
+	switch (j->kind) {
+	case JOB_MAKE:
+	case JOB_RECYCLE:
+		if (j->header.use == SEGMENT_FATES) {
+			k->logs_making--;
+			keeper_take_log(k, j);
+		} else if (err_is(&j->e)) {
+			keeper_segment_not_made(k, j);
+		} else {
+			keeper_log_made(k, j);
+		}
+		break;
+	case JOB_WRITE:
+		keeper_checkpointed(k, j);
+		break;
+	case JOB_REMOVE:
+		keeper_log_gone(k, j);
+		break;
+	case JOB_UNLINK:
+		break; /* what is left over goes at the next start */
+	case JOB_BIGS:
+		k->is_making_bigs = false;
+		keeper_take_bigs(k, j);
+		break;
+	}
+	maker_free_job(j);
+}
+
+static void
+keeper_woken(void *of)
+{
+	struct spool_keeper *k = of;
+	struct list reports, jobs;
+
+	keeper_flush(k);
+	list_init(&reports);
+	segment_take_reports(k->log, &reports);
+	while (!list_is_empty(&reports)) {
+		struct list *at = reports.next;
+
+		list_remove(at);
+		keeper_told(k, list_of(at, struct report, link));
+	}
+	list_init(&jobs);
+	maker_take_done(k->maker, &jobs);
+	while (!list_is_empty(&jobs)) {
+		struct list *at = jobs.next;
+
+		list_remove(at);
+		keeper_took(k, list_of(at, struct job, link));
+	}
+	keeper_make_logs(k);
+}
+
+/* ── opening and closing ── */
+
+static bool
+keeper_begin_log(struct spool_keeper *k, struct err *e)
+{
+	struct job *j = log_job(k);
+
+	maker_run(j);
+	*e = j->e;
+	if (!err_is(e))
+		keeper_take_log(k, j);
+	maker_free_job(j);
+	return !err_is(e);
+}
+
+static struct str
+history_key(const void *member)
+{
+	return (struct str){ member, sizeof(struct mail_id) };
+}
+
+struct spool_keeper *
+keeper_open(struct loop *loop, struct str directory, uint64_t segment_size, const struct keeper_hooks *hooks,
+	struct err *e)
+{
+	struct spool_keeper *k = calloc(1, sizeof *k);
+
+	must(k && segment_size >= SPOOL_SEGMENT_MIN && segment_size % SPOOL_BLOCK == 0);
+	k->hooks = *hooks;
+	k->segment_size = segment_size;
+	k->root = k->seg = k->big = k->fate = k->lock = -1;
+	k->bigs.key_of = big_key;
+	k->history.key_of = history_key;
+	k->entries.max = 2 * RECORD_PAYLOAD_MAX;
+	k->window.max = RECORD_PAYLOAD_MAX + KEEPER_WINDOW;
+	k->history_arena.max = SIZE_MAX;
+	list_init(&k->tasks);
+	list_init(&k->bigs_ready);
+	fate_state_init(&k->state);
+	k->wake = loop_wake_open(loop, keeper_woken, k);
+	k->log = segment_committer_open(k->wake, false);
+	k->maker = maker_open(k->wake);
+	if (!recover_directory(k, directory, e) || !recover_state(k, e) || !keeper_begin_log(k, e)) {
+		keeper_close(&k);
+		return NULL;
+	}
+	keeper_make_logs(k);
+	keeper_make_bigs(k);
+	return k;
+}
+
+static void
+keeper_free_files(struct spool_keeper *k)
+{
+	int fds[] = { k->seg, k->big, k->fate, k->lock, k->root };
+	struct kept_segment *g;
+	struct kept_big *b;
+
+	for (size_t at = 0; (g = map_next(&k->state.segments, &at));)
+		segment_close(g);
+	for (size_t at = 0; (b = map_next(&k->bigs, &at));) {
+		if (b->fd >= 0)
+			close(b->fd);
+		free(b);
+	}
+	map_free(&k->bigs);
+	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+void
+keeper_close(struct spool_keeper **of)
+{
+	struct spool_keeper *k = *of;
+	struct list commits, files;
+
+	if (!k)
+		return;
+	keeper_flush(k);
+	list_init(&commits);
+	list_init(&files);
+	segment_committer_close(&k->log, &commits, &files);
+	fates_commits_free(&commits);
+	list_each_safe(at, &files) log_file_free(list_of(at, struct segment, link));
+	maker_close(&k->maker);
+	list_each_safe(at, &k->tasks)
+	{
+		struct keeper_task *t = list_of(at, struct keeper_task, link);
+
+		if (t->fd >= 0)
+			close(t->fd);
+		free(t);
+	}
+	keeper_free_files(k);
+	map_free(&k->history);
+	arena_free(&k->history_arena);
+	fate_state_free(&k->state);
+	buf_free(&k->entries);
+	buf_free(&k->window);
+	loop_wake_close(&k->wake);
+	free(k);
+	*of = NULL;
+}

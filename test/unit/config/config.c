@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include "config/config.h"
+
+/* What people see: the file's meaning, and for each mistake the exact line. */
+
+#define HEAD   "hostname = \"mail.example.org\"\n"
+#define LISTEN "listen smtp { on = \"*:25\" }\n"
+
+static struct config
+parse(const char *text)
+{
+	struct config c = { 0 };
+	struct err e = { 0 };
+
+	if (!config_parse(&c, str_of(text), "posthouse.conf", &e))
+		fail_msg("%s", e.text);
+	return c;
+}
+
+static void
+assert_text(struct str got, const char *want)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "%.*s", STR_ARG(got));
+	assert_string_equal(text, want);
+}
+
+static void
+assert_socket(const struct sockaddr_storage *s, const char *host, unsigned port)
+{
+	const struct sockaddr_in6 *in6 = (const void *)s;
+	const struct sockaddr_in *in = (const void *)s;
+	bool is_v4 = s->ss_family == AF_INET;
+	char text[INET6_ADDRSTRLEN];
+
+	assert_non_null(inet_ntop(s->ss_family,
+		is_v4 ? (const void *)&in->sin_addr : &in6->sin6_addr, text, sizeof text));
+	assert_string_equal(text, host);
+	assert_int_equal(ntohs(is_v4 ? in->sin_port : in6->sin6_port), port);
+}
+
+static const char full[] =
+	"# posthouse.conf — comments may hold \" and { and '\n"
+	"hostname = \"Mail.Example.ORG\"   // said in the greeting\n"
+	"state = /tmp/station  /* here too: } */\n"
+	"spool = '/tmp/spool'\n"
+	"trusted = {\"127.0.0.1/32\", \"::1/128\", 10.0.0.0/8,}\n"
+	"refuse = 192.0.2.66\n"
+	"listen smtp { on = {\"*:2525\", \"127.0.0.1:2526\", \"[::1]:2527\"} }\n"
+	"listen submission { on = 127.0.0.1:2587 }\n"
+	"domain \"Example.org\" {\n"
+	"\tmailboxes = \"/var/mail/%d/%u\"\n"
+	"\tcatch-all = \"wei\"\n"
+	"\talias sales { to = {\"wei\", \"bob@example.net\"} }\n"
+	"\talias Info { to = sales }\n"
+	"\tmoved carol { to = \"carol@example.net\" }\n"
+	"}\n"
+	"domain example.net {}\n"
+	"route \"*\" { via = smtp://[::1]:2626  login = \"file:/etc/posthouse/partner\"  "
+	"connections = 3 }\n"
+	"route .Partner.example { via = \"smtp://localhost\" }\n"
+	"smtp { vrfy = always  expn = never  auth-in-clear = always  repair-line-ends = true }\n"
+	"queue { retry-first = 200ms  retry-most = \"1h\"  expire = 2d  segment-size = 1m }\n"
+	"limits { message = 10M  recipients = 100  connections = 50  memory = \"1G\"  rate = 60  "
+	"idle = 30s  free-space = 4096 }\n";
+
+static void
+a_full_file_means_what_it_says(void **state)
+{
+	struct config c = parse(full);
+
+	(void)state;
+	assert_text(c.hostname, "mail.example.org");
+	assert_text(c.state, "/tmp/station");
+	assert_text(c.spool, "/tmp/spool");
+	assert_int_equal(c.trusted.n, 3);
+	assert_int_equal(c.trusted.list[2].prefix, 8);
+	assert_int_equal(c.refuse.list[0].prefix, 32);
+	assert_int_equal(c.listens_n, 2);
+	assert_int_equal(c.listens[0].door, CONFIG_SMTP);
+	assert_int_equal(c.listens[0].on_n, 3);
+	assert_socket(&c.listens[0].on[0], "::", 2525);
+	assert_socket(&c.listens[0].on[1], "127.0.0.1", 2526);
+	assert_socket(&c.listens[0].on[2], "::1", 2527);
+	assert_int_equal(c.listens[1].door, CONFIG_SUBMISSION);
+	assert_int_equal(c.domains_n, 2);
+	assert_text(c.domains[0].name, "example.org");
+	assert_text(c.domains[0].mailboxes, "/var/mail/%d/%u");
+	assert_text(c.domains[0].catch_all, "wei");
+	assert_int_equal(c.domains[0].aliases_n, 2);
+	assert_text(c.domains[0].aliases[0].to[1], "bob@example.net");
+	assert_text(c.domains[0].aliases[1].name, "info");
+	assert_text(c.domains[0].moved[0].name, "carol");
+	assert_text(c.domains[0].moved[0].to, "carol@example.net");
+	assert_text(c.domains[1].mailboxes, "/tmp/station/mail/%d/%u");
+	assert_int_equal(c.routes_n, 2);
+	assert_text(c.routes[0].pattern, "*");
+	assert_text(c.routes[0].via_text, "[::1]:2626");
+	assert_text(c.routes[0].login_file, "/etc/posthouse/partner");
+	assert_int_equal(c.routes[0].connections, 3);
+	assert_text(c.routes[1].pattern, ".partner.example");
+	assert_socket(&c.routes[1].via, "127.0.0.1", 25);
+	assert_int_equal(c.smtp.vrfy, CONFIG_ALWAYS);
+	assert_int_equal(c.smtp.expn, CONFIG_NEVER);
+	assert_int_equal(c.smtp.auth_in_clear, CONFIG_CLEAR_ALWAYS);
+	assert_true(c.smtp.repair_line_ends);
+	assert_int_equal(c.queue.retry_first_ms, 200);
+	assert_int_equal(c.queue.retry_most_ms, 3600 * 1000);
+	assert_int_equal(c.queue.expire_ms, 2 * 86400 * 1000);
+	assert_int_equal(c.queue.segment_size, 1 << 20);
+	assert_int_equal(c.limits.message, 10 << 20);
+	assert_int_equal(c.limits.recipients, 100);
+	assert_int_equal(c.limits.connections, 50);
+	assert_int_equal(c.limits.memory, 1 << 30);
+	assert_int_equal(c.limits.rate, 60);
+	assert_int_equal(c.limits.idle_ms, 30000);
+	assert_int_equal(c.limits.free_space, 4096);
+	config_free(&c);
+}
+
+static void
+what_is_left_out_has_its_default(void **state)
+{
+	struct config c = parse(HEAD LISTEN "route \"*\" { via = \"smtp://192.0.2.1\" }");
+
+	(void)state;
+	assert_text(c.state, "/var/lib/posthouse");
+	assert_text(c.spool, "/var/spool/posthouse");
+	assert_int_equal(c.trusted.n, 0);
+	assert_int_equal(c.routes[0].connections, 20);
+	assert_text(c.routes[0].login_file, "");
+	assert_int_equal(c.smtp.vrfy, CONFIG_LOGIN);
+	assert_int_equal(c.smtp.expn, CONFIG_LOGIN);
+	assert_int_equal(c.smtp.auth_in_clear, CONFIG_CLEAR_LOOPBACK);
+	assert_false(c.smtp.repair_line_ends);
+	assert_int_equal(c.queue.retry_first_ms, 300 * 1000);
+	assert_int_equal(c.queue.segment_size, 64 << 20);
+	assert_int_equal(c.limits.message, 50 << 20);
+	assert_int_equal(c.limits.recipients, 1000);
+	assert_int_equal(c.limits.connections, 20000);
+	assert_int_equal(c.limits.rate, 0);
+	config_free(&c);
+}
+
+static const struct {
+	const char *text, *message;
+} mistakes[] = {
+	/* words */
+	{ "\n# one\n// two\n/* three\n*/ hostnam = \"x.example\"\n",
+		"posthouse.conf:5: unknown option `hostnam`; did you mean `hostname`?" },
+	{ "lsiten smtp { on = \"*:25\" }",
+		"posthouse.conf:1: unknown option `lsiten`; did you mean `listen`?" },
+	{ "domain example.org {\n catchall = wei\n}",
+		"posthouse.conf:2: unknown option `catchall`; did you mean `catch-all`?" },
+	{ HEAD "vrfy = never", "posthouse.conf:2: `vrfy` does not belong here, but into smtp" },
+	{ "smtp { hostname = \"a.example\" }",
+		"posthouse.conf:1: `hostname` does not belong here, but outside of all braces" },
+	{ "quota = 3",
+		"posthouse.conf:1: unknown option `quota`; `posthouse check --options` lists all" },
+	{ HEAD "tls {\n certificate = x }", "posthouse.conf:2: `tls` is not built yet; leave it "
+					    "out; sessions are in clear text" },
+	{ "resolver { }", "posthouse.conf:1: `resolver` is not built yet; leave it out; mail for "
+			  "other houses goes by `route`" },
+	{ "route \"*\" {\n port = 25 }", "posthouse.conf:2: `port` is not built yet; write the "
+					 "port behind the address in `via`" },
+	/* shape */
+	{ HEAD "listen smtp {\n on = \"*:25\"\n",
+		"posthouse.conf:2: the brace that opens here is never closed" },
+	{ HEAD "}\n", "posthouse.conf:2: a closing brace without an opening one" },
+	{ "state = \"/var\n", "posthouse.conf:1: a quote (\") is not closed on its line" },
+	{ HEAD "/* open\n\n", "posthouse.conf:2: the comment that begins here has no */" },
+	{ HEAD "listen smtp { on = *:25 }",
+		"posthouse.conf:2: a * stands in quotes: \"*\", \"*:25\"" },
+	{ "route * { }", "posthouse.conf:1: a * stands in quotes: \"*\", \"*:25\"" },
+	{ "hostname = \"${HOME}.example\"",
+		"posthouse.conf:1: ${…} is not taken here; write the value itself" },
+	{ "hostname = ${HOME}",
+		"posthouse.conf:1: `${` is not taken here; write it in '…' quotes" },
+	{ "smtp|vrfy = never", "posthouse.conf:1: `|` is not taken here; write it in '…' quotes" },
+	{ "state = \"/a\\x41\"", "posthouse.conf:1: write \\ as \\\\ inside quotes" },
+	{ "\xef\xbb\xbfhostname = a", "posthouse.conf:1: the file begins with a byte order mark; "
+				      "save it as plain UTF-8" },
+	{ HEAD "# \xff\n", "posthouse.conf:2: this line is not UTF-8" },
+	{ "state = \x01", "posthouse.conf:1: octet 1 is no text" },
+	{ "hostname \"a.example\"", "posthouse.conf:1: `hostname` needs = and a value" },
+	{ "hostname =", "posthouse.conf:1: the file ends in the middle of an option" },
+	{ "hostname += a.example",
+		"posthouse.conf:1: `hostname` is no list: write = instead of +=" },
+	{ "trusted = {10.0.0.0/8 ::1}", "posthouse.conf:1: `::1` is not expected here" },
+	{ "listen { on = \"*:25\" }", "posthouse.conf:1: `listen` needs a name, then {" },
+	{ "listen smtp on", "posthouse.conf:1: `listen` needs an opening brace" },
+	/* twice, or not at all */
+	{ HEAD HEAD, "posthouse.conf:2: `hostname` is set twice" },
+	{ LISTEN LISTEN, "posthouse.conf:2: `smtp` is here twice" },
+	{ "domain a.example {}\ndomain A.example {\n}",
+		"posthouse.conf:2: `domain A.example` is here twice" },
+	{ "limits { rate = 1 }\nlimits { idle = 1m }", "posthouse.conf:2: `limits` is here twice" },
+	{ LISTEN, "posthouse.conf: `hostname` is missing; write hostname = \"mail.example.org\"" },
+	{ "", "posthouse.conf: `hostname` is missing; write hostname = \"mail.example.org\"" },
+	{ HEAD, "posthouse.conf: nothing is listened on; write listen smtp { on = \"*:25\" }" },
+	{ HEAD "listen smtp {\n\n}",
+		"posthouse.conf:2: `listen smtp` has no `on`; write on = \"*:25\"" },
+	{ "domain a.example {\n alias b {\n to = {} } }",
+		"posthouse.conf:2: `alias b` has no `to`; write to = {\"wei\", "
+		"\"bob@example.net\"}" },
+	{ "route \"*\" { }",
+		"posthouse.conf:1: `route *` has no `via`; write via = \"smtp://192.0.2.1:25\"" },
+	/* values */
+	{ "hostname = \"mail_1.example\"", "posthouse.conf:1: `hostname = mail_1.example` is no "
+					   "host name; write one such as mail.example.org" },
+	{ "hostname = \"[192.0.2.1]\"", "posthouse.conf:1: `hostname = [192.0.2.1]` is no host "
+					"name; write one such as mail.example.org" },
+	{ "state = var/lib",
+		"posthouse.conf:1: `state = var/lib` is no absolute path of at most 200 octets" },
+	{ "trusted = {\"::1/128\",\n \"10.0.0.0/33\"}",
+		"posthouse.conf:2: `trusted = 10.0.0.0/33` is no network; write one such as "
+		"192.0.2.0/24 or ::1/128" },
+	{ "listen smtp { on = \"*\" }", "posthouse.conf:1: `on = *` is no address with a port; "
+					"write \"*:25\", \"127.0.0.1:25\" or \"[::1]:25\"" },
+	{ "listen smtp { on = \"*:65536\" }",
+		"posthouse.conf:1: `on = *:65536` is no address with a port; write \"*:25\", "
+		"\"127.0.0.1:25\" or \"[::1]:25\"" },
+	{ "listen smtp { on = \"::1:25\" }",
+		"posthouse.conf:1: `on = ::1:25` is no address with a port; write \"*:25\", "
+		"\"127.0.0.1:25\" or \"[::1]:25\"" },
+	{ "listen submissions { on = \"*:465\" }", "posthouse.conf:1: `listen submissions` is not "
+						   "built yet; write smtp or submission" },
+	{ "\nlisten web {\n on = \"*:443\"\n}",
+		"posthouse.conf:2: `listen web` is not built yet; write smtp or submission" },
+	{ "listen smpt { on = \"*:25\" }",
+		"posthouse.conf:1: `listen smpt` is no door; write smtp or submission" },
+	{ "domain \"exa mple\" {}", "posthouse.conf:1: `domain exa mple` has no domain name; write "
+				    "one such as example.org" },
+	{ "domain a.example { mailboxes = \"mail/%u\" }",
+		"posthouse.conf:1: `mailboxes = mail/%u` is no absolute path; write one such as "
+		"/var/mail/%d/%u" },
+	{ "domain a.example { mailboxes = \"/mail/%d\" }",
+		"posthouse.conf:1: `mailboxes = /mail/%d` has no %u: all mailboxes would be one" },
+	{ "domain a.example { mailboxes = \"/mail/%u/%s\" }",
+		"posthouse.conf:1: `mailboxes = /mail/%u/%s` has a % that is neither %d (domain) "
+		"nor %u (mailbox)" },
+	{ "domain a.example { catch-all = \"\" }",
+		"posthouse.conf:1: `catch-all = ` is empty; leave the option out" },
+	{ "domain a.example { alias x { to = \"a@b@c\" } }",
+		"posthouse.conf:1: `to = a@b@c` is no address; write one such as bob@example.net" },
+	{ "domain a.example { alias x { to = \"a b\" } }",
+		"posthouse.conf:1: `to = a b` is neither a mailbox of this domain nor an address" },
+	{ "domain a.example { alias \"x/y\" { to = b } }",
+		"posthouse.conf:1: `alias x/y` has no name that a mailbox here can have; take a-z, "
+		"0-9 and . _ - +" },
+	{ "domain a.example { moved x { to = y } }",
+		"posthouse.conf:1: `to = y` is no address; write one such as bob@example.net" },
+	{ "route \".\" { via = \"smtp://192.0.2.1\" }",
+		"posthouse.conf:1: `route .` has no pattern; write a domain, .domain (any name "
+		"below it) or \"*\"" },
+	{ "route \"*\" { via = \"smtp://relay.example\" }",
+		"posthouse.conf:1: `via = smtp://relay.example` names a host, and names are not "
+		"looked up yet; write its address" },
+	{ "route \"*\" { via = \"smtps://192.0.2.1\" }",
+		"posthouse.conf:1: `via = smtps://192.0.2.1` needs TLS, which is not built yet; "
+		"write smtp://" },
+	{ "route \"*\" { via = \"192.0.2.1:25\" }",
+		"posthouse.conf:1: `via = 192.0.2.1:25` is no next host; write one such as "
+		"smtp://192.0.2.1:25 or smtp://[::1]:25" },
+	{ "route \"*\" { login = \"bob:secret\" }",
+		"posthouse.conf:1: `login = bob:secret` is no login; write file: and the absolute "
+		"path of a file of two lines, user and password" },
+	{ "route \"*\" { connections = 0 }",
+		"posthouse.conf:1: `connections = 0` is not between 1 and 1000" },
+	{ "smtp { vrfy = yes }",
+		"posthouse.conf:1: `vrfy = yes` is not one of never, login, always" },
+	{ "smtp { repair-line-ends = 1 }",
+		"posthouse.conf:1: `repair-line-ends = 1` is not one of false, true" },
+	{ "limits { message = \"50MB\" }", "posthouse.conf:1: `message = 50MB` is no size; write "
+					   "octets, or a number with K, M, G or T, such as 50M" },
+	{ "limits { message = 99999999999T }",
+		"posthouse.conf:1: `message = 99999999999T` is not between 1K and 4G" },
+	{ "limits { recipients = -1 }", "posthouse.conf:1: `recipients = -1` is no number" },
+	{ "limits { idle = 5 }", "posthouse.conf:1: `idle = 5` is no time; write a number with ms, "
+				 "s, m, h or d, such as 5m" },
+	{ "queue { expire = 61d }",
+		"posthouse.conf:1: `expire = 61d` is not between 100ms and 60d" },
+	{ HEAD LISTEN "queue { segment-size = 2000001 }",
+		"posthouse.conf: `segment-size` is no multiple of 4K" },
+	{ HEAD LISTEN "queue { retry-first = 5h }",
+		"posthouse.conf: `retry-first` is longer than `retry-most`" },
+};
+
+static void
+each_mistake_is_named_with_its_line(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+		struct config c = { 0 };
+		struct err e = { 0 };
+
+		if (config_parse(&c, str_of(mistakes[i].text), "posthouse.conf", &e))
+			fail_msg("taken: %s", mistakes[i].text);
+		assert_string_equal(e.text, mistakes[i].message);
+		assert_int_equal(e.class, ERR_PERMANENT);
+		assert_null(c.arena.chunks);
+	}
+}
+
+static void
+a_nul_is_refused(void **state)
+{
+	struct config c = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_false(config_parse(&c, S("hostname = a.example\n#\0\n"), "f", &e));
+	assert_string_equal(e.text, "f:2: octet 0 is no text");
+}
+
+static void
+a_missing_file_says_what_to_do(void **state)
+{
+	struct config c = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_false(config_load(&c, "/nonexistent/posthouse.conf", &e));
+	assert_string_equal(e.text, "/nonexistent/posthouse.conf: there is no such file; write one "
+				    "(see posthouse.conf(5)) or name another with --config FILE");
+	assert_false(config_load(&c, "/tmp", &e));
+	assert_string_equal(e.text, "/tmp: this is no file");
+}
+
+static void
+the_file_is_found_by_the_environment(void **state)
+{
+	char path[] = "/tmp/posthouse-config-XXXXXX";
+	int fd = mkstemp(path);
+	struct config c = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, full, sizeof full - 1), sizeof full - 1);
+	close(fd);
+	setenv("POSTHOUSE_CONFIG", path, 1);
+	assert_true(config_load(&c, NULL, &e));
+	assert_text(c.hostname, "mail.example.org");
+	config_free(&c);
+	assert_false(config_load(&c, "/nonexistent/other.conf", &e)); /* the argument wins */
+	unsetenv("POSTHOUSE_CONFIG");
+	unlink(path);
+}
+
+static bool
+is_trusted(const struct config *c, const char *text)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
+		return config_networks_have(&c->trusted, (const void *)&in);
+	assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
+	return config_networks_have(&c->trusted, (const void *)&in6);
+}
+
+static void
+networks_hold_their_addresses(void **state)
+{
+	struct config c = parse(
+		HEAD LISTEN "trusted = {\"127.0.0.1/32\", \"10.16.0.0/12\", \"2001:db8::/33\"}");
+
+	(void)state;
+	assert_true(is_trusted(&c, "127.0.0.1"));
+	assert_true(is_trusted(&c, "::ffff:127.0.0.1"));
+	assert_false(is_trusted(&c, "127.0.0.2"));
+	assert_true(is_trusted(&c, "10.31.255.255"));
+	assert_false(is_trusted(&c, "10.32.0.0"));
+	assert_true(is_trusted(&c, "2001:db8:7fff::1"));
+	assert_false(is_trusted(&c, "2001:db8:8000::1"));
+	assert_false(is_trusted(&c, "::1"));
+	config_free(&c);
+}
+
+static void
+domains_are_found_in_any_case(void **state)
+{
+	struct config c = parse(full);
+
+	(void)state;
+	assert_ptr_equal(config_domain(&c, S("EXAMPLE.Org")), &c.domains[0]);
+	assert_null(config_domain(&c, S("example.com")));
+	config_free(&c);
+}
+
+static void
+the_table_describes_itself(void **state)
+{
+	struct buf text = { .max = 65536 }, json = { .max = 65536 };
+
+	(void)state;
+	config_describe(&text, false);
+	assert_true(str_find_str(buf_str(&text), S("\nlimits.message          size        50M      "
+						   "             largest message\n")) < text.n);
+	assert_true(str_find_str(buf_str(&text), S("tls")) ==
+		    text.n); /* what is not built is not offered */
+	config_describe(&json, true);
+	assert_true(str_starts(buf_str(&json), S("{\"section\":\"\",\"name\":\"hostname\",\"type\":"
+						 "\"name\",\"default\":null,\"help\":")));
+	buf_free(&text);
+	buf_free(&json);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_file_means_what_it_says),
+		cmocka_unit_test(what_is_left_out_has_its_default),
+		cmocka_unit_test(each_mistake_is_named_with_its_line),
+		cmocka_unit_test(a_nul_is_refused),
+		cmocka_unit_test(a_missing_file_says_what_to_do),
+		cmocka_unit_test(the_file_is_found_by_the_environment),
+		cmocka_unit_test(networks_hold_their_addresses),
+		cmocka_unit_test(domains_are_found_in_any_case),
+		cmocka_unit_test(the_table_describes_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

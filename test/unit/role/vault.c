@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/address_table.h"
+#include "io/ipc.h"
+#include "io/token.h"
+#include "role/vault/hash.h"
+#include "role/vault/secret.h"
+#include "role/vault/users.h"
+
+/* The role as its peers meet it: the real executable, started as master would, asked as receive,
+ * queue and send ask. */
+
+static const char *executable;
+
+struct station {
+	char state[40], login_file[64];
+	pid_t pid;
+	struct loop *loop;
+	struct loop_timer *patience;
+	struct ipc *master, *receive, *queue, *send;
+	struct users *users; /* a command's connection */
+	struct address_table *table;
+	unsigned came[IPC_KINDS], awaited[IPC_KINDS]; /* messages of each kind */
+	unsigned good;				      /* of the password checks */
+	uint8_t kind;				      /* what came last, and its parts */
+	char text[512], login[128], key[TOKEN_KEY_SIZE];
+	struct buf token;
+};
+
+static void
+keep(char *to, size_t size, struct str text)
+{
+	snprintf(to, size, "%.*s", STR_ARG(text));
+}
+
+static void
+came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct station *s = owner;
+	struct err e = { 0 };
+
+	(void)from;
+	s->came[m->kind]++;
+	switch (m->kind) {
+	case IPC_addresses:
+		address_table_close(&s->table);
+		assert_true(address_table_open(&s->table, m->addresses.fd, &e));
+		break;
+	case IPC_token_key:
+		assert_int_equal(m->token_key.key.n, TOKEN_KEY_SIZE);
+		memcpy(s->key, m->token_key.key.p, TOKEN_KEY_SIZE);
+		break;
+	case IPC_found:
+		s->kind = m->found.kind;
+		keep(s->text, sizeof s->text, m->found.text);
+		break;
+	case IPC_checked:
+		s->kind = m->checked.result;
+		s->good += s->kind == CHECKED_OK;
+		keep(s->login, sizeof s->login, m->checked.login);
+		buf_reset(&s->token);
+		buf_add(&s->token, m->checked.token);
+		break;
+	case IPC_expanded:
+		s->kind = m->expanded.kind;
+		keep(s->text, sizeof s->text,
+			m->expanded.targets.n ? str_from(m->expanded.targets, 4)
+					      : m->expanded.text);
+		break;
+	case IPC_secret_is:
+		s->kind = m->secret_is.found;
+		snprintf(s->text, sizeof s->text, "%.*s:%.*s", STR_ARG(m->secret_is.login),
+			STR_ARG(m->secret_is.password));
+		break;
+	default:
+		break;
+	}
+	loop_stop(s->loop);
+}
+
+static void
+out_of_patience(void *owner)
+{
+	(void)owner;
+	fail_msg("vault did not answer");
+}
+
+/* Runs until `n` messages of this kind have come in all; the wait is bounded. */
+static void
+await_number(struct station *s, enum ipc_kind kind, unsigned n)
+{
+	loop_timer_set(s->patience, 20000);
+	while (s->came[kind] < n)
+		loop_run(s->loop);
+	loop_timer_set(s->patience, -1);
+}
+
+static void
+await(struct station *s, enum ipc_kind kind)
+{
+	await_number(s, kind, ++s->awaited[kind]);
+}
+
+static struct ipc *
+join(struct station *s, enum ipc_role peer)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	ipc_send_peer(s->master, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)peer });
+	close(pair[1]);
+	return ipc_open(s->loop, pair[0], peer, ROLE_VAULT, came, s);
+}
+
+static void
+configure(struct station *s)
+{
+	char text[1024];
+	int fd = memfd_create("config", MFD_CLOEXEC);
+	int n = snprintf(text, sizeof text,
+		"hostname = mail.example.org\nstate = \"%s\"\nlisten smtp { on = \"*:25\" }\n"
+		"domain example.org { alias sales { to = alice } }\n"
+		"route \"*\" { via = \"smtp://192.0.2.1\"  login = \"file:%s\" }\n",
+		s->state, s->login_file);
+
+	assert_int_equal(write(fd, text, (size_t)n), n);
+	ipc_send_configure(
+		s->master, &(struct ipc_configure){ .fd = fd, .name = S("posthouse.conf") });
+	close(fd);
+}
+
+static void
+start(struct station *s)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	s->pid = fork();
+	assert_true(s->pid >= 0);
+	if (s->pid == 0) {
+		if (pair[1] == 3)
+			fcntl(3, F_SETFD, 0);
+		else
+			dup2(pair[1], 3);
+		execl(executable, executable, "role", "vault", (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	s->master = ipc_open(s->loop, pair[0], ROLE_MASTER, ROLE_VAULT, came, s);
+	configure(s);
+	s->receive = join(s, ROLE_RECEIVE);
+	s->queue = join(s, ROLE_QUEUE);
+	s->send = join(s, ROLE_SEND);
+	ipc_send_begin(s->master, &(struct ipc_begin){ .fd = -1 });
+	await(s, IPC_ready);
+}
+
+static void
+stop(struct station *s)
+{
+	int status;
+
+	ipc_send_drain(s->master, &(struct ipc_drain){ .fd = -1 });
+	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	ipc_close(&s->master);
+	ipc_close(&s->receive);
+	ipc_close(&s->queue);
+	ipc_close(&s->send);
+}
+
+static void
+add_user(struct station *s, const char *name, const char *password)
+{
+	struct buf hash = { .max = 512 };
+	struct err e = { 0 };
+	bool found;
+
+	assert_true(hash_make(str_of(password), &hash));
+	if (!users_add(s->users, str_of(name), buf_str(&hash), &found, &e))
+		fail_msg("%s", e.text);
+	buf_free(&hash);
+}
+
+static int
+open_station(void **state)
+{
+	struct station *s = calloc(1, sizeof *s);
+	struct err e = { 0 };
+	FILE *f;
+
+	assert_non_null(s);
+	s->token.max = TOKEN_MAX;
+	snprintf(s->state, sizeof s->state, "/tmp/posthouse-vault-XXXXXX");
+	assert_non_null(mkdtemp(s->state));
+	snprintf(s->login_file, sizeof s->login_file, "%s/login", s->state);
+	f = fopen(s->login_file, "w");
+	fputs("relay-user\r\nrelay secret\n", f);
+	fclose(f);
+	s->loop = loop_open();
+	s->patience = loop_timer_open(s->loop, out_of_patience, s);
+	assert_true(users_open(&s->users, str_of(s->state), true, &e));
+	add_user(s, "alice@example.org", "rabbit hole");
+	start(s);
+	*state = s;
+	return 0;
+}
+
+static int
+close_station(void **state)
+{
+	struct station *s = *state;
+	struct dirent *entry;
+	DIR *directory;
+
+	stop(s);
+	users_close(&s->users);
+	address_table_close(&s->table);
+	loop_timer_close(&s->patience);
+	loop_close(&s->loop);
+	directory = opendir(s->state);
+	while ((entry = readdir(directory)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	closedir(directory);
+	rmdir(s->state);
+	buf_free(&s->token);
+	free(s);
+	return 0;
+}
+
+static enum found_kind
+lookup(struct station *s, char why, struct str local)
+{
+	ipc_send_lookup(s->receive, &(struct ipc_lookup){ .fd = -1,
+					    .ask = 7,
+					    .why = (uint8_t)why,
+					    .local = local,
+					    .domain = S("example.org"),
+					    .login = S("alice@example.org") });
+	await(s, IPC_found);
+	return s->kind;
+}
+
+static enum checked_result
+check(struct station *s, struct str login, struct str password)
+{
+	ipc_send_check(s->receive, &(struct ipc_check){ .fd = -1,
+					   .ask = 8,
+					   .login = login,
+					   .password = password,
+					   .client = S("192.0.2.9") });
+	await(s, IPC_checked);
+	return s->kind;
+}
+
+static void
+addresses_are_answered(void **state)
+{
+	struct station *s = *state;
+
+	assert_int_equal(lookup(s, 'R', S("Alice+x")), FOUND_MAILBOX);
+	assert_string_equal(s->text, "alice@example.org");
+	assert_int_equal(lookup(s, 'R', S("nobody")), FOUND_UNKNOWN);
+	assert_int_equal(lookup(s, 'S', S("sales")), FOUND_YES);
+	assert_int_equal(lookup(s, 'S', S("bob")), FOUND_NO);
+	ipc_send_expand(s->queue,
+		&(struct ipc_expand){
+			.fd = -1, .ask = 9, .local = S("sales"), .domain = S("example.org") });
+	await(s, IPC_expanded);
+	assert_int_equal(s->kind, EXPANDED_TARGETS);
+	assert_string_equal(s->text, "Malice@example.org");
+	assert_true(address_table_has(s->table, S("Alice"), S("example.org")));
+	assert_false(address_table_has(s->table, S("sales"), S("example.org")));
+}
+
+static void
+a_right_password_gives_a_token(void **state)
+{
+	struct station *s = *state;
+	struct str key = { s->key, TOKEN_KEY_SIZE }, login;
+
+	for (int round = 0; round < 2; round++) { /* the second is remembered */
+		assert_int_equal(check(s, S("Alice"), S("rabbit hole")), CHECKED_OK);
+		assert_string_equal(s->login, "alice@example.org");
+		assert_true(token_verify(key, buf_str(&s->token), loop_wall_ms(), 60000, &login));
+		assert_true(str_eq(login, S("alice@example.org")));
+	}
+	assert_int_equal(check(s, S("alice"), S("rabbit holf")), CHECKED_REFUSED);
+	assert_int_equal(s->token.n, 0);
+	assert_int_equal(check(s, S("alice"), S("")), CHECKED_REFUSED);
+	assert_int_equal(check(s, S("alice"), S("rabbit hole\0")), CHECKED_REFUSED);
+	assert_int_equal(check(s, S("nobody"), S("rabbit hole")), CHECKED_REFUSED);
+	assert_int_equal(check(s, S("alice@elsewhere.example"), S("rabbit hole")), CHECKED_REFUSED);
+}
+
+static void
+a_command_is_noticed(void **state)
+{
+	struct station *s = *state;
+	struct str alice = S("alice@example.org");
+	unsigned tables = s->came[IPC_addresses];
+	struct err e;
+	bool found;
+
+	add_user(s, "bob@example.org", "one");
+	assert_int_equal(lookup(s, 'R', S("bob")),
+		FOUND_MAILBOX); /* at once: nobody is told "unknown" before the disk was asked */
+	await_number(s, IPC_addresses, tables + 1);
+	assert_true(address_table_has(s->table, S("bob"), S("example.org")));
+	assert_int_equal(check(s, S("alice"), S("rabbit hole")), CHECKED_OK);
+	assert_true(users_set_suspended(s->users, alice, true, &found, &e));
+	await_number(s, IPC_addresses, tables + 2); /* without a question */
+	assert_false(address_table_has(s->table, S("alice"), S("example.org")));
+	assert_int_equal(lookup(s, 'R', S("alice")), FOUND_BUSY);
+	assert_int_equal(check(s, S("alice"), S("rabbit hole")), CHECKED_REFUSED);
+}
+
+static void
+many_logins_at_once_are_all_answered(void **state)
+{
+	enum { LOGINS = 100 };
+	struct station *s = *state;
+
+	for (int i = 0; i < LOGINS; i++)
+		ipc_send_check(
+			s->receive, &(struct ipc_check){ .fd = -1,
+					    .ask = (uint64_t)i,
+					    .login = S("alice"),
+					    .password = i % 2 ? S("rabbit hole") : S("wrong"),
+					    .client = S("192.0.2.9") });
+	await_number(s, IPC_checked, LOGINS);
+	assert_int_equal(s->good, LOGINS / 2);
+}
+
+static void
+a_route_has_its_login(void **state)
+{
+	struct station *s = *state;
+
+	ipc_send_secret(s->send, &(struct ipc_secret){ .fd = -1, .ask = 1, .route = S("*") });
+	await(s, IPC_secret_is);
+	assert_int_equal(s->kind, 1);
+	assert_string_equal(s->text, "relay-user:relay secret");
+	ipc_send_secret(
+		s->send, &(struct ipc_secret){ .fd = -1, .ask = 1, .route = S("other.example") });
+	await(s, IPC_secret_is);
+	assert_int_equal(s->kind, 0);
+}
+
+static void
+the_key_outlives_the_process(void **state)
+{
+	struct station *s = *state;
+	char before[TOKEN_KEY_SIZE], path[64];
+	struct stat st;
+
+	memcpy(before, s->key, sizeof before);
+	snprintf(path, sizeof path, "%s/token.key", s->state);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	stop(s);
+	start(s);
+	assert_int_equal(lookup(s, 'R', S("alice")), FOUND_MAILBOX);
+	assert_memory_equal(before, s->key, sizeof before);
+}
+
+static void
+a_reload_is_taken(void **state)
+{
+	struct station *s = *state;
+	unsigned tables = s->came[IPC_addresses];
+
+	configure(s);
+	await_number(s, IPC_addresses, tables + 1);
+	assert_int_equal(lookup(s, 'R', S("alice")), FOUND_MAILBOX);
+	assert_int_equal(check(s, S("alice"), S("rabbit hole")), CHECKED_OK);
+}
+
+#define STATION(test) cmocka_unit_test_setup_teardown(test, open_station, close_station)
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		STATION(addresses_are_answered),
+		STATION(a_right_password_gives_a_token),
+		STATION(a_command_is_noticed),
+		STATION(many_logins_at_once_are_all_answered),
+		STATION(a_route_has_its_login),
+		STATION(the_key_outlives_the_process),
+		STATION(a_reload_is_taken),
+	};
+
+	if (argc != 2)
+		return 2;
+	executable = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

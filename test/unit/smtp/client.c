@@ -1,0 +1,933 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "smtp/client.h"
+#include "unit.h"
+
+/*
+ * Scenes with a scripted peer. A scene hands over its mails one after another and then quits. In a
+ * script `C: line` is what the client must say next, `S: line` what the peer says; before the peer
+ * speaks the client must have said nothing but what the script has. So a script shows what is
+ * pipelined and what waits.
+ */
+struct scene {
+	struct smtp_client_settings settings;
+	struct smtp_client_mail *mails;
+	size_t mails_n, mails_begun;
+	struct str message;
+	size_t piece; /* octets of it given at a time; 0: all */
+
+	struct smtp_client c;
+	struct buf said;    /* by the client, not yet looked at */
+	size_t given;	    /* octets of the message */
+	size_t done;	    /* CLIENT_ON_DONE seen */
+	size_t peer_octets; /* that the peer may say before the connection is cut; SIZE_MAX: all */
+	bool is_ready, is_failed, is_closed, ignores_words;
+};
+
+static void
+scene_begin(struct scene *s)
+{
+	if (s->settings.hostname.n == 0)
+		s->settings.hostname = S("client.example");
+	s->said.max = 1 << 20;
+	s->said.n = 0;
+	s->mails_begun = s->given = s->done = 0;
+	s->is_ready = s->is_failed = s->is_closed = false;
+	for (size_t i = 0; i < s->mails_n; i++)
+		memset(s->mails[i].outcomes, 0,
+			s->mails[i].recipients_n * sizeof s->mails[i].outcomes[0]);
+	smtp_client_begin(&s->c, &s->settings);
+}
+
+static void
+scene_end(struct scene *s)
+{
+	smtp_client_free(&s->c);
+	buf_free(&s->said);
+}
+
+static void
+scene_next_mail(struct scene *s)
+{
+	s->given = 0;
+	if (s->mails_begun < s->mails_n)
+		smtp_client_mail(&s->c, &s->mails[s->mails_begun++]);
+	else
+		smtp_client_quit(&s->c);
+}
+
+static void
+scene_give_body(struct scene *s)
+{
+	size_t n = s->piece ? s->piece : SMTP_CLIENT_PIECE_MAX;
+	struct str piece = str_part(s->message, s->given, n);
+
+	s->given += piece.n;
+	smtp_client_body(&s->c, piece, s->given == s->message.n);
+}
+
+static void
+scene_flush(struct scene *s)
+{
+	buf_add(&s->said, smtp_client_output(&s->c));
+	smtp_client_sent(&s->c, smtp_client_output(&s->c).n);
+	assert_false(s->said.overflow);
+}
+
+static void
+scene_run(struct scene *s)
+{
+	for (;;)
+		switch (smtp_client_next(&s->c)) {
+		case CLIENT_WANT_INPUT:
+			scene_flush(s);
+			return;
+		case CLIENT_WANT_OUTPUT:
+			scene_flush(s);
+			break;
+		case CLIENT_ON_READY:
+			s->is_ready = true;
+			scene_next_mail(s);
+			break;
+		case CLIENT_WANT_BODY:
+			scene_give_body(s);
+			break;
+		case CLIENT_ON_DONE:
+			s->done++;
+			scene_next_mail(s);
+			break;
+		case CLIENT_ON_FAILED:
+			s->is_failed = true;
+			scene_flush(s);
+			return;
+		case CLIENT_WANT_CLOSE:
+			s->is_closed = true;
+			return;
+		}
+}
+
+static void
+scene_expect(struct scene *s, struct str line)
+{
+	struct str said = buf_str(&s->said);
+
+	if (s->ignores_words)
+		return;
+	if (!str_starts(said, line) || !str_starts(str_from(said, line.n), S("\r\n")))
+		fail_msg("expected '%.*s', the client said '%.*s'", STR_ARG(line),
+			STR_ARG(str_part(said, 0, 200)));
+	buf_drop(&s->said, line.n + 2);
+}
+
+/* Octet by octet, so that every scene also tests every way its input can be cut. */
+static void
+scene_hear(struct scene *s, struct str line)
+{
+	struct buf bytes = { .max = 1 << 20 };
+
+	if (!s->ignores_words && s->said.n)
+		fail_msg("before '%.*s' the client also said '%.*s'", STR_ARG(line),
+			STR_ARG(str_part(buf_str(&s->said), 0, 200)));
+	buf_add(&bytes, line);
+	buf_add(&bytes, S("\r\n"));
+	for (size_t i = 0; i < bytes.n && s->peer_octets; i++, s->peer_octets--) {
+		smtp_client_feed(&s->c, str_part(buf_str(&bytes), i, 1));
+		scene_run(s);
+	}
+	buf_free(&bytes);
+}
+
+static void
+scene_play(struct scene *s, const char *script)
+{
+	struct str line, rest = str_of(script);
+
+	scene_begin(s);
+	scene_run(s);
+	while (rest.n && s->peer_octets) {
+		str_cut(rest, '\n', &line, &rest);
+		if (str_starts(line, S("C: ")))
+			scene_expect(s, str_from(line, 3));
+		else if (str_starts(line, S("S: ")))
+			scene_hear(s, str_from(line, 3));
+		else
+			fail_msg("no script line: %.*s", STR_ARG(line));
+	}
+	if (s->peer_octets && !s->ignores_words && s->said.n)
+		fail_msg("at the end the client also said '%.*s'", STR_ARG(buf_str(&s->said)));
+}
+
+/* Two recipients and a short message with a dot to stuff serve most scenes. */
+static const struct str two[] = { { "bob@example.org", 15 }, { "eve@example.org", 15 } };
+static struct smtp_outcome outcomes[2], outcomes_b[2];
+#define MESSAGE	   "Subject: hi\r\n\r\n.dot\r\n"
+#define STUFFED	   "C: Subject: hi\nC: \nC: ..dot\nC: .\n"
+#define UNSTUFFED  "C: Subject: hi\nC: \nC: .dot\n"
+#define GREETING   "S: 220 mx.example ESMTP\nC: EHLO client.example\n"
+#define BARE	   GREETING "S: 250 mx.example\n"
+#define PIPELINING GREETING "S: 250-mx.example\nS: 250-pipelining\nS: 250 SIZE 1000\n"
+#define CHUNKING   GREETING "S: 250-mx.example\nS: 250-PIPELINING\nS: 250 CHUNKING\n"
+#define GROUP                              \
+	"C: MAIL FROM:<ann@example.net>\n" \
+	"C: RCPT TO:<bob@example.org>\nC: RCPT TO:<eve@example.org>\n"
+#define QUIT "C: QUIT\nS: 221 bye\n"
+
+static struct smtp_client_mail
+mail_to_two(struct smtp_outcome *o)
+{
+	memset(o, 0, 2 * sizeof *o);
+	return (struct smtp_client_mail){
+		.reverse_path = S("ann@example.net"),
+		.recipients = two,
+		.outcomes = o,
+		.recipients_n = 2,
+		.size = sizeof MESSAGE - 1,
+	};
+}
+
+static struct scene
+scene_of(struct smtp_client_mail *mails, size_t n)
+{
+	return (struct scene){
+		.mails = mails,
+		.mails_n = n,
+		.message = S(MESSAGE),
+		.peer_octets = SIZE_MAX,
+	};
+}
+
+static void
+assert_taken(const struct smtp_outcome *o)
+{
+	assert_true(o->is_settled);
+	assert_int_equal(o->err.class, ERR_NONE);
+	assert_int_equal(o->err.code, 250);
+	assert_int_equal(o->stage, STAGE_END);
+}
+
+static void
+assert_refused(const struct smtp_outcome *o, enum err_class class, enum err_kind kind,
+	enum smtp_stage stage, int code)
+{
+	assert_true(o->is_settled);
+	assert_int_equal(o->err.class, class);
+	assert_int_equal(o->err.kind, kind);
+	assert_int_equal(o->err.code, code);
+	assert_int_equal(o->stage, stage);
+}
+
+/* ── The roads a mail can take ───────────────────────────────────────────────────────────────── */
+
+static void
+test_without_extensions_each_command_waits(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s, BARE "C: MAIL FROM:<ann@example.net>\nS: 250 ok\n"
+			    "C: RCPT TO:<bob@example.org>\nS: 250 ok\n"
+			    "C: RCPT TO:<eve@example.org>\nS: 251 will forward\n"
+			    "C: DATA\nS: 354 go on\n" STUFFED "S: 250 2.0.0 Ok: kept as 17\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_taken(&outcomes[1]);
+	assert_int_equal(outcomes[0].err.enhanced.class, 2);
+	assert_true(s.is_closed);
+	scene_end(&s);
+}
+
+static void
+test_final_words_are_kept(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s,
+		PIPELINING "C: MAIL FROM:<ann@example.net> SIZE=21\n"
+			   "C: RCPT TO:<bob@example.org>\nC: RCPT TO:<eve@example.org>\nC: DATA\n"
+			   "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n" STUFFED
+			   "S: 250-2.0.0 Ok:\nS: 250 2.0.0 kept as 17\n" QUIT);
+	assert_true(str_eq(mail.final_words, S("2.0.0 Ok: kept as 17")));
+	scene_end(&s);
+}
+
+static void
+test_pipelining_says_the_group_at_once(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s,
+		PIPELINING "C: MAIL FROM:<ann@example.net> SIZE=21\n"
+			   "C: RCPT TO:<bob@example.org>\nC: RCPT TO:<eve@example.org>\nC: DATA\n"
+			   "S: 250 ok\nS: 550 5.1.1 nobody\nS: 250 ok\nS: 354 go\n" STUFFED
+			   "S: 250 ok\n" QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	assert_string_equal(outcomes[0].err.text, "nobody");
+	assert_int_equal(outcomes[0].err.enhanced.detail, 1);
+	assert_taken(&outcomes[1]);
+	scene_end(&s);
+}
+
+static void
+test_chunking_sends_a_small_message_without_waiting(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s, CHUNKING GROUP "C: BDAT 21 LAST\n" UNSTUFFED
+				      "S: 250 ok\nS: 250 ok\nS: 452 4.2.2 full\nS: 250 ok\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_refused(&outcomes[1], ERR_TEMPORARY, ERR_REMOTE, STAGE_RCPT, 452);
+	scene_end(&s);
+}
+
+static void
+test_chunking_alone_waits_for_each_reply(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s, GREETING
+		"S: 250-mx\nS: 250 CHUNKING\n"
+		"C: MAIL FROM:<ann@example.net>\nS: 250 ok\n"
+		"C: RCPT TO:<bob@example.org>\nS: 250 ok\nC: RCPT TO:<eve@example.org>\nS: 250 ok\n"
+		"C: BDAT 21 LAST\n" UNSTUFFED "S: 250 ok\n" QUIT);
+	assert_taken(&outcomes[1]);
+	scene_end(&s);
+}
+
+/* A large message is not sent before somebody is known to take it. */
+static void
+test_a_large_message_waits_for_the_recipients(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+	size_t n = 300000;
+	char *big = malloc(n);
+
+	(void)state;
+	memset(big, 'x', n);
+	s.message = (struct str){ big, n };
+	mail.size = n;
+	scene_play(&s, CHUNKING GROUP "S: 250 ok\nS: 550 no\nS: 550 no\n" QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	scene_end(&s);
+	s.ignores_words = true;
+	scene_play(&s, CHUNKING "S: 250 ok\nS: 550 no\nS: 250 ok\n");
+	assert_int_equal(s.given, n);
+	assert_true(str_ends_nocase(buf_str(&s.said), S("xxx")));
+	scene_hear(&s, S("250 ok"));
+	assert_taken(&outcomes[1]);
+	scene_end(&s);
+	free(big);
+}
+
+static void
+test_output_stays_small_while_the_body_flows(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 0);
+	size_t n = 4000000, most = 0;
+	enum smtp_client_event event;
+	char *dots = malloc(n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		dots[i] = ".\r\n"[i % 3];
+	mail.size = n;
+	scene_begin(&s);
+	smtp_client_feed(&s.c, S("220 x\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_WANT_INPUT);
+	scene_flush(&s);
+	smtp_client_feed(&s.c, S("250-x\r\n250 PIPELINING\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_ON_READY);
+	smtp_client_mail(&s.c, &mail);
+	scene_flush(&s);
+	smtp_client_feed(&s.c, S("250 a\r\n250 b\r\n250 c\r\n354 d\r\n"));
+	while ((event = smtp_client_next(&s.c)) != CLIENT_WANT_INPUT) {
+		size_t pending = smtp_client_output(&s.c).n;
+
+		most = pending > most ? pending : most;
+		if (event == CLIENT_WANT_OUTPUT) {
+			smtp_client_sent(&s.c, pending < 1000 ? pending : 1000);
+			continue;
+		}
+		assert_int_equal(event, CLIENT_WANT_BODY);
+		size_t piece = n - s.given < 65536 ? n - s.given : 65536;
+		s.given += piece;
+		smtp_client_body(&s.c, (struct str){ dots + s.given - piece, piece }, s.given == n);
+	}
+	assert_int_equal(s.given, n);
+	assert_true(most < 128 * 1024);
+	scene_end(&s);
+	free(dots);
+}
+
+static void
+test_two_mails_share_a_session(void **state)
+{
+	struct smtp_client_mail mails[] = { mail_to_two(outcomes), mail_to_two(outcomes_b) };
+	struct scene s = scene_of(mails, 2);
+
+	(void)state;
+	scene_play(&s, CHUNKING GROUP "C: BDAT 21 LAST\n" UNSTUFFED
+				      "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\n" GROUP
+				      "C: BDAT 21 LAST\n" UNSTUFFED
+				      "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 spam\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_refused(&outcomes_b[0], ERR_PERMANENT, ERR_REMOTE, STAGE_END, 554);
+	scene_end(&s);
+}
+
+/* What a refused transaction leaves behind is swept away with the next MAIL, not before. */
+static void
+test_reset_travels_with_the_next_mail(void **state)
+{
+	struct smtp_client_mail mails[] = { mail_to_two(outcomes), mail_to_two(outcomes_b) };
+	struct scene s = scene_of(mails, 2);
+
+	(void)state;
+	scene_play(&s, BARE
+		"C: MAIL FROM:<ann@example.net>\nS: 250 ok\n"
+		"C: RCPT TO:<bob@example.org>\nS: 550 no\nC: RCPT TO:<eve@example.org>\nS: 450 no\n"
+		"C: RSET\nS: 250 ok\nC: MAIL FROM:<ann@example.net>\nS: 452 no\n" QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	assert_refused(&outcomes[1], ERR_TEMPORARY, ERR_REMOTE, STAGE_RCPT, 450);
+	assert_refused(&outcomes_b[1], ERR_TEMPORARY, ERR_REMOTE, STAGE_MAIL, 452);
+	assert_int_equal(s.done, 2);
+	scene_end(&s);
+	scene_play(&s, CHUNKING GROUP
+		"C: BDAT 21 LAST\n" UNSTUFFED "S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 who for?\n"
+		"C: RSET\n" GROUP "C: BDAT 21 LAST\n" UNSTUFFED
+		"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\n" QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	assert_taken(&outcomes_b[0]);
+	scene_end(&s);
+}
+
+static void
+test_a_lone_dot_ends_what_nobody_takes(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s, GREETING "S: 250-mx\nS: 250 PIPELINING\n" GROUP "C: DATA\n"
+				"S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\nC: .\nS: 554 no valid "
+				"recipients\n" QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	assert_int_equal(s.given, 0);
+	scene_end(&s);
+}
+
+static void
+test_parameters_are_those_offered_and_needed(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	mail.smtputf8 = mail.has_8bit = true;
+	mail.reverse_path = S("");
+	mail.recipients_n = 1;
+	scene_play(&s, GREETING "S: 250-mx\nS: 250-8BITMIME\nS: 250-SIZE 2000\nS: 250 smtputf8\n"
+				"C: MAIL FROM:<> SIZE=21 BODY=8BITMIME SMTPUTF8\nS: 250 ok\n"
+				"C: RCPT TO:<bob@example.org>\nS: 550 no\n" QUIT);
+	scene_end(&s);
+}
+
+/* ── Refusals without a word said ────────────────────────────────────────────────────────────── */
+
+static void
+test_what_cannot_go_is_not_tried(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	mail.size = 1001;
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_TOO_BIG, STAGE_MAIL, 0);
+	scene_end(&s);
+	mail = mail_to_two(outcomes);
+	mail.smtputf8 = true;
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_SMTPUTF8, STAGE_MAIL, 0);
+	scene_end(&s);
+	mail = mail_to_two(outcomes);
+	mail.needs_chunking = true;
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_CHUNKING, STAGE_MAIL, 0);
+	scene_end(&s);
+	s.settings.avoids_chunking = true;
+	scene_play(&s, CHUNKING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_CHUNKING, STAGE_MAIL, 0);
+	scene_end(&s);
+}
+
+static void
+test_an_address_cannot_become_a_command(void **state)
+{
+	static const struct str bad[] = { { "a@b>\r\nRSET", 10 }, { "a\n@b", 4 }, { "a\r@b", 4 },
+		{ "a\0@b", 4 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		struct str to[2] = { two[0], bad[i] };
+		struct smtp_client_mail mail = mail_to_two(outcomes);
+		struct scene s = scene_of(&mail, 1);
+
+		mail.recipients = to;
+		scene_play(&s, PIPELINING QUIT);
+		assert_refused(&outcomes[0], ERR_PERMANENT, ERR_OTHER, STAGE_MAIL, 0);
+		assert_refused(&outcomes[1], ERR_PERMANENT, ERR_OTHER, STAGE_MAIL, 0);
+		scene_end(&s);
+		mail = mail_to_two(outcomes);
+		mail.reverse_path = bad[i];
+		scene_play(&s, PIPELINING QUIT);
+		assert_refused(&outcomes[0], ERR_PERMANENT, ERR_OTHER, STAGE_MAIL, 0);
+		scene_end(&s);
+		s.settings.hostname = bad[i];
+		scene_play(&s, "S: 220 mx\n");
+		assert_true(s.is_failed && s.c.error.class == ERR_PERMANENT);
+		scene_end(&s);
+	}
+}
+
+/* ── Greeting and login ──────────────────────────────────────────────────────────────────────── */
+
+static void
+test_helo_where_ehlo_is_unknown(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	scene_play(&s, GREETING "S: 502 what?\nC: HELO client.example\nS: 250 mx\n"
+				"C: MAIL FROM:<ann@example.net>\nS: 550 no\n" QUIT);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_MAIL, 550);
+	scene_end(&s);
+}
+
+static void
+test_a_closed_door(void **state)
+{
+	static const struct {
+		const char *script;
+		enum err_class class;
+		enum smtp_stage stage;
+	} doors[] = {
+		{ "S: 554 5.7.1 not you\nC: QUIT\n", ERR_PERMANENT, STAGE_GREETING },
+		{ "S: 421 4.3.2 busy\n", ERR_TEMPORARY, STAGE_GREETING },
+		{ GREETING "S: 450 later\nC: QUIT\n", ERR_TEMPORARY, STAGE_HELLO },
+		{ GREETING "S: 550 no\nC: HELO client.example\nS: 550 no\nC: QUIT\n", ERR_PERMANENT,
+			STAGE_HELLO },
+		{ BARE "S: 421 idle\n", ERR_TEMPORARY, STAGE_MAIL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof doors / sizeof doors[0]; i++) {
+		struct smtp_client_mail mail = mail_to_two(outcomes);
+		struct scene s = scene_of(&mail, 1);
+
+		s.ignores_words = i == 4;
+		scene_play(&s, doors[i].script);
+		assert_true(s.is_failed);
+		assert_int_equal(s.c.error.kind, ERR_REMOTE);
+		assert_int_equal(s.c.error.class, doors[i].class);
+		assert_int_equal(s.c.stage, doors[i].stage);
+		scene_end(&s);
+	}
+}
+
+static void
+test_login(void **state)
+{
+	struct scene s = scene_of(NULL, 0);
+
+	(void)state;
+	s.settings.login = S("alice");
+	s.settings.password = S("wonderland");
+	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH LOGIN PLAIN\n"
+				"C: AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\nS: 235 2.7.0 in\n" QUIT);
+	assert_true(s.is_closed);
+	scene_end(&s);
+	scene_play(&s,
+		GREETING "S: 250-mx\nS: 250 AUTH=LOGIN\n"
+			 "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YWxpY2U=\nS: 334 UGFzc3dvcmQ6\n"
+			 "C: d29uZGVybGFuZA==\nS: 235 in\n" QUIT);
+	assert_true(s.is_closed);
+	scene_end(&s);
+	scene_play(&s,
+		GREETING "S: 250-mx\nS: 250 AUTH PLAIN\n"
+			 "C: AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\nS: 535 5.7.8 wrong\nC: QUIT\n");
+	assert_int_equal(s.c.error.class, ERR_PERMANENT);
+	assert_int_equal(s.c.error.code, 535);
+	assert_int_equal(s.c.stage, STAGE_AUTH);
+	scene_end(&s);
+	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH CRAM-MD5\n");
+	assert_int_equal(s.c.error.class, ERR_PERMANENT);
+	assert_int_equal(s.c.error.kind, ERR_LOGIN_REFUSED);
+	scene_end(&s);
+	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\nS: 235 already\n");
+	assert_int_equal(s.c.error.kind, ERR_PROTOCOL);
+	scene_end(&s);
+}
+
+static void
+test_a_long_secret_waits_for_its_prompt(void **state)
+{
+	struct scene s = scene_of(NULL, 0);
+	char password[500];
+
+	(void)state;
+	memset(password, 'p', sizeof password);
+	s.settings.login = S("alice");
+	s.settings.password = (struct str){ password, sizeof password };
+	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\n");
+	scene_hear(&s, S("334 "));
+	assert_int_equal(s.said.n, (1 + 5 + 1 + 500 + 2) / 3 * 4 + 2);
+	s.said.n = 0;
+	scene_hear(&s, S("235 in"));
+	assert_true(s.is_ready);
+	scene_end(&s);
+}
+
+static void
+test_a_secret_is_marked_until_it_has_left(void **state)
+{
+	struct scene s = scene_of(NULL, 0);
+
+	(void)state;
+	s.settings.login = S("alice");
+	s.settings.password = S("wonderland");
+	scene_begin(&s);
+	smtp_client_feed(&s.c, S("220 x\r\n"));
+	scene_run(&s);
+	smtp_client_feed(&s.c, S("250-x\r\n250 AUTH PLAIN\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_WANT_INPUT);
+	assert_true(s.c.output_is_secret);
+	smtp_client_sent(&s.c, 4);
+	assert_true(s.c.output_is_secret);
+	scene_flush(&s);
+	assert_false(s.c.output_is_secret);
+	scene_end(&s);
+}
+
+/* ── Lies, and the end of the line ───────────────────────────────────────────────────────────── */
+
+#define DATA_GROUP GREETING "S: 250-mx\nS: 250 PIPELINING\n"
+static void
+test_no_lie_delivers_a_mail(void **state)
+{
+	static const struct {
+		const char *script;
+		enum err_kind kind; /* of the second recipient */
+	} lies[] = {
+		{ "S: hello\n", ERR_PROTOCOL },
+		{ "S: 220-mx\nS: 221 mx\n", ERR_PROTOCOL },
+		{ "S: 354 mx\n", ERR_PROTOCOL },
+		{ "S: 999 mx\n", ERR_PROTOCOL },
+		{ "S: 250 mx\nS: 250 mx\nS: 250 mx\nS: 250 mx\nS: 250 mx\nS: 250 mx\n",
+			ERR_PROTOCOL },
+		{ GREETING "S: 250\xff mx\n", ERR_PROTOCOL },
+		{ DATA_GROUP "S: 354 go\n", ERR_PROTOCOL },
+		{ DATA_GROUP "S: 250 ok\nS: 354 go\n", ERR_PROTOCOL },
+		{ DATA_GROUP "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 kept\n", ERR_PROTOCOL },
+		{ DATA_GROUP "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 354 go\n",
+			ERR_PROTOCOL },
+		{ DATA_GROUP
+			"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250-kept\nS: 251 kept\n",
+			ERR_PROTOCOL },
+		{ DATA_GROUP "S: 550 no\nS: 250 ok\nS: 250 ok\nS: 354 go\n", ERR_REMOTE },
+		{ DATA_GROUP "S: 250 ok\nS: 250 ok\nS: 421 bye\n", ERR_REMOTE },
+		{ DATA_GROUP "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye\n", ERR_REMOTE },
+		{ DATA_GROUP "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 421 bye\n",
+			ERR_REMOTE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		struct smtp_client_mail mail = mail_to_two(outcomes);
+		struct scene s = scene_of(&mail, 1);
+
+		s.ignores_words = true;
+		scene_play(&s, lies[i].script);
+		assert_true(s.is_failed);
+		if (s.is_ready) {
+			assert_true(outcomes[1].is_settled);
+			assert_int_equal(outcomes[1].err.kind, lies[i].kind);
+			assert_int_not_equal(outcomes[1].err.class, ERR_NONE);
+		}
+		assert_int_equal(s.c.error.class, ERR_TEMPORARY);
+		scene_end(&s);
+	}
+}
+
+static void
+test_a_peer_without_end_is_cut_off(void **state)
+{
+	static const struct str without_end[] = { { "250-more\r\n", 10 }, { "250 more and ", 13 } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct scene s = scene_of(NULL, 0);
+		size_t rounds = 0;
+
+		scene_begin(&s);
+		for (; !s.is_failed && rounds < 1000; rounds++) {
+			smtp_client_feed(&s.c, without_end[i]);
+			scene_run(&s);
+		}
+		assert_true(s.is_failed && rounds < 1000);
+		assert_int_equal(s.c.error.kind, ERR_PROTOCOL);
+		scene_end(&s);
+	}
+}
+
+/* All answers at once, before any question: the 250s must not count. */
+static void
+test_answers_ahead_of_their_questions_are_lies(void **state)
+{
+	static const struct str ahead[] = {
+		{ "220 a\r\n250 b\r\n250 c\r\n250 d\r\n250 e\r\n354 f\r\n250 g\r\n", 49 },
+		{ "220 a\r\n250-b\r\n250 CHUNKING\r\n250 c\r\n250 d\r\n250 e\r\n250 g\r\n", 56 },
+		{ "220 a\r\n250-b\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 c\r\n250 d\r\n250 e\r\n"
+		  "250 g\r\n",
+			72 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct smtp_client_mail mail = mail_to_two(outcomes);
+		struct scene s = scene_of(&mail, 1);
+
+		scene_begin(&s);
+		smtp_client_feed(&s.c, ahead[i]);
+		scene_run(&s);
+		assert_true(s.is_failed);
+		assert_int_equal(s.c.error.kind, ERR_PROTOCOL);
+		assert_int_equal(s.done, 0);
+		scene_end(&s);
+	}
+}
+
+/* The session is ready and the peer has already said more: that must not answer the next MAIL. */
+static void
+test_words_after_the_end_are_not_the_next_answer(void **state)
+{
+	struct smtp_client_mail mails[] = { mail_to_two(outcomes), mail_to_two(outcomes_b) };
+	struct scene s = scene_of(mails, 2);
+
+	(void)state;
+	s.ignores_words = true;
+	scene_play(&s, CHUNKING "S: 250 ok\nS: 250 ok\nS: 250 ok\n");
+	smtp_client_feed(&s.c, S("250 kept\r\n250 extra\r\n"));
+	scene_run(&s);
+	assert_taken(&outcomes[0]);
+	assert_true(s.is_failed);
+	assert_refused(&outcomes_b[0], ERR_TEMPORARY, ERR_PROTOCOL, STAGE_MAIL, 0);
+	scene_end(&s);
+}
+
+static void
+test_a_refusal_in_the_middle_of_the_body(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 0);
+
+	(void)state;
+	s.ignores_words = true;
+	scene_play(&s, GREETING "S: 250-mx\n");
+	smtp_client_feed(&s.c, S("250 PIPELINING\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_ON_READY);
+	smtp_client_mail(&s.c, &mail);
+	scene_flush(&s);
+	smtp_client_feed(&s.c, S("250 a\r\n250 b\r\n250 c\r\n354 d\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_WANT_BODY);
+	smtp_client_body(&s.c, S("Subject"), false);
+	smtp_client_feed(&s.c, S("552 5.3.4 too much\r\n"));
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_ON_FAILED);
+	assert_int_equal(smtp_client_output(&s.c).n, 0);
+	assert_refused(&outcomes[0], ERR_PERMANENT, ERR_REMOTE, STAGE_BODY, 552);
+	scene_end(&s);
+}
+
+static void
+test_too_many_recipients_in_old_words_is_temporary(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	s.ignores_words = true;
+	scene_play(&s, DATA_GROUP "S: 250 ok\nS: 552 too many\nS: 552 5.2.2 mailbox full\n");
+	assert_int_equal(outcomes[0].err.class, ERR_TEMPORARY);
+	assert_int_equal(outcomes[1].err.class, ERR_PERMANENT);
+	scene_end(&s);
+}
+
+/* The connection breaks after each octet of each road. Nobody may count as served before the last
+ * reply is whole, nobody may be left without an outcome, and nobody refused before may change. */
+static void
+test_cut_at_every_octet(void **state)
+{
+	static const char *const roads[] = {
+		BARE "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 354 go\nS: 250 kept\n",
+		DATA_GROUP "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 354 go\nS: 250 kept\n",
+		CHUNKING "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 250 kept\n",
+	};
+	struct err lost;
+
+	(void)state;
+	err_set(&lost, ERR_TEMPORARY, ERR_CONNECTION_LOST, "the cable is cut");
+	for (size_t road = 0; road < 3; road++)
+		for (size_t cut = 0;; cut++) {
+			struct smtp_client_mail mail = mail_to_two(outcomes);
+			struct scene s = scene_of(&mail, 1);
+
+			s.ignores_words = true;
+			s.peer_octets = cut;
+			scene_play(&s, roads[road]);
+			if (s.peer_octets) {
+				assert_int_equal(s.done, 1);
+				assert_taken(&outcomes[1]);
+				scene_end(&s);
+				break;
+			}
+			if (s.done) {
+				scene_end(&s);
+				continue;
+			}
+			smtp_client_lost(&s.c, &lost);
+			assert_int_equal(smtp_client_next(&s.c), CLIENT_ON_FAILED);
+			if (s.is_ready) {
+				assert_true(outcomes[0].is_settled && outcomes[1].is_settled);
+				assert_int_not_equal(outcomes[0].err.class, ERR_NONE);
+				assert_int_equal(outcomes[1].err.class, ERR_TEMPORARY);
+				assert_int_equal(outcomes[1].err.kind, ERR_CONNECTION_LOST);
+				assert_int_equal(
+					strstr(outcomes[1].err.text, "only the answer") != NULL,
+					outcomes[1].stage == STAGE_END);
+			}
+			scene_end(&s);
+		}
+}
+
+static void
+test_patience_follows_the_stage(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	s.ignores_words = true;
+	scene_play(&s, "");
+	assert_int_equal(smtp_client_patience_ms(&s.c), 5 * 60000);
+	scene_end(&s);
+	scene_play(&s, BARE "S: 250 ok\nS: 250 ok\nS: 250 ok\n");
+	assert_int_equal(smtp_client_patience_ms(&s.c), 2 * 60000);
+	scene_hear(&s, S("354 go"));
+	assert_int_equal(smtp_client_patience_ms(&s.c), 10 * 60000);
+	scene_end(&s);
+}
+
+/* ── Dots ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The obvious way, octet by octet. */
+static void
+stuff_slowly(struct buf *to, struct str message)
+{
+	char before = '\n', last = '\r';
+
+	for (size_t i = 0; i < message.n; i++) {
+		if (message.p[i] == '.' && before == '\n')
+			buf_add_char(to, '.');
+		last = before;
+		before = message.p[i];
+		buf_add_char(to, before);
+	}
+	if (message.n && (last != '\r' || before != '\n'))
+		buf_add(to, S("\r\n"));
+	buf_add(to, S(".\r\n"));
+}
+
+/* Every text of up to 7 octets of CR, LF, dot, x, given in pieces of every length. */
+static void
+test_dot_stuffing_of_every_short_text(void **state)
+{
+	struct buf expected = { .max = 100 };
+
+	(void)state;
+	for (unsigned n = 0; n <= 7; n++)
+		for (unsigned code = 0; code < 1u << (2 * n); code++) {
+			char text[7];
+
+			for (unsigned i = 0; i < n; i++)
+				text[i] = "\r\n.x"[code >> (2 * i) & 3];
+			buf_reset(&expected);
+			stuff_slowly(&expected, (struct str){ text, n });
+			for (size_t piece = 1; piece <= (n ? n : 1); piece++) {
+				struct smtp_client c = {
+					.out.max = 100,
+					.body_is_open = true,
+					.mail = &(struct smtp_client_mail){ .size = n },
+					.body_tail = { '\r', '\n' },
+				};
+				size_t at = 0;
+
+				do {
+					struct str part =
+						str_part((struct str){ text, n }, at, piece);
+
+					at += part.n;
+					smtp_client_body(&c, part, at == n);
+				} while (at < n);
+				if (!str_eq(smtp_client_output(&c), buf_str(&expected)))
+					fail_msg("n %u code %u piece %zu: '%.*s'", n, code, piece,
+						STR_ARG(smtp_client_output(&c)));
+				smtp_client_free(&c);
+			}
+		}
+	buf_free(&expected);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_without_extensions_each_command_waits),
+		cmocka_unit_test(test_final_words_are_kept),
+		cmocka_unit_test(test_pipelining_says_the_group_at_once),
+		cmocka_unit_test(test_chunking_sends_a_small_message_without_waiting),
+		cmocka_unit_test(test_chunking_alone_waits_for_each_reply),
+		cmocka_unit_test(test_a_large_message_waits_for_the_recipients),
+		cmocka_unit_test(test_output_stays_small_while_the_body_flows),
+		cmocka_unit_test(test_two_mails_share_a_session),
+		cmocka_unit_test(test_reset_travels_with_the_next_mail),
+		cmocka_unit_test(test_a_lone_dot_ends_what_nobody_takes),
+		cmocka_unit_test(test_parameters_are_those_offered_and_needed),
+		cmocka_unit_test(test_what_cannot_go_is_not_tried),
+		cmocka_unit_test(test_an_address_cannot_become_a_command),
+		cmocka_unit_test(test_helo_where_ehlo_is_unknown),
+		cmocka_unit_test(test_a_closed_door),
+		cmocka_unit_test(test_login),
+		cmocka_unit_test(test_a_long_secret_waits_for_its_prompt),
+		cmocka_unit_test(test_a_secret_is_marked_until_it_has_left),
+		cmocka_unit_test(test_no_lie_delivers_a_mail),
+		cmocka_unit_test(test_a_peer_without_end_is_cut_off),
+		cmocka_unit_test(test_answers_ahead_of_their_questions_are_lies),
+		cmocka_unit_test(test_words_after_the_end_are_not_the_next_answer),
+		cmocka_unit_test(test_a_refusal_in_the_middle_of_the_body),
+		cmocka_unit_test(test_too_many_recipients_in_old_words_is_temporary),
+		cmocka_unit_test(test_cut_at_every_octet),
+		cmocka_unit_test(test_patience_follows_the_stage),
+		cmocka_unit_test(test_dot_stuffing_of_every_short_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
