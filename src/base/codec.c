@@ -317,10 +317,14 @@ bad:
 struct mail_id
 mail_id_random(void)
 {
-	struct mail_id id;
+	static _Thread_local struct mail_id store[64]; /* the kernel is asked once for many */
+	static _Thread_local size_t left;
 
-	hash_random(&id, sizeof id);
-	return id;
+	if (left == 0) {
+		hash_random(store, sizeof store);
+		left = sizeof store / sizeof store[0];
+	}
+	return store[--left];
 }
 
 bool

@@ -3,42 +3,80 @@
 
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+enum { GATHERED_MAX = 16384, LINE_MAX_SIZE = 1024 };
+
 static const char *log_role = "posthouse";
-static unsigned long log_dropped;
+static bool never_blocks; /* standard error is a file */
+
+static _Thread_local struct {
+	char text[GATHERED_MAX];
+	size_t n;
+	unsigned long dropped;
+	bool is_gathering;
+} gathered;
 
 void
 log_open(const char *role)
 {
+	struct stat st;
+
 	log_role = role;
+	never_blocks = fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool
+would_block(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return !never_blocks && (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT));
+}
+
+void
+log_flush(void)
+{
+	if (gathered.n == 0)
+		return;
+	if (would_block() || write(STDERR_FILENO, gathered.text, gathered.n) < 0)
+		gathered.dropped++;
+	else if (gathered.dropped) {
+		dprintf(STDERR_FILENO, "%s: log-dropped writes=%lu\n", log_role, gathered.dropped);
+		gathered.dropped = 0;
+	}
+	gathered.n = 0;
+}
+
+void
+log_gather(bool on)
+{
+	gathered.is_gathering = on;
+	log_flush();
 }
 
 void
 log_event(const char *event, const char *format, ...)
 {
-	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
-	char line[1024];
+	char *line;
 	va_list args;
-	int n = snprintf(line, sizeof line, "%s: %s ", log_role, event), more;
+	int n, more;
 
+	if (sizeof gathered.text - gathered.n < LINE_MAX_SIZE)
+		log_flush();
+	line = gathered.text + gathered.n;
+	n = snprintf(line, LINE_MAX_SIZE, "%s: %s ", log_role, event);
 	va_start(args, format);
-	more = vsnprintf(line + n, sizeof line - (size_t)n, format, args);
+	more = vsnprintf(line + n, LINE_MAX_SIZE - (size_t)n, format, args);
 	va_end(args);
 	n += more > 0 ? more : 0;
-	if ((size_t)n > sizeof line - 2)
-		n = (int)sizeof line - 2;
-	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) {
-		log_dropped++;
-		return;
-	}
-	if (log_dropped) {
-		dprintf(STDERR_FILENO, "%s: log-dropped lines=%lu\n", log_role, log_dropped);
-		log_dropped = 0;
-	}
-	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
-		log_dropped++;
+	if (n > LINE_MAX_SIZE - 2)
+		n = LINE_MAX_SIZE - 2;
+	line[n] = '\n';
+	gathered.n += (size_t)n + 1;
+	if (!gathered.is_gathering)
+		log_flush();
 }
 
 const char *

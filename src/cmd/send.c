@@ -295,7 +295,7 @@ find_sender(struct sender *s, struct buf *from)
 	else if (!guess_sender(s, from))
 		return false;
 	if (buf_str(from).n == 0)
-		return true; /* --from '': the null reverse-path */
+		return s->raw || complain(s, EX_USAGE, "an empty --from is for --raw alone", "");
 	if (!wire_form(s, buf_str(from), &s->reverse_path))
 		return complain(s, EX_DATAERR, "not an address to send from",
 			s->from ? s->from : "(guessed; give --from)");

@@ -6,10 +6,12 @@
 
 #include <uv.h>
 
+#include "base/log.h"
 #include "base/must.h"
 
 struct loop {
 	uv_loop_t uv;
+	uv_prepare_t before_waiting; /* once a turn, when everything is done and the loop is about to wait */
 };
 
 struct loop_watch {
@@ -31,19 +33,30 @@ struct loop_wake {
 	void *owner;
 };
 
+static void
+turn_ends(uv_prepare_t *uv)
+{
+	(void)uv;
+	log_flush();
+}
+
 struct loop *
 loop_open(void)
 {
 	struct loop *l = calloc(1, sizeof *l);
 
-	must(l && uv_loop_init(&l->uv) == 0);
+	must(l && uv_loop_init(&l->uv) == 0 && uv_prepare_init(&l->uv, &l->before_waiting) == 0);
+	uv_prepare_start(&l->before_waiting, turn_ends);
+	uv_unref((uv_handle_t *)&l->before_waiting);
 	return l;
 }
 
 void
 loop_run(struct loop *l)
 {
+	log_gather(true);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
+	log_gather(false);
 }
 
 void
@@ -57,6 +70,7 @@ loop_close(struct loop **l)
 {
 	if (!*l)
 		return;
+	uv_close((uv_handle_t *)&(*l)->before_waiting, NULL);
 	uv_run(&(*l)->uv, UV_RUN_NOWAIT); /* closed handles are given back in a turn */
 	if (uv_loop_close(&(*l)->uv) == 0)
 		free(*l);

@@ -207,14 +207,15 @@ taken(struct str in, struct str rest)
 static bool
 scan_mailbox(struct str *in, struct raw_mailbox *raw)
 {
-	struct str rest = *in, domain;
+	struct str rest = *in;
 
 	if (!scan_quoted_string(&rest) && !scan_dot_string(&rest))
 		return false;
 	raw->local = taken(*in, rest);
 	raw->domain = (struct str){ 0 };
 	if (scan_char(&rest, '@')) {
-		domain = rest;
+		struct str domain = rest;
+
 		if (!scan_domain(&rest))
 			return false;
 		raw->domain = taken(domain, rest);

@@ -2,6 +2,7 @@
 #include "smtp/command.h"
 
 #include "base/codec.h"
+#include "base/must.h"
 
 /*
  * The commands of RFC 5321 §4.1, RFC 3030 (BDAT) and RFC 4954 (AUTH): when each may come, how its
@@ -48,7 +49,7 @@ static const struct command commands[] = {
 	{ S("VRFY"), ANYTIME, run_vrfy, S("VRFY person [SMTPUTF8]") },
 	{ S("EXPN"), ANYTIME, run_expn, S("EXPN list [SMTPUTF8]") },
 	{ S("HELP"), ANYTIME, run_help, S("HELP [command]") },
-	{ S("QUIT"), ANYTIME | EVEN_REFUSED, run_quit, S("QUIT") },
+	{ S("QUIT"), EVEN_REFUSED, run_quit, S("QUIT") },
 };
 
 enum { COMMANDS_N = sizeof commands / sizeof commands[0] };
@@ -621,9 +622,8 @@ ask_about(struct smtp_server *s, const struct command *c, struct str what, enum 
 		say_syntax(s, c);
 	} else if (!is_utf8 && !str_is_ascii(what)) {
 		smtp_server_say(s, needs_smtputf8);
-	} else if (!arena_dup(&s->scratch, what, &s->argument)) {
-		say_syntax(s, c);
 	} else {
+		must(arena_dup(&s->scratch, what, &s->argument)); /* holds any command line */
 		s->argument_is_utf8 = is_utf8;
 		smtp_server_ask(s, event);
 	}

@@ -97,16 +97,16 @@ static size_t
 plain_run(const char *p, size_t n, uint64_t *high_bits)
 {
 	size_t at = 0;
-	uint64_t x, stops, below;
 
-	for (; n - at >= sizeof x; at += sizeof x) {
+	for (; n - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+		uint64_t x, stops;
+
 		memcpy(&x, p + at, sizeof x);
 		if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 			x = __builtin_bswap64(x);
 		stops = (x - EACH_OCTET(14)) & ~x & EACH_OCTET(0x80);
 		if (stops) {
-			below = (stops & -stops) - 1;
-			*high_bits |= x & below;
+			*high_bits |= x & ((stops & -stops) - 1); /* what lies before it */
 			return at + (size_t)__builtin_ctzll(stops) / 8;
 		}
 		*high_bits |= x;
@@ -125,11 +125,12 @@ static struct str
 text_next(struct data *d, struct str *in)
 {
 	const char *p = in->p;
-	size_t at = 0, n = in->n, run, skip = 0;
+	size_t at = 0, n = in->n, skip = 0;
 	uint64_t high_bits = 0;
 
 	while (at < n) {
-		run = plain_run(p + at, n - at, &high_bits);
+		size_t run = plain_run(p + at, n - at, &high_bits);
+
 		line_grew(d, run);
 		at += run;
 		if (at == n)

@@ -92,13 +92,14 @@ add_clean(struct buf *to, struct str text, bool utf8)
 static void
 add_line(struct buf *to, struct reply r, struct str parts[3], bool is_last)
 {
-	size_t begin = to->n, room;
+	size_t begin = to->n;
 
 	buf_addf(to, "%03d%c", r.code, is_last ? ' ' : '-');
 	if (r.enhanced.class)
 		buf_addf(to, "%u.%u.%u ", r.enhanced.class, r.enhanced.subject, r.enhanced.detail);
 	for (int i = 0; i < 3; i++) {
-		room = REPLY_LINE_MAX - 2 - (to->n - begin);
+		size_t room = REPLY_LINE_MAX - 2 - (to->n - begin);
+
 		add_clean(to, str_part(parts[i], 0, room), r.utf8);
 	}
 	buf_add(to, S("\r\n"));

@@ -107,6 +107,7 @@ void
 smtp_server_feed(struct smtp_server *s, struct str bytes)
 {
 	must(s->in.n == 0);
+	forget(&s->parked); /* used up */
 	s->in = bytes;
 }
 

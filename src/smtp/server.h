@@ -140,7 +140,8 @@ void smtp_server_answer(struct smtp_server *s, const struct err *e);
  * the text are divided by '\n'; what passes 32 KiB is cut. The enhanced code is the event's own. */
 void smtp_server_accept(struct smtp_server *s, int code, struct str text);
 
-/* The message that is coming in cannot be kept; the first error counts. */
+/* The message that is coming in cannot be kept. The first such error is said at its end, unless the
+ * message has a fault of its own, which no repeating would mend. */
 void smtp_server_fail_body(struct smtp_server *s, const struct err *e);
 
 /* Says 421 with e's words and closes: idle, shutdown, overload. At once, also within a message,

@@ -77,7 +77,8 @@ keeper_flush(struct spool_keeper *k)
 	c->commit.big_fd = -1;
 	segment_commit(k->log, &c->commit);
 	buf_reset(&k->entries);
-	k->is_log_refused = false;
+	if (k->logs_at_hand <= 1)
+		k->is_log_refused = false;
 }
 
 static uint64_t
@@ -758,7 +759,7 @@ keeper_take_log(struct spool_keeper *k, struct job *j)
 
 	if (err_is(&j->e)) {
 		log_event("no-fate-log", "at-hand=%u why=%s", k->logs_at_hand, log_quote(str_of(j->e.text)));
-		k->is_log_refused = true; /* until the next group of fates */
+		k->is_log_refused = true; /* until the next one is full; the last one: with each turn */
 		keeper_give_room(k, &j->e);
 		return;
 	}
@@ -870,6 +871,7 @@ keeper_told(struct spool_keeper *k, struct report *r)
 	case REPORT_FILLED:
 		k->logs_at_hand--;
 		k->logs_full++;
+		k->is_log_refused = false;
 		keeper_checkpoint(k, r->number);
 		break;
 	case REPORT_BROKEN:

@@ -107,11 +107,11 @@ matches(struct str pattern, struct str line)
 static void
 expect_line(struct play *p, struct str wanted, bool is_pattern)
 {
-	struct str said, rest, line;
+	struct str said, line;
 	size_t end;
 
 	say_all(p);
-	said = rest = buf_str(&p->station.said);
+	said = buf_str(&p->station.said);
 	end = str_find_str(said, S("\r\n"));
 	if (end == said.n)
 		complain(p, "the server says nothing", wanted, said);

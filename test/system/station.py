@@ -4,6 +4,7 @@
 It is driven only as a person would drive it: a configuration file, `posthouse serve`, commands, signals, sockets, and Maildirs
 that are read. Everything that waits is bounded and polls. Processes are ended by their ids, and only those started here.
 """
+import itertools
 import json
 import os
 import pathlib
@@ -41,22 +42,23 @@ TRUSTED, REFUSED = "127.0.0.2", "127.0.0.3"  # clients take these source address
 TOP = f'trusted = {{"{TRUSTED}/32"}}\nrefuse = {{"{REFUSED}/32"}}\n'
 
 
+PORTS = itertools.cycle(range(10000, 30000))  # below the range that outgoing connections are given
+for _ in range(os.getpid() * 7 % 20000):  # another run of the tests begins elsewhere
+    next(PORTS)
+
+
 def free_ports(n):
-    """n ports of 127.0.0.1 that were free a moment ago, below the range that outgoing connections are given."""
-    found, sockets = [], []
-    port = 10000 + os.getpid() * 7 % 15000
+    """n ports of 127.0.0.1 that were free a moment ago, and that no earlier call gave."""
+    found = []
     while len(found) < n:
-        port = port + 1 if port < 30000 else 10000
-        s = socket.socket()
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            s.close()
-            continue
-        sockets.append(s)
+        port = next(PORTS)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         found.append(port)
-    for s in sockets:
-        s.close()
     return found
 
 

@@ -12,7 +12,7 @@ from station import TRUSTED, free_ports, until
 def small_disk(as_root, tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64M,mode=755", "tmpfs", place], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128M,mode=755", "tmpfs", place], capture_output=True)
     if done.returncode != 0:
         pytest.skip("no mounts here: " + done.stderr.decode().strip())
     yield place
@@ -39,7 +39,7 @@ def test_others_fill_the_disk(make_station, small_disk):
     talk = station.hello()
     assert room(talk) == "250"
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"\0" * (36 << 20))
+    ballast.write_bytes(b"\0" * (80 << 20))
     until(lambda: room(talk) == "452", "452 on a disk that is nearly full")
     assert talk.say("NOOP").reply()[:3] == "250"
     ballast.unlink()

@@ -87,6 +87,7 @@ def test_roles_end_with_their_master(station):
 
 def test_a_vault_that_says_nothing(station):
     """Mailboxes are known without it; whatever needs it is put off, 451 and 454; nothing is guessed."""
+    assert code_of(station, "bob@example.org") == "250"
     vault = station.pid("vault")
     os.kill(vault, signal.SIGSTOP)
     try:

@@ -26,7 +26,7 @@ def bounce_for(station, user="alice"):
     parsed = email.message_from_bytes(mail)
     assert parsed.get_content_type() == "multipart/report" and parsed.get_param("report-type") == "delivery-status"
     words, report, original = parsed.get_payload()
-    assert original.get_content_type() in ("text/rfc822-headers", "message/rfc822")
+    assert original.get_content_type() in ("text/rfc822-headers", "message/global-headers")
     return words.get_payload(decode=True).decode(), report.get_payload()[1:]
 
 
@@ -152,7 +152,7 @@ def test_mail_that_turns_in_circles_ends(make_station):
     station.add_user("alice", "wonderland")
     station.logged_in().mail("alice@example.org", f"b@port{port}.test", MESSAGE)
     words, _ = bounce_for(station)
-    assert "loop" in words.lower() or "hop" in words.lower()
+    assert "circles" in words
     station.wait_drained()
 
 

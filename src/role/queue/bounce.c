@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "message/message.h"
+#include "smtp/reply.h"
 
 /*
  * Telling the sender. A bounce is a mail of our own with the null sender, kept in the log like any other; only when it is kept does the failure
@@ -48,8 +49,10 @@ compose(struct queue *q, const struct bounce *b, struct mail_id id, struct buf *
 
 	must(recipients);
 	for (uint32_t i = 0; i < b->recipients_n; i++) {
-		const struct recipient *r = &b->mail->recipients[b->recipients[i]];
+		struct recipient *r = &b->mail->recipients[b->recipients[i]];
 
+		if (r->last->enhanced.class == 0)
+			r->last->enhanced = reply_from_err(r->last).enhanced;
 		recipients[i] = (struct dsn_recipient){ .address = r->address, .why = r->last, .host = r->host };
 	}
 	snprintf(message_id, sizeof message_id, "%s@%.*s", mail_id_text(id, id_text), STR_ARG(hostname));

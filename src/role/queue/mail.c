@@ -223,8 +223,8 @@ recipient_delivered(struct queue *q, struct mail *mail, uint32_t i, struct str h
 	char id[MAIL_ID_TEXT];
 
 	recipient_note(r, words, host);
-	log_event("delivered", "id=%s to=%s host=%s words=%s", mail_id_text(mail->id, id), log_quote(r->address),
-		log_quote(host), log_quote(str_of(words->text)));
+	log_event("delivered", "id=%s to=%s host=%s code=%u", mail_id_text(mail->id, id), log_quote(r->address), log_quote(host),
+		words->code);
 	fate_add(q, mail, i, FATE_DELIVERED, 0, (struct str){ 0 });
 	recipient_close(mail, i, RECIPIENT_DELIVERED);
 }

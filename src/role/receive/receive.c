@@ -74,10 +74,8 @@ session_run(struct session *s)
 	s->is_running = false;
 	if (step == DONE)
 		session_free(&s);
-	else if (s->ask.state == ASK_WAITING) {
+	else if (s->ask.state == ASK_WAITING)
 		smtp_server_park(&s->smtp); /* what was read with this turn's scratch must outlive it */
-		loop_watch_set(s->watch, 0);
-	}
 }
 
 /* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes on. */
@@ -228,6 +226,10 @@ session_ready(void *owner, int events)
 	struct session *s = owner;
 	ssize_t n;
 
+	if (s->ask.state == ASK_WAITING) { /* it says more before it has our answer: later */
+		loop_watch_set(s->watch, 0);
+		return;
+	}
 	if (events & LOOP_WRITE) {
 		session_run(s);
 		return;

@@ -69,12 +69,8 @@ password_from_stdin(struct buf *password, struct err *e)
 static bool
 prompt(const char *words, struct buf *line)
 {
-	ssize_t ignored = write(terminal, words, strlen(words));
-	bool good = read_line(terminal, line);
-
-	ignored = write(terminal, "\n", 1);
-	(void)ignored;
-	return good;
+	return write(terminal, words, strlen(words)) > 0 && read_line(terminal, line) &&
+	       write(terminal, "\n", 1) == 1;
 }
 
 bool

@@ -54,6 +54,9 @@ came(void *owner, struct ipc *from, struct ipc_message *m)
 	(void)from;
 	s->came[m->kind]++;
 	switch (m->kind) {
+	case IPC_CLOSED:
+		fail_msg("vault closed a channel");
+		break;
 	case IPC_addresses:
 		address_table_close(&s->table);
 		assert_true(address_table_open(&s->table, m->addresses.fd, &e));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp/client.h"
+#include "smtp/server.h"
 #include "unit.h"
 
 /*
@@ -896,6 +897,136 @@ test_dot_stuffing_of_every_short_text(void **state)
 	buf_free(&expected);
 }
 
+/* ── Against our own server ──────────────────────────────────────────────────────────────────── */
+
+/* Both peers in one function. The server takes bob and not eve, and keeps what it was given. */
+struct pair {
+	struct smtp_server server;
+	struct buf kept;
+	unsigned mails_kept;
+};
+
+static void
+pair_run_server(struct pair *p)
+{
+	struct err no;
+
+	for (;;)
+		switch (smtp_server_next(&p->server)) {
+		case SMTP_WANT_INPUT:
+		case SMTP_WANT_FLUSH:
+		case SMTP_WANT_CLOSE:
+			return;
+		case SMTP_ON_RCPT:
+			err_set(&no, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "nobody");
+			smtp_server_answer(&p->server,
+				str_eq(p->server.recipient.local, S("bob")) ? NULL : &no);
+			break;
+		case SMTP_ON_BODY:
+			buf_add(&p->kept, p->server.body);
+			break;
+		case SMTP_ON_RESET:
+			break;
+		case SMTP_ON_END:
+			p->mails_kept++;
+			smtp_server_answer(&p->server, NULL);
+			break;
+		case SMTP_ON_AUTH:
+			err_set(&no, ERR_PERMANENT, ERR_LOGIN_REFUSED, "wrong");
+			smtp_server_answer(&p->server,
+				str_eq(p->server.auth.login, S("alice")) &&
+						str_eq(p->server.auth.password, S("wonderland"))
+					? NULL
+					: &no);
+			break;
+		case SMTP_ON_CONNECT:
+		case SMTP_ON_MAIL:
+		case SMTP_ON_DATA:
+		case SMTP_ON_VRFY:
+		case SMTP_ON_EXPN:
+			smtp_server_answer(&p->server, NULL);
+			break;
+		}
+}
+
+/* Carries what each says to the other until both wait. */
+static void
+pair_talk(struct pair *p, struct scene *s)
+{
+	struct str said;
+
+	pair_run_server(p);
+	while ((said = smtp_server_output(&p->server)).n) {
+		smtp_client_feed(&s->c, said);
+		smtp_server_sent(&p->server, said.n);
+		scene_run(s);
+		if (s->said.n)
+			smtp_server_feed(&p->server, buf_str(&s->said));
+		pair_run_server(p);
+		buf_reset(&s->said);
+	}
+}
+
+static void
+test_our_server_keeps_what_our_client_gives(void **state)
+{
+	static const struct str messages[] = { { "", 0 }, { ".\r\n", 3 }, { "a", 1 },
+		{ "A: b\r\n\r\n.\r\n..\r\n", 15 } };
+	struct smtp_server_settings house = { S("mx.example"), 1 << 20, 10, true, false };
+
+	(void)state;
+	for (int chunking = 0; chunking < 2; chunking++)
+		for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+			struct smtp_client_mail mails[] = { mail_to_two(outcomes),
+				mail_to_two(outcomes_b) };
+			struct scene s = scene_of(mails, 2);
+			struct pair p = { .kept.max = 1 << 20 };
+			struct str arrives;
+
+			s.settings.avoids_chunking = !chunking;
+			s.settings.login = S("alice");
+			s.settings.password = S("wonderland");
+			s.message = messages[i];
+			mails[0].size = mails[1].size = s.message.n;
+			smtp_server_begin(&p.server, &house);
+			scene_begin(&s);
+			pair_talk(&p, &s);
+			assert_true(s.is_closed);
+			assert_int_equal(p.mails_kept, 2);
+			assert_taken(&outcomes[0]);
+			assert_refused(&outcomes[1], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+			assert_taken(&outcomes_b[0]);
+			/* DATA cannot carry a last line without its end */
+			arrives = chunking || i != 2 ? s.message : S("a\r\n");
+			assert_int_equal(p.kept.n, 2 * arrives.n);
+			assert_str(str_part(buf_str(&p.kept), 0, arrives.n), arrives);
+			assert_str(str_from(buf_str(&p.kept), arrives.n), arrives);
+			smtp_server_free(&p.server);
+			buf_free(&p.kept);
+			scene_end(&s);
+		}
+}
+
+static void
+test_our_server_refuses_a_wrong_password(void **state)
+{
+	struct smtp_server_settings house = { S("mx.example"), 1 << 20, 10, true, false };
+	struct scene s = scene_of(NULL, 0);
+	struct pair p = { .kept.max = 1 << 20 };
+
+	(void)state;
+	s.settings.login = S("alice");
+	s.settings.password = S("wrong");
+	smtp_server_begin(&p.server, &house);
+	scene_begin(&s);
+	pair_talk(&p, &s);
+	assert_true(s.is_failed);
+	assert_int_equal(s.c.error.code, 535);
+	smtp_server_free(&p.server);
+	buf_free(&p.kept);
+	scene_end(&s);
+}
+
 int
 main(void)
 {
@@ -927,6 +1058,8 @@ main(void)
 		cmocka_unit_test(test_cut_at_every_octet),
 		cmocka_unit_test(test_patience_follows_the_stage),
 		cmocka_unit_test(test_dot_stuffing_of_every_short_text),
+		cmocka_unit_test(test_our_server_keeps_what_our_client_gives),
+		cmocka_unit_test(test_our_server_refuses_a_wrong_password),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

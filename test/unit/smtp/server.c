@@ -269,12 +269,28 @@ test_failed_body_is_said_at_the_end(void **state)
 	say(&h, S(ENVELOPE "DATA\r\n"));
 	buf_reset(&h.said);
 	say(&h, S("one\r\n"));
-	say(&h, S("two\n\r\n"));
+	say(&h, S("two\r\n"));
 	assert_said(&h, "");
 	assert_heard(&h, "MRDb"); /* nothing more is given to a driver that gave up */
 	say(&h, S(".\r\n"));
 	assert_heard(&h, "r");
 	assert_said(&h, "452 4.3.1 no space left at the moment, try again later\r\n");
+	close_host(&h);
+}
+
+/* A fault of the message is said rather than one of ours: repeating it would not help. */
+static void
+test_fault_of_the_message_counts_more(void **state)
+{
+	struct host h = open_greeted();
+
+	(void)state;
+	h.fails_body = true;
+	h.no = (struct err){ .class = ERR_TEMPORARY, .kind = ERR_NO_SPACE };
+	say(&h, S(ENVELOPE "DATA\r\none\r\n"));
+	buf_reset(&h.said);
+	say(&h, S("two\n\r\n.\r\n"));
+	assert_int_equal(str_find_str(buf_str(&h.said), S("550 5.5.2 ")), 0);
 	close_host(&h);
 }
 
@@ -369,6 +385,32 @@ test_park(void **state)
 	run(&h);
 	say(&h, S("P\r\n"));
 	assert_true(str_eq(buf_str(&h.body), S("body\r\n")));
+	assert_true(str_ends_nocase(buf_str(&h.said), S("\r\n250 2.0.0 done\r\n")));
+	close_host(&h);
+}
+
+/* Bytes may be fed as soon as nothing is left over, before next() asks for them; they are parked as
+ * well as the first ones were. */
+static void
+test_park_again(void **state)
+{
+	char fed[] = "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n";
+	char more[] = "RCPT TO:<e@f.example>\r\nNOOP\r\n";
+	struct host h = open_greeted();
+
+	(void)state;
+	smtp_server_feed(&h.s, (struct str){ fed, sizeof fed - 1 });
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_MAIL);
+	smtp_server_park(&h.s);
+	smtp_server_answer(&h.s, NULL);
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_RCPT);
+	smtp_server_answer(&h.s, NULL);
+	smtp_server_feed(&h.s, (struct str){ more, sizeof more - 1 });
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_RCPT);
+	smtp_server_park(&h.s);
+	memset(more, '#', sizeof more);
+	smtp_server_answer(&h.s, NULL);
+	run(&h);
 	assert_true(str_ends_nocase(buf_str(&h.said), S("\r\n250 2.0.0 done\r\n")));
 	close_host(&h);
 }
@@ -542,11 +584,13 @@ main(void)
 		cmocka_unit_test(test_no_to_each_question),
 		cmocka_unit_test(test_overload_ends_the_session),
 		cmocka_unit_test(test_failed_body_is_said_at_the_end),
+		cmocka_unit_test(test_fault_of_the_message_counts_more),
 		cmocka_unit_test(test_accept_in_other_words),
 		cmocka_unit_test(test_accept_with_too_many_words),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_stop_behind_an_answer),
 		cmocka_unit_test(test_park),
+		cmocka_unit_test(test_park_again),
 		cmocka_unit_test(test_output_is_bounded),
 		cmocka_unit_test(test_idle_owns_nothing),
 		cmocka_unit_test(test_an_endless_line_is_not_gathered),
