@@ -196,14 +196,15 @@ codec_scan_err(struct str *in, struct err *e)
 	uint8_t class, kind;
 	uint32_t cause;
 
-	if (!codec_scan_u8(&rest, &class) || !codec_scan_u8(&rest, &kind) || !codec_scan_u32(&rest, &cause) ||
-		!codec_scan_u16(&rest, &got.code) || !codec_scan_u16(&rest, &got.enhanced.class) ||
-		!codec_scan_u16(&rest, &got.enhanced.subject) || !codec_scan_u16(&rest, &got.enhanced.detail) ||
-		!codec_scan_str(&rest, &text))
+	if (!codec_scan_u8(&rest, &class) || !codec_scan_u8(&rest, &kind) ||
+		!codec_scan_u32(&rest, &cause) || !codec_scan_u16(&rest, &got.code) ||
+		!codec_scan_u16(&rest, &got.enhanced.class) ||
+		!codec_scan_u16(&rest, &got.enhanced.subject) ||
+		!codec_scan_u16(&rest, &got.enhanced.detail) || !codec_scan_str(&rest, &text))
 		return false;
 	if (class > ERR_PERMANENT || kind >= ERR_KINDS || text.n >= sizeof got.text)
 		return false;
-	got.class = (enum err_class)class;
+	got.class = (enum err_class) class;
 	got.kind = (enum err_kind)kind;
 	got.cause = (int)cause;
 	if (text.n)

@@ -5,14 +5,16 @@
 #include "base/str.h"
 
 /*
- * One line an event on standard error: `role: event key=value …`. Values that hold blanks, quotes or control characters are quoted and
- * escaped, so a stranger's words cannot begin a line or paint a terminal. A line that would block (a stalled reader of our standard error) is
- * dropped and counted, not waited for.
+ * One line an event on standard error: `role: event key=value …`. Values that hold blanks, quotes
+ * or control characters are quoted and escaped, so a stranger's words cannot begin a line or paint
+ * a terminal. A line that would block (a stalled reader of our standard error) is dropped and
+ * counted, not waited for.
  */
 void log_open(const char *role); /* the name lives as long as the process */
 void log_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* In this thread lines are gathered, and go out many in one write at log_flush: the loop calls it once a turn. */
+/* In this thread lines are gathered, and go out many in one write at log_flush: the loop calls it
+ * once a turn. */
 void log_gather(bool on);
 void log_flush(void);
 

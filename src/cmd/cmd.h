@@ -2,7 +2,8 @@
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
-/* One command of `posthouse`. Its main gets argv from its own name on and returns an exit code of sysexits(3). */
+/* One command of `posthouse`. Its main gets argv from its own name on and returns an exit code of
+ * sysexits(3). */
 struct command {
 	const char *name;
 	int (*main)(int argc, char **argv);
@@ -13,6 +14,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_queue(int argc, char **argv);
-int cmd_vault(int argc, char **argv); /* user, alias: done by the executable beside us that alone has their libraries */
+int cmd_vault(int argc, char **argv); /* user, alias: done by the executable beside us that alone
+					 has their libraries */
 
 #endif

@@ -35,10 +35,12 @@ enum { ROLES = sizeof roles / sizeof roles[0] };
 static void
 usage(FILE *to)
 {
-	fprintf(to, "posthouse " POSTHOUSE_VERSION ": receives mail, keeps it, hands it on\n\nposthouse COMMAND …\n\n");
+	fprintf(to, "posthouse " POSTHOUSE_VERSION
+		    ": receives mail, keeps it, hands it on\n\nposthouse COMMAND …\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
-	fprintf(to, "\nposthouse COMMAND --help has an example of each. First time: posthouse serve --help\n");
+	fprintf(to, "\nposthouse COMMAND --help has an example of each. First time: posthouse "
+		    "serve --help\n");
 }
 
 int
@@ -52,7 +54,8 @@ cmd_vault(int argc, char **argv)
 		memcpy(path + n, "-vault", sizeof "-vault");
 		execv(path, argv - 1); /* "posthouse user …" */
 	}
-	fprintf(stderr, "posthouse: cannot run %s: %s: install Posthouse whole\n", n > 0 ? path : "posthouse-vault", strerror(errno));
+	fprintf(stderr, "posthouse: cannot run %s: %s: install Posthouse whole\n",
+		n > 0 ? path : "posthouse-vault", strerror(errno));
 	return EX_OSFILE;
 }
 
@@ -85,6 +88,7 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].main(argc - 1, argv + 1);
-	fprintf(stderr, "posthouse: there is no command \"%s\"; posthouse --help names them all\n", argv[1]);
+	fprintf(stderr, "posthouse: there is no command \"%s\"; posthouse --help names them all\n",
+		argv[1]);
 	return EX_USAGE;
 }

@@ -17,12 +17,15 @@
 
 static const char help[] =
 	"posthouse queue list            every mail that waits, a line a recipient\n"
-	"posthouse queue show ID         one mail with all its recipients; the first digits of the id are enough\n"
+	"posthouse queue show ID         one mail with all its recipients; the first digits of the "
+	"id are enough\n"
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
-	"  --json          one object a line: id, arrived, size, from, to, state, tries, next, host, words\n"
+	"  --json          one object a line: id, arrived, size, from, to, state, tries, next, "
+	"host, words\n"
 	"\n"
-	"States: waiting, deferred (words say why, next when it is tried again), failed (its bounce is being written),\n"
+	"States: waiting, deferred (words say why, next when it is tried again), failed (its "
+	"bounce is being written),\n"
 	"delivered, expanded (an alias: its members follow).\n"
 	"\n"
 	"Example\n"
@@ -39,12 +42,18 @@ static const char *
 state_word(uint8_t letter)
 {
 	switch (letter) {
-	case 'W': return "waiting";
-	case 'D': return "deferred";
-	case 'F': return "failed";
-	case 'O': return "delivered";
-	case 'E': return "expanded";
-	default: return "unknown";
+	case 'W':
+		return "waiting";
+	case 'D':
+		return "deferred";
+	case 'F':
+		return "failed";
+	case 'O':
+		return "delivered";
+	case 'E':
+		return "expanded";
+	default:
+		return "unknown";
 	}
 }
 
@@ -103,14 +112,16 @@ print_item(struct asker *a, const struct ipc_item *i)
 	if (a->is_show && !mail_id_eq(a->shown, i->id)) {
 		printf("%s%s\n  from     <", a->mails ? "\n" : "", mail_id_text(i->id, id));
 		print_plain(i->reverse_path);
-		printf(">\n  arrived  %s\n  size     %llu\n", time_text(i->arrived_ms, when), (unsigned long long)i->size);
+		printf(">\n  arrived  %s\n  size     %llu\n", time_text(i->arrived_ms, when),
+			(unsigned long long)i->size);
 		a->shown = i->id;
 		a->mails++;
 	}
 	if (a->is_show)
 		printf("  to       <");
 	else
-		printf("%.12s  %s  %-9s <", mail_id_text(i->id, id), time_text(i->arrived_ms, when), state_word(i->state));
+		printf("%.12s  %s  %-9s <", mail_id_text(i->id, id), time_text(i->arrived_ms, when),
+			state_word(i->state));
 	print_plain(i->address);
 	printf(">");
 	if (a->is_show)
@@ -156,7 +167,9 @@ connect_control(const struct config *c)
 	snprintf(address.sun_path, sizeof address.sun_path, "%.*s/control", STR_ARG(c->state));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
 		return fd;
-	fprintf(stderr, "posthouse queue: no station answers at %s (%s): start it with posthouse serve, as the same user\n",
+	fprintf(stderr,
+		"posthouse queue: no station answers at %s (%s): start it with posthouse serve, as "
+		"the same user\n",
 		address.sun_path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
@@ -178,15 +191,20 @@ ask(const struct config *c, struct asker *a, const char *id)
 	ipc_close(&channel);
 	loop_close(&a->loop);
 	if (!a->is_answered) {
-		fprintf(stderr, "posthouse queue: the station ended while it answered: try again\n");
+		fprintf(stderr,
+			"posthouse queue: the station ended while it answered: try again\n");
 		return EX_TEMPFAIL;
 	}
 	if (a->is_show && a->mails == 0) {
-		fprintf(stderr, "posthouse queue: no mail here has an id that begins with %s: it may be settled (see the station's log)\n", id);
+		fprintf(stderr,
+			"posthouse queue: no mail here has an id that begins with %s: it may be "
+			"settled (see the station's log)\n",
+			id);
 		return EX_DATAERR;
 	}
 	if (!a->is_json && !a->is_show)
-		printf("%llu mails, %llu recipients\n", (unsigned long long)a->mails, (unsigned long long)a->recipients);
+		printf("%llu mails, %llu recipients\n", (unsigned long long)a->mails,
+			(unsigned long long)a->recipients);
 	return EX_OK;
 }
 
@@ -207,16 +225,25 @@ cmd_queue(int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "c:jh", options, NULL)) != -1)
 		switch (o) {
-		case 'c': path = optarg; break;
-		case 'j': a.is_json = true; break;
-		case 'h': fputs(help, stdout); return EX_OK;
-		default: fprintf(stderr, "posthouse queue: see posthouse queue --help\n"); return EX_USAGE;
+		case 'c':
+			path = optarg;
+			break;
+		case 'j':
+			a.is_json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EX_OK;
+		default:
+			fprintf(stderr, "posthouse queue: see posthouse queue --help\n");
+			return EX_USAGE;
 		}
 	a.is_show = optind < argc && strcmp(argv[optind], "show") == 0;
 	if (a.is_show && argc - optind == 2)
 		id = argv[optind + 1];
 	else if (argc - optind != 1 || strcmp(argv[optind], "list") != 0) {
-		fprintf(stderr, "posthouse queue: say `list`, or `show ID`; posthouse queue --help has more\n");
+		fprintf(stderr, "posthouse queue: say `list`, or `show ID`; posthouse queue --help "
+				"has more\n");
 		return EX_USAGE;
 	}
 	if (!config_load(&c, path, &e)) {

@@ -15,9 +15,9 @@
 #include "role/master/master.h"
 
 /*
- * `posthouse serve`: the checker and then master. The file is read and parsed in a child process, which sends back the text that passed, sealed,
- * and the few things of fixed layout that master must know. So master itself never parses a file, and a file that upsets the parser
- * costs a child.
+ * `posthouse serve`: the checker and then master. The file is read and parsed in a child process,
+ * which sends back the text that passed, sealed, and the few things of fixed layout that master
+ * must know. So master itself never parses a file, and a file that upsets the parser costs a child.
  */
 
 enum { CONFIG_MAX = 1024 * 1024 };
@@ -26,21 +26,26 @@ static void
 plan_doors(struct master_plan *plan, const struct config *c)
 {
 	for (size_t i = 0; i < c->listens_n; i++)
-		for (size_t k = 0; k < c->listens[i].on_n && plan->doors_n < MASTER_DOORS_MAX; k++) {
+		for (size_t k = 0; k < c->listens[i].on_n && plan->doors_n < MASTER_DOORS_MAX;
+			k++) {
 			struct master_door *d = &plan->doors[plan->doors_n++];
 			const struct sockaddr_storage *a = &c->listens[i].on[k];
-			const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)a;
-			const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)a;
+			const struct sockaddr_in *four =
+				(const struct sockaddr_in *)(const void *)a;
+			const struct sockaddr_in6 *six =
+				(const struct sockaddr_in6 *)(const void *)a;
 			char text[INET6_ADDRSTRLEN] = "";
 
 			d->door = c->listens[i].door;
 			d->address = *a;
 			if (a->ss_family == AF_INET) {
 				inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
-				snprintf(d->name, sizeof d->name, "%s:%u", text, ntohs(four->sin_port));
+				snprintf(d->name, sizeof d->name, "%s:%u", text,
+					ntohs(four->sin_port));
 			} else {
 				inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
-				snprintf(d->name, sizeof d->name, "[%s]:%u", text, ntohs(six->sin6_port));
+				snprintf(d->name, sizeof d->name, "[%s]:%u", text,
+					ntohs(six->sin6_port));
 			}
 		}
 }
@@ -55,17 +60,20 @@ check_file(const char *path_arg, int plan_fd, int config_fd)
 	struct err e = { 0 };
 	const char *path;
 
-	if (!config_read_file(path_arg, &path, &text, &e) || !config_parse(&c, buf_str(&text), path, &e)) {
+	if (!config_read_file(path_arg, &path, &text, &e) ||
+		!config_parse(&c, buf_str(&text), path, &e)) {
 		fprintf(stderr, "posthouse: %s\n", e.text);
 		return EX_CONFIG;
 	}
 	if (c.state.n >= sizeof plan.state) {
-		fprintf(stderr, "posthouse: %s: `state` is longer than %zu octets\n", path, sizeof plan.state - 1);
+		fprintf(stderr, "posthouse: %s: `state` is longer than %zu octets\n", path,
+			sizeof plan.state - 1);
 		return EX_CONFIG;
 	}
 	memcpy(plan.state, c.state.p, c.state.n);
 	plan_doors(&plan, &c);
-	if (write(config_fd, text.p, text.n) != (ssize_t)text.n || write(plan_fd, &plan, sizeof plan) != (ssize_t)sizeof plan)
+	if (write(config_fd, text.p, text.n) != (ssize_t)text.n ||
+		write(plan_fd, &plan, sizeof plan) != (ssize_t)sizeof plan)
 		return EX_OSERR;
 	return EX_OK;
 }
@@ -80,13 +88,15 @@ read_plan(int fd, struct master_plan *plan)
 
 	while (got < sizeof *plan && (n = read(fd, to + got, sizeof *plan - got)) > 0)
 		got += (size_t)n;
-	return got == sizeof *plan && plan->doors_n <= MASTER_DOORS_MAX && memchr(plan->state, 0, sizeof plan->state);
+	return got == sizeof *plan && plan->doors_n <= MASTER_DOORS_MAX &&
+	       memchr(plan->state, 0, sizeof plan->state);
 }
 
 static bool
 read_config(const char *path, struct master_plan *plan, int *config_fd)
 {
-	int pipe_fd[2], memfd = memfd_create("posthouse.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING), status = -1;
+	int pipe_fd[2], memfd = memfd_create("posthouse.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+			status = -1;
 	bool is_good = false;
 	pid_t child;
 
@@ -105,7 +115,8 @@ read_config(const char *path, struct master_plan *plan, int *config_fd)
 	}
 	close(pipe_fd[0]);
 	if (is_good && status == 0 &&
-		fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0) {
+		fcntl(memfd, F_ADD_SEALS,
+			F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0) {
 		*config_fd = memfd;
 		return true;
 	}
@@ -131,8 +142,10 @@ static const char help[] =
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --check-only    like `posthouse check`: only say whether it would start\n"
 	"\n"
-	"SIGHUP reads the file again (all of it or nothing), SIGTERM and Ctrl-C end the station after what is under way.\n"
-	"One line an event goes to standard error; \"station: ready\" comes when all doors are open.\n"
+	"SIGHUP reads the file again (all of it or nothing), SIGTERM and Ctrl-C end the station "
+	"after what is under way.\n"
+	"One line an event goes to standard error; \"station: ready\" comes when all doors are "
+	"open.\n"
 	"\n"
 	"Example: a station for this machine, without root or DNS\n"
 	"  cat >station.conf <<END\n"
@@ -161,13 +174,23 @@ cmd_serve(int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "c:nh", options, NULL)) != -1)
 		switch (o) {
-		case 'c': path = optarg; break;
-		case 'n': is_check = true; break;
-		case 'h': fputs(help, stdout); return EX_OK;
-		default: fprintf(stderr, "posthouse serve: see posthouse serve --help\n"); return EX_USAGE;
+		case 'c':
+			path = optarg;
+			break;
+		case 'n':
+			is_check = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EX_OK;
+		default:
+			fprintf(stderr, "posthouse serve: see posthouse serve --help\n");
+			return EX_USAGE;
 		}
 	if (optind < argc) {
-		fprintf(stderr, "posthouse serve: what is \"%s\"? The file is named by --config FILE\n", argv[optind]);
+		fprintf(stderr,
+			"posthouse serve: what is \"%s\"? The file is named by --config FILE\n",
+			argv[optind]);
 		return EX_USAGE;
 	}
 	if (!path)

@@ -11,14 +11,23 @@
 #include "base/str.h"
 
 /*
- * The configuration file as a value. It is read once, by `posthouse check` or the checker that `serve` starts; the very
- * octets that passed go to every role in a sealed memfd, and each role parses them again with config_parse: so no role
- * opens the file, and none can see another version. Every option stands in one table (options.c: name, type, default,
- * check, help), from which the parser, the messages and `posthouse check --options` come. The program never writes the file.
+ * The configuration file as a value. It is read once, by `posthouse check` or the checker that
+ * `serve` starts; the very octets that passed go to every role in a sealed memfd, and each role
+ * parses them again with config_parse: so no role opens the file, and none can see another version.
+ * Every option stands in one table (options.c: name, type, default, check, help), from which the
+ * parser, the messages and `posthouse check --options` come. The program never writes the file.
  */
 
-enum config_when { CONFIG_NEVER, CONFIG_LOGIN, CONFIG_ALWAYS };         /* for VRFY, EXPN: nobody, people logged in and trusted networks, all */
-enum config_clear { CONFIG_CLEAR_NEVER, CONFIG_CLEAR_LOOPBACK, CONFIG_CLEAR_ALWAYS }; /* AUTH without TLS */
+enum config_when {
+	CONFIG_NEVER,
+	CONFIG_LOGIN,
+	CONFIG_ALWAYS
+}; /* for VRFY, EXPN: nobody, people logged in and trusted networks, all */
+enum config_clear {
+	CONFIG_CLEAR_NEVER,
+	CONFIG_CLEAR_LOOPBACK,
+	CONFIG_CLEAR_ALWAYS
+}; /* AUTH without TLS */
 
 struct config_network {
 	int family; /* AF_INET, AF_INET6 */
@@ -35,13 +44,14 @@ enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION };
 
 struct config_listen {
 	enum config_door door;
-	struct sockaddr_storage *on; /* each with its port; "*:25" is [::]:25, which takes IPv4 too */
+	struct sockaddr_storage
+		*on; /* each with its port; "*:25" is [::]:25, which takes IPv4 too */
 	size_t on_n;
 };
 
 struct config_alias {
 	struct str name; /* lower case, local part */
-	struct str *to;  /* mailboxes of this domain (no @) or addresses */
+	struct str *to;	 /* mailboxes of this domain (no @) or addresses */
 	size_t to_n;
 };
 
@@ -63,7 +73,8 @@ struct config_route {
 	struct str pattern; /* "partner.example", ".partner.example" (any name below it), "*" */
 	struct sockaddr_storage via;
 	struct str via_text;   /* as people know it, without scheme: "127.0.0.1:2526" */
-	struct str login_file; /* file:PATH of `login`: "user\npassword\n", read by vault alone; empty: no login */
+	struct str login_file; /* file:PATH of `login`: "user\npassword\n", read by vault alone;
+				  empty: no login */
 	unsigned connections;  /* at once, at most */
 };
 
@@ -71,7 +82,7 @@ struct config {
 	struct str hostname; /* lower case */
 	struct str state, spool;
 	struct config_networks trusted; /* may relay without a login */
-	struct config_networks refuse;  /* 554 at greeting */
+	struct config_networks refuse;	/* 554 at greeting */
 	struct config_listen *listens;
 	size_t listens_n;
 	struct config_domain *domains;
@@ -87,37 +98,42 @@ struct config {
 		int64_t retry_first_ms, retry_most_ms, expire_ms;
 		uint64_t segment_size; /* octets; a multiple of 4096, at least 1 MiB */
 	} queue;
-	struct { /* limits { … } */
-		uint64_t message;      /* octets */
-		uint32_t recipients;   /* a transaction */
-		uint32_t connections;  /* at once, all doors */
-		uint64_t memory;       /* octets of messages gathered in memory at once */
-		uint32_t rate;         /* recipients a minute and client address or login; 0: no limit */
-		int64_t idle_ms;       /* then 421 */
-		uint64_t free_space;   /* octets that stay free on the spool's disk: below them 452 */
+	struct {		      /* limits { … } */
+		uint64_t message;     /* octets */
+		uint32_t recipients;  /* a transaction */
+		uint32_t connections; /* at once, all doors */
+		uint64_t memory;      /* octets of messages gathered in memory at once */
+		uint32_t rate;	 /* recipients a minute and client address or login; 0: no limit */
+		int64_t idle_ms; /* then 421 */
+		uint64_t free_space; /* octets that stay free on the spool's disk: below them 452 */
 	} limits;
 	struct arena arena; /* all of the above lies here */
 };
 
 /*
- * text → *c. `name` is what messages call the file. On failure e has one line, "FILE:LINE: …", with the wrong word and the
- * nearest right one where there is one; *c is empty. Zero-initialise *c; config_free gives it back.
+ * text → *c. `name` is what messages call the file. On failure e has one line, "FILE:LINE: …", with
+ * the wrong word and the nearest right one where there is one; *c is empty. Zero-initialise *c;
+ * config_free gives it back.
  */
 bool config_parse(struct config *c, struct str text, const char *name, struct err *e);
 void config_free(struct config *c);
 
-/* The file as text: --config, else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf. path_arg may be NULL; *path is what
- * was taken. At most 1 MiB. */
+/* The file as text: --config, else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf. path_arg
+ * may be NULL; *path is what was taken. At most 1 MiB. */
 bool config_read_file(const char *path_arg, const char **path, struct buf *text, struct err *e);
 
 /* Both in one, for commands: prints nothing, returns false with e. */
 bool config_load(struct config *c, const char *path_arg, struct err *e);
 
-/* The option table for people: one entry a line, "section.name  type  default  help"; or JSON lines. */
+/* The option table for people: one entry a line, "section.name  type  default  help"; or JSON
+ * lines. */
 void config_describe(struct buf *to, bool json);
 
-const struct config_domain *config_domain(const struct config *c, struct str name); /* any case; NULL: not ours */
-bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to 64 of a-z 0-9 . _ - + (any case) */
-bool config_networks_have(const struct config_networks *n, const struct sockaddr *address); /* v4-mapped IPv6 counts as IPv4 */
+const struct config_domain *config_domain(
+	const struct config *c, struct str name); /* any case; NULL: not ours */
+bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to
+						64 of a-z 0-9 . _ - + (any case) */
+bool config_networks_have(const struct config_networks *n,
+	const struct sockaddr *address); /* v4-mapped IPv6 counts as IPv4 */
 
 #endif

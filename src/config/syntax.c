@@ -87,6 +87,8 @@ sweep_long_comment(struct sweep *w)
 {
 	unsigned begin = w->line;
 
+	*w->at++ = ' ';
+	*w->at++ = ' ';
 	for (; w->at < w->end && !sweep_starts(w, S("*/")); w->at++) {
 		if (*w->at == '\n')
 			w->line++;

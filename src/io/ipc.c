@@ -11,8 +11,9 @@
 #include "base/must.h"
 
 /*
- * A packet is the message's number (u16) and its fields in the order of the table, packed as base/codec does it. Encoder, decoder
- * and permission table are the table messages.def seen through different macros.
+ * A packet is the message's number (u16) and its fields in the order of the table, packed as
+ * base/codec does it. Encoder, decoder and permission table are the table messages.def seen through
+ * different macros.
  */
 
 enum { PACKETS_A_TURN = 64 };
@@ -65,13 +66,13 @@ static const struct {
 #define U64(f)	&&codec_scan_u64(in, &m->f)
 #define ID(f)	&&codec_scan_bytes(in, &m->f, sizeof m->f)
 #define TEXT(f) &&codec_scan_str(in, &m->f)
-#define MESSAGE(name, from, to, descriptors)                                                       \
-	static bool decode_##name(struct str *in, struct ipc_##name *m)                            \
-	{                                                                                          \
-		(void)m;                                                                           \
+#define MESSAGE(name, from, to, descriptors)                            \
+	static bool decode_##name(struct str *in, struct ipc_##name *m) \
+	{                                                               \
+		(void)m;                                                \
 		return in != NULL
-#define END(name)                                                                                  \
-	;                                                                                          \
+#define END(name) \
+	;         \
 	}
 #include "io/messages.def"
 #undef MESSAGE
@@ -92,7 +93,8 @@ ipc_decode(struct str packet, int fd, enum ipc_role from, enum ipc_role to, stru
 	*m = (struct ipc_message){ 0 };
 	if (!codec_scan_u16(&packet, &kind) || kind == IPC_CLOSED || kind >= IPC_KINDS)
 		return false;
-	if (!(rules[kind].from & from) || !(rules[kind].to & to) || (fd >= 0 && !rules[kind].descriptors))
+	if (!(rules[kind].from & from) || !(rules[kind].to & to) ||
+		(fd >= 0 && !rules[kind].descriptors))
 		return false;
 	m->kind = kind;
 	switch (m->kind) {
@@ -105,10 +107,10 @@ ipc_decode(struct str packet, int fd, enum ipc_role from, enum ipc_role to, stru
 #define U64(f)
 #define ID(f)
 #define TEXT(f)
-#define MESSAGE(name, from, to, descriptors)                                                       \
-	case IPC_##name:                                                                           \
-		whole = decode_##name(&packet, &m->name);                                          \
-		m->name.fd = fd;                                                                   \
+#define MESSAGE(name, from, to, descriptors)              \
+	case IPC_##name:                                  \
+		whole = decode_##name(&packet, &m->name); \
+		m->name.fd = fd;                          \
 		break;
 #define END(name)
 #include "io/messages.def"
@@ -128,22 +130,29 @@ const char *
 ipc_role_name(unsigned role)
 {
 	switch (role) {
-	case ROLE_MASTER: return "master";
-	case ROLE_RECEIVE: return "receive";
-	case ROLE_QUEUE: return "queue";
-	case ROLE_SEND: return "send";
-	case ROLE_STORE: return "store";
-	case ROLE_VAULT: return "vault";
-	case ROLE_COMMAND: return "command";
-	default: return "nobody";
+	case ROLE_MASTER:
+		return "master";
+	case ROLE_RECEIVE:
+		return "receive";
+	case ROLE_QUEUE:
+		return "queue";
+	case ROLE_SEND:
+		return "send";
+	case ROLE_STORE:
+		return "store";
+	case ROLE_VAULT:
+		return "vault";
+	case ROLE_COMMAND:
+		return "command";
+	default:
+		return "nobody";
 	}
 }
 
 static void
 ipc_free(struct ipc *c)
 {
-	list_each_safe(at, &c->waiting)
-	{
+	list_each_safe (at, &c->waiting) {
 		struct packet *p = list_of(at, struct packet, link);
 
 		if (p->fd >= 0)
@@ -200,7 +209,8 @@ packet_send(int to, struct str octets, int fd)
 	}
 	if (sendmsg(to, &h, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 		return 1;
-	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS ? 0 : -1;
+	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS ? 0
+											      : -1;
 }
 
 static void
@@ -263,13 +273,13 @@ outgoing(enum ipc_kind kind)
 #define U64(f)	codec_add_u64(b, m->f);
 #define ID(f)	buf_add(b, (struct str){ (const char *)&m->f, sizeof m->f });
 #define TEXT(f) codec_add_str(b, m->f);
-#define MESSAGE(name, from, to, descriptors)                                                       \
-	void ipc_send_##name(struct ipc *c, const struct ipc_##name *m)                            \
-	{                                                                                          \
-		struct buf *b = outgoing(IPC_##name);                                              \
+#define MESSAGE(name, from, to, descriptors)                            \
+	void ipc_send_##name(struct ipc *c, const struct ipc_##name *m) \
+	{                                                               \
+		struct buf *b = outgoing(IPC_##name);                   \
 		int fd = descriptors ? m->fd : -1;
-#define END(name)                                                                                  \
-		ipc_send(c, b, fd);                                                                \
+#define END(name)           \
+	ipc_send(c, b, fd); \
 	}
 #include "io/messages.def"
 #undef MESSAGE
@@ -336,7 +346,8 @@ ipc_receive(struct ipc *c)
 
 		if (n < 0)
 			return;
-		if (n > 0 && !ipc_decode((struct str){ octets, (size_t)n }, fd, c->peer, c->self, &m)) {
+		if (n > 0 &&
+			!ipc_decode((struct str){ octets, (size_t)n }, fd, c->peer, c->self, &m)) {
 			log_event("bad-message", "role=%s octets=%zd", ipc_role_name(c->peer), n);
 			m = (struct ipc_message){ .kind = IPC_CLOSED, .broke_rules = true };
 		}

@@ -7,28 +7,41 @@
 #include "io/loop.h"
 
 /*
- * Typed messages between processes, over SOCK_SEQPACKET. The table is io/messages.def. Sending never blocks: what the peer's
- * socket does not take waits in the channel, up to IPC_WAITING_MAX packets, which the askers' own limits (credits) keep from being
- * reached. A message that is not in the table, not permitted from that role, or not of its shape closes the channel.
+ * Typed messages between processes, over SOCK_SEQPACKET. The table is io/messages.def. Sending
+ * never blocks: what the peer's socket does not take waits in the channel, up to IPC_WAITING_MAX
+ * packets, which the askers' own limits (credits) keep from being reached. A message that is not in
+ * the table, not permitted from that role, or not of its shape closes the channel.
  */
 
 enum ipc_role {
-	ROLE_MASTER = 1, ROLE_RECEIVE = 2, ROLE_QUEUE = 4, ROLE_SEND = 8, ROLE_STORE = 16, ROLE_VAULT = 32, ROLE_COMMAND = 64, ROLE_ANY = 127
+	ROLE_MASTER = 1,
+	ROLE_RECEIVE = 2,
+	ROLE_QUEUE = 4,
+	ROLE_SEND = 8,
+	ROLE_STORE = 16,
+	ROLE_VAULT = 32,
+	ROLE_COMMAND = 64,
+	ROLE_ANY = 127
 };
 
 const char *ipc_role_name(unsigned role); /* "receive" */
 
 enum { IPC_PACKET_MAX = 65536, IPC_TEXT_MAX = 60000, IPC_WAITING_MAX = 65536 };
 
-/* The structs: struct ipc_NAME { …fields…; int fd (when the message carries one; -1: none came) }. */
+/* The structs: struct ipc_NAME { …fields…; int fd (when the message carries one; -1: none came) }.
+ */
 #define U8(f)	uint8_t f;
 #define U16(f)	uint16_t f;
 #define U32(f)	uint32_t f;
 #define U64(f)	uint64_t f;
 #define ID(f)	struct mail_id f;
-#define TEXT(f)	struct str f;
-#define MESSAGE(name, from, to, descriptors) struct ipc_##name { int fd;
-#define END(name) };
+#define TEXT(f) struct str f;
+#define MESSAGE(name, from, to, descriptors) \
+	struct ipc_##name {                  \
+		int fd;
+#define END(name) \
+	}         \
+	;
 #include "io/messages.def"
 #undef MESSAGE
 #undef END
@@ -62,24 +75,35 @@ enum ipc_kind {
 };
 
 /* What answers say, in the U8 fields of the same name. */
-enum found_kind { /* `found` */
-	FOUND_UNKNOWN,    /* no such mailbox */
-	FOUND_MAILBOX,    /* text: its address */
-	FOUND_ALIAS,      /* stays in this house; text for 'E': members, a line each */
-	FOUND_FORWARD,    /* an alias whose only member is elsewhere; text: the address there (251) */
-	FOUND_MOVED,      /* text: the new address (551) */
-	FOUND_BUSY,       /* suspended (450) */
-	FOUND_BAD_NAME,   /* no mailbox here could be called so (553) */
-	FOUND_NOT_OURS,   /* the domain is not ours */
-	FOUND_YES, FOUND_NO, /* 'S': may this login use this address as sender? */
+enum found_kind {	/* `found` */
+	FOUND_UNKNOWN,	/* no such mailbox */
+	FOUND_MAILBOX,	/* text: its address */
+	FOUND_ALIAS,	/* stays in this house; text for 'E': members, a line each */
+	FOUND_FORWARD,	/* an alias whose only member is elsewhere; text: the address there (251) */
+	FOUND_MOVED,	/* text: the new address (551) */
+	FOUND_BUSY,	/* suspended (450) */
+	FOUND_BAD_NAME, /* no mailbox here could be called so (553) */
+	FOUND_NOT_OURS, /* the domain is not ours */
+	FOUND_YES,
+	FOUND_NO, /* 'S': may this login use this address as sender? */
 	FOUND_KINDS
 };
+/* `listener`: doors beyond enum config_door, our own UNIX sockets in the state directory. */
+enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101 };
+
 enum checked_result { CHECKED_REFUSED, CHECKED_OK, CHECKED_LATER };
-enum expanded_kind { EXPANDED_TARGETS, EXPANDED_UNKNOWN, EXPANDED_MOVED, EXPANDED_LOOP, EXPANDED_BUSY };
+enum expanded_kind {
+	EXPANDED_TARGETS,
+	EXPANDED_UNKNOWN,
+	EXPANDED_MOVED,
+	EXPANDED_LOOP,
+	EXPANDED_BUSY
+};
 
 struct ipc;
 
-/* A packet that came, decoded. Texts are valid during the callback only. A descriptor in it is the receiver's to close. */
+/* A packet that came, decoded. Texts are valid during the callback only. A descriptor in it is the
+ * receiver's to close. */
 struct ipc_message {
 	enum ipc_kind kind;
 	bool broke_rules; /* with IPC_CLOSED: the peer is alive, but not to be trusted */
@@ -113,15 +137,16 @@ void ipc_close(struct ipc **c); /* also from the callback */
 void ipc_pause(struct ipc *c, bool paused);
 size_t ipc_waiting(const struct ipc *c); /* packets not yet taken by the peer's socket */
 
-/* One function a message. A NULL channel is a peer that is down: the message is dropped, as one that was on its way when the peer died.
- * The descriptor stays the caller's. */
+/* One function a message. A NULL channel is a peer that is down: the message is dropped, as one
+ * that was on its way when the peer died. The descriptor stays the caller's. */
 #define U8(f)
 #define U16(f)
 #define U32(f)
 #define U64(f)
 #define ID(f)
 #define TEXT(f)
-#define MESSAGE(name, from, to, descriptors) void ipc_send_##name(struct ipc *c, const struct ipc_##name *m);
+#define MESSAGE(name, from, to, descriptors) \
+	void ipc_send_##name(struct ipc *c, const struct ipc_##name *m);
 #define END(name)
 #include "io/messages.def"
 #undef MESSAGE
@@ -133,7 +158,9 @@ size_t ipc_waiting(const struct ipc *c); /* packets not yet taken by the peer's 
 #undef ID
 #undef TEXT
 
-/* The shape of a packet, without a channel: for tests and the fuzzer. False: not permitted or not of its shape. */
-bool ipc_decode(struct str packet, int fd, enum ipc_role from, enum ipc_role to, struct ipc_message *m);
+/* The shape of a packet, without a channel: for tests and the fuzzer. False: not permitted or not
+ * of its shape. */
+bool ipc_decode(
+	struct str packet, int fd, enum ipc_role from, enum ipc_role to, struct ipc_message *m);
 
 #endif

@@ -11,7 +11,8 @@
 
 struct loop {
 	uv_loop_t uv;
-	uv_prepare_t before_waiting; /* once a turn, when everything is done and the loop is about to wait */
+	uv_prepare_t before_waiting; /* once a turn, when everything is done and the loop is about
+					to wait */
 };
 
 struct loop_watch {
@@ -123,7 +124,8 @@ loop_watch_open(struct loop *l, int fd, void (*ready)(void *owner, int events), 
 void
 loop_watch_set(struct loop_watch *w, int events)
 {
-	int uv = ((events & LOOP_READ) ? UV_READABLE : 0) | ((events & LOOP_WRITE) ? UV_WRITABLE : 0);
+	int uv = ((events & LOOP_READ) ? UV_READABLE : 0) |
+		 ((events & LOOP_WRITE) ? UV_WRITABLE : 0);
 
 	if (events == w->events)
 		return;

@@ -88,7 +88,8 @@ role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, voi
 	prctl(PR_SET_NAME, title);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* no role outlives its master */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* a Ctrl-C reaches the whole foreground group; master alone decides */
+	signal(SIGINT,
+		SIG_IGN); /* a Ctrl-C reaches the whole foreground group; master alone decides */
 	log_open(ipc_role_name(self));
 	*r = (struct role){ .loop = loop_open(), .hooks = hooks, .owner = owner, .self = self };
 	r->master = ipc_open(r->loop, MASTER_FD, self, ROLE_MASTER, role_came, r);

@@ -7,8 +7,9 @@
 #include "io/loop.h"
 
 /*
- * How a role lives: master starts it with its channel as descriptor 3 and hands over, in this order, the configuration, listeners, channels to
- * its peers, and `begin`. Later come new peers (when one of them was restarted), a new configuration (reload), and `drain`.
+ * How a role lives: master starts it with its channel as descriptor 3 and hands over, in this
+ * order, the configuration, listeners, channels to its peers, and `begin`. Later come new peers
+ * (when one of them was restarted), a new configuration (reload), and `drain`.
  */
 struct role {
 	struct loop *loop;
@@ -23,17 +24,20 @@ struct role {
 struct role_hooks {
 	/* role->config is new; the first time, or by reload. */
 	void (*configured)(void *owner);
-	/* Open a channel to that role on fd with ipc_open; an older one to the same role and index is dead: close it. */
+	/* Open a channel to that role on fd with ipc_open; an older one to the same role and index
+	 * is dead: close it. */
 	void (*peer)(void *owner, enum ipc_role peer, unsigned index, int fd);
 	void (*listener)(void *owner, unsigned door, struct str name, int fd); /* may be NULL */
 	void (*begin)(void *owner);
 	void (*drain)(void *owner); /* finish what is under way, then role_exit */
 };
 
-/* The whole life of a role's process: returns its exit code. `owner` is given to the hooks; *r is set up before the first of them. */
+/* The whole life of a role's process: returns its exit code. `owner` is given to the hooks; *r is
+ * set up before the first of them. */
 int role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, void *owner);
 void role_exit(struct role *r, int code);
-void role_fault(struct role *r, enum ipc_role peer, unsigned index); /* that peer broke the rules: master restarts it */
+void role_fault(struct role *r, enum ipc_role peer,
+	unsigned index); /* that peer broke the rules: master restarts it */
 
 /* What the program does when it was started as a role. */
 int receive_main(void);

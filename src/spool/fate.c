@@ -14,15 +14,16 @@
  *   4 sealed    number u64, generation u64, end u64
  *   5 gone      number u64
  *
- * The numbers of enum fate_kind, err_class and err_kind stand in these files: new ones go to the end.
+ * The numbers of enum fate_kind, err_class and err_kind stand in these files: new ones go to the
+ * end.
  *
  * Invariants
  * 1. For each recipient the last fate counts, for each segment the last of made, sealed and gone.
  * 2. Applying the end of a log again to a state that has it gives the same state. Therefore a
  *    checkpoint needs no exact place in the log: it replaces the files that were full when it was
  *    taken, and all later ones are applied to it.
- * 3. Released mails are known by their segment until that is made anew or gone: no fate is forgotten
- *    while the mail's record can still be read.
+ * 3. Released mails are known by their segment until that is made anew or gone: no fate is
+ * forgotten while the mail's record can still be read.
  */
 #include "spool/spool.h"
 
@@ -138,7 +139,8 @@ mail_drop_fate(struct fate_mail *m, uint32_t recipient)
 		must(codec_scan_str(&rest, &kept));
 		if (codec_get_u32(kept.p) != recipient)
 			continue;
-		memmove(at, rest.p, rest.n);
+		if (rest.n)
+			memmove(at, rest.p, rest.n);
 		m->fates_n -= (uint32_t)(kept.n + sizeof(uint32_t));
 		return;
 	}
@@ -299,7 +301,7 @@ scan_why(struct str *in, struct err *why)
 		return false;
 	if (class > ERR_PERMANENT || kind >= ERR_KINDS || text.n >= sizeof why->text)
 		return false;
-	why->class = (enum err_class)class;
+	why->class = (enum err_class) class;
 	why->kind = (enum err_kind)kind;
 	why->cause = (int)cause;
 	memcpy(why->text, text.p, text.n);
@@ -344,16 +346,18 @@ scan_entry_body(struct str in, struct fate_entry *entry)
 	switch (entry->kind) {
 	case ENTRY_FATE:
 		return codec_scan_bytes(&in, &entry->fate.id, sizeof entry->fate.id) &&
-			scan_fate_body(in, &entry->fate);
+		       scan_fate_body(in, &entry->fate);
 	case ENTRY_RELEASED:
 		return codec_scan_bytes(&in, &entry->id, sizeof entry->id) &&
-			codec_scan_u64(&in, &entry->number) && in.n == 0;
+		       codec_scan_u64(&in, &entry->number) && in.n == 0;
 	case ENTRY_MADE:
-		return codec_scan_u64(&in, &entry->number) && codec_scan_u64(&in, &entry->generation) &&
-			codec_scan_u64(&in, &entry->size) && in.n == 0;
+		return codec_scan_u64(&in, &entry->number) &&
+		       codec_scan_u64(&in, &entry->generation) &&
+		       codec_scan_u64(&in, &entry->size) && in.n == 0;
 	case ENTRY_SEALED:
-		return codec_scan_u64(&in, &entry->number) && codec_scan_u64(&in, &entry->generation) &&
-			codec_scan_u64(&in, &entry->end) && in.n == 0;
+		return codec_scan_u64(&in, &entry->number) &&
+		       codec_scan_u64(&in, &entry->generation) &&
+		       codec_scan_u64(&in, &entry->end) && in.n == 0;
 	case ENTRY_GONE:
 		return codec_scan_u64(&in, &entry->number) && in.n == 0;
 	}
@@ -389,34 +393,33 @@ checkpoint_flush(struct buf *to, uint64_t generation, struct buf *entries, size_
 }
 
 static void
-checkpoint_add_segments(struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
+checkpoint_add_segments(
+	struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
 {
 	struct kept_segment *g;
 
 	for (size_t at = 0; (g = map_next(&s->segments, &at));) {
-		fate_add_entry(entries,
-			&(struct fate_entry){ .kind = ENTRY_MADE,
-				.number = g->number,
-				.generation = g->generation,
-				.size = g->size });
+		fate_add_entry(entries, &(struct fate_entry){ .kind = ENTRY_MADE,
+						.number = g->number,
+						.generation = g->generation,
+						.size = g->size });
 		if (g->state != KEPT_OPEN && g->state != KEPT_OPENING)
-			fate_add_entry(entries,
-				&(struct fate_entry){ .kind = ENTRY_SEALED,
-					.number = g->number,
-					.generation = g->generation,
-					.end = g->end });
+			fate_add_entry(entries, &(struct fate_entry){ .kind = ENTRY_SEALED,
+							.number = g->number,
+							.generation = g->generation,
+							.end = g->end });
 		for (uint32_t i = 0; i < g->released_n; i++) {
-			fate_add_entry(entries,
-				&(struct fate_entry){ .kind = ENTRY_RELEASED,
-					.id = g->released[i],
-					.number = g->number });
+			fate_add_entry(entries, &(struct fate_entry){ .kind = ENTRY_RELEASED,
+							.id = g->released[i],
+							.number = g->number });
 			checkpoint_flush(to, generation, entries, FATES_RECORD_OCTETS);
 		}
 	}
 }
 
 static void
-checkpoint_add_mails(struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
+checkpoint_add_mails(
+	struct buf *to, uint64_t generation, struct buf *entries, const struct fate_state *s)
 {
 	struct fate_entry entry = { .kind = ENTRY_FATE };
 	struct fate_mail *m;
@@ -463,7 +466,8 @@ fate_apply_file(struct fate_state *s, struct str file, enum segment_use use, uin
 	if (!record_get_segment_header(file, &h) || h.use != use)
 		return false;
 	while (record_next(file, h.generation, &at, &r, &broken)) {
-		broken_before_last = broken; /* those behind the last sound record are a torn tail */
+		broken_before_last =
+			broken; /* those behind the last sound record are a torn tail */
 		is_marked = r.kind == SPOOL_MARK;
 		if (r.kind != SPOOL_FATES)
 			continue;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keeper: owns the spool's directory for the queue. It makes segments and big files for those who
- * write, reads them, keeps the fate log, and uses segments again.
+ * The keeper: owns the spool's directory for the queue. It makes segments and big files for those
+ * who write, reads them, keeps the fate log, and uses segments again.
  *
  *   seg/NNNNNNNN         segments            fate/NNNNNNNN         the fate log, in files
- *   big/<16 hex digits>  messages too large  fate/NNNNNNNN.state   checkpoint: replaces the log files
- *                        for a record                              of lower numbers
- *   lock                 held while open     format                which format this is
+ *   big/<16 hex digits>  messages too large  fate/NNNNNNNN.state   checkpoint: replaces the log
+ * files for a record                              of lower numbers lock                 held while
+ * open     format                which format this is
  *
  * Invariants
- * 1. A hook or a return value says that something holds only when a log entry that says so is durable.
- *    In particular a segment is handed out after its `made`, and 451 follows `sealed`.
- * 2. A segment is used again in this order: `released` of all its mails durable → header with a fresh
- *    generation, synced → `made` in the log, which forgets the old fates → handed out. A crash between
- *    two of them leaves it either as it was, or empty and known as such by its header.
- * 3. A segment's file is removed before the log says `gone`: a file that the log does not know is read,
- *    for rather twice than never.
+ * 1. A hook or a return value says that something holds only when a log entry that says so is
+ * durable. In particular a segment is handed out after its `made`, and 451 follows `sealed`.
+ * 2. A segment is used again in this order: `released` of all its mails durable → header with a
+ * fresh generation, synced → `made` in the log, which forgets the old fates → handed out. A crash
+ * between two of them leaves it either as it was, or empty and known as such by its header.
+ * 3. A segment's file is removed before the log says `gone`: a file that the log does not know is
+ * read, for rather twice than never.
  * 4. No segment and no log file is continued after a start or after a failed sync (recover.c).
  * 5. A big file is removed after its mail's `released` is durable.
  * 6. A segment that holds a damaged record is not used again: somebody may want to rescue it.
@@ -95,8 +95,8 @@ keeper_log(struct spool_keeper *k, const struct fate_entry *entry)
 }
 
 static void
-keeper_when_durable(struct spool_keeper *k, void (*run)(struct spool_keeper *k, struct keeper_task *t),
-	uint64_t number, int fd)
+keeper_when_durable(struct spool_keeper *k,
+	void (*run)(struct spool_keeper *k, struct keeper_task *t), uint64_t number, int fd)
 {
 	struct keeper_task *t = calloc(1, sizeof *t);
 
@@ -113,9 +113,9 @@ segment_job(struct spool_keeper *k, enum job_kind kind, uint64_t number)
 	struct job *j = maker_new_job(kind, k->seg);
 
 	snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)number);
-	j->header = (struct segment_header){ .use = SEGMENT_MAILS,
-		.number = number,
-		.size = k->segment_size };
+	j->header = (struct segment_header){
+		.use = SEGMENT_MAILS, .number = number, .size = k->segment_size
+	};
 	hash_random(&j->header.generation, sizeof j->header.generation);
 	return j;
 }
@@ -165,11 +165,10 @@ keeper_log_made(struct spool_keeper *k, struct job *j)
 {
 	if (k->window_number == j->header.number)
 		keeper_forget_window(k);
-	keeper_log(k,
-		&(struct fate_entry){ .kind = ENTRY_MADE,
-			.number = j->header.number,
-			.generation = j->header.generation,
-			.size = j->header.size });
+	keeper_log(k, &(struct fate_entry){ .kind = ENTRY_MADE,
+			      .number = j->header.number,
+			      .generation = j->header.generation,
+			      .size = j->header.size });
 	keeper_when_durable(k, task_hand_out, j->header.number, j->fd);
 	j->fd = -1;
 }
@@ -252,11 +251,10 @@ keeper_seal(struct spool_keeper *k, uint64_t number, uint64_t durable, struct er
 	}
 	if (g->state != KEPT_OPEN) /* said again, for the sake of a ticket that will come */
 		return keeper_log(k, &(struct fate_entry){ .kind = ENTRY_SEALED });
-	g->ticket = keeper_log(k,
-		&(struct fate_entry){ .kind = ENTRY_SEALED,
-			.number = number,
-			.generation = g->generation,
-			.end = durable });
+	g->ticket = keeper_log(k, &(struct fate_entry){ .kind = ENTRY_SEALED,
+					  .number = number,
+					  .generation = g->generation,
+					  .end = durable });
 	keeper_when_durable(k, task_check_free, number, -1);
 	return g->ticket;
 }
@@ -348,7 +346,8 @@ big_name(char name[32], uint64_t number)
 static void
 keeper_remove_big(struct spool_keeper *k, uint64_t number)
 {
-	struct kept_big *b = map_remove(&k->bigs, (struct str){ (const char *)&number, sizeof number });
+	struct kept_big *b =
+		map_remove(&k->bigs, (struct str){ (const char *)&number, sizeof number });
 	struct job *j;
 
 	free(b);
@@ -427,9 +426,11 @@ read_all_at(int fd, char *to, size_t n, uint64_t at)
 	return true;
 }
 
-/* At least `want` octets of the segment from `offset` on, or all to the limit. Empty: they cannot be read. */
+/* At least `want` octets of the segment from `offset` on, or all to the limit. Empty: they cannot
+ * be read. */
 static struct str
-keeper_window(struct spool_keeper *k, struct kept_segment *g, uint64_t offset, uint64_t want, uint64_t limit)
+keeper_window(struct spool_keeper *k, struct kept_segment *g, uint64_t offset, uint64_t want,
+	uint64_t limit)
 {
 	struct err e;
 	size_t n;
@@ -454,15 +455,17 @@ keeper_window(struct spool_keeper *k, struct kept_segment *g, uint64_t offset, u
 }
 
 static void
-keeper_note_damage(struct kept_segment *g, uint64_t offset, const struct record *r, const char *what)
+keeper_note_damage(
+	struct kept_segment *g, uint64_t offset, const struct record *r, const char *what)
 {
 	char id[MAIL_ID_TEXT] = "unknown";
 
 	if (r)
 		mail_id_text(r->id, id);
 	g->is_damaged = true;
-	log_event("record-damaged", "segment=%llu offset=%llu mail=%s what=%s", (unsigned long long)g->number,
-		(unsigned long long)offset, id, log_quote(str_of(what)));
+	log_event("record-damaged", "segment=%llu offset=%llu mail=%s what=%s",
+		(unsigned long long)g->number, (unsigned long long)offset, id,
+		log_quote(str_of(what)));
 }
 
 static bool
@@ -482,7 +485,8 @@ keeper_next_record(struct spool_keeper *k, struct kept_segment *g, uint64_t *off
 
 	while (*offset < limit) {
 		struct str in = keeper_window(k, g, *offset, want, limit);
-		enum record_result result = in.n ? record_read(in, g->generation, r, &want) : RECORD_NONE;
+		enum record_result result =
+			in.n ? record_read(in, g->generation, r, &want) : RECORD_NONE;
 
 		if (result == RECORD_MORE && want <= limit - *offset)
 			continue;
@@ -491,9 +495,11 @@ keeper_next_record(struct spool_keeper *k, struct kept_segment *g, uint64_t *off
 			*offset += r->size;
 			return true;
 		}
-		if (is_published && !in_damage && !(result == RECORD_NONE && in.n && is_padding(in))) {
+		if (is_published && !in_damage &&
+			!(result == RECORD_NONE && in.n && is_padding(in))) {
 			keeper_note_damage(g, *offset, result == RECORD_BROKEN ? r : NULL,
-				in.n ? "what stands there is no sound record" : "it cannot be read");
+				in.n ? "what stands there is no sound record"
+				     : "it cannot be read");
 			in_damage = true;
 		}
 		if (result == RECORD_BROKEN) {
@@ -549,8 +555,8 @@ keeper_next_mail(struct spool_keeper *k, uint64_t number, uint64_t *offset, uint
 }
 
 bool
-keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to, struct spool_mail *m,
-	struct err *e)
+keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to,
+	struct spool_mail *m, struct err *e)
 {
 	struct kept_segment *g = fate_segment(&k->state, number);
 	uint64_t n = RECORD_HEADER;
@@ -568,7 +574,8 @@ keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to
 
 		buf_reset(to);
 		if (!buf_room(to, want))
-			return err_set(e, ERR_TEMPORARY, ERR_NO_SPACE, "no memory for a mail's record");
+			return err_set(
+				e, ERR_TEMPORARY, ERR_NO_SPACE, "no memory for a mail's record");
 		if (!read_all_at(fd, to->p, want, at))
 			return err_set_errno(e, "cannot read segment %llu of the spool",
 				(unsigned long long)number);
@@ -645,7 +652,8 @@ keeper_add_fate(struct spool_keeper *k, const struct fate *f)
 bool
 keeper_is_settled(const struct spool_keeper *k, struct mail_id id)
 {
-	return map_get(&k->history, (struct str){ (const char *)id.octet, sizeof id.octet }) != NULL;
+	return map_get(&k->history, (struct str){ (const char *)id.octet, sizeof id.octet }) !=
+	       NULL;
 }
 
 bool
@@ -674,7 +682,8 @@ drop_unclaimed_mails(struct spool_keeper *k)
 
 	for (size_t at = 0; (m = map_next(&k->state.mails, &at));)
 		if (m->is_unclaimed)
-			buf_add(&ids, (struct str){ (const char *)m->id.octet, sizeof m->id.octet });
+			buf_add(&ids,
+				(struct str){ (const char *)m->id.octet, sizeof m->id.octet });
 	if (ids.n > 0)
 		log_event("fates-without-mail", "mails=%zu", ids.n / sizeof id);
 	in = buf_str(&ids);
@@ -724,9 +733,9 @@ log_job(struct spool_keeper *k)
 {
 	struct job *j = maker_new_job(JOB_MAKE, k->fate);
 
-	j->header = (struct segment_header){ .use = SEGMENT_FATES,
-		.number = k->log_next++,
-		.size = KEEPER_LOG_SIZE };
+	j->header = (struct segment_header){
+		.use = SEGMENT_FATES, .number = k->log_next++, .size = KEEPER_LOG_SIZE
+	};
 	hash_random(&j->header.generation, sizeof j->header.generation);
 	snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)j->header.number);
 	return j;
@@ -758,8 +767,10 @@ keeper_take_log(struct spool_keeper *k, struct job *j)
 	struct segment *s;
 
 	if (err_is(&j->e)) {
-		log_event("no-fate-log", "at-hand=%u why=%s", k->logs_at_hand, log_quote(str_of(j->e.text)));
-		k->is_log_refused = true; /* until the next one is full; the last one: with each turn */
+		log_event("no-fate-log", "at-hand=%u why=%s", k->logs_at_hand,
+			log_quote(str_of(j->e.text)));
+		k->is_log_refused =
+			true; /* until the next one is full; the last one: with each turn */
 		keeper_give_room(k, &j->e);
 		return;
 	}
@@ -787,7 +798,8 @@ keeper_checkpoint(struct spool_keeper *k, uint64_t full)
 	struct job *j;
 
 	if (k->is_checkpointing || k->logs_full < KEEPER_CHECKPOINT_LOGS ||
-		k->logs_full * (uint64_t)KEEPER_LOG_SIZE < KEEPER_CHECKPOINT_FACTOR * k->checkpoint_octets)
+		k->logs_full * (uint64_t)KEEPER_LOG_SIZE <
+			KEEPER_CHECKPOINT_FACTOR * k->checkpoint_octets)
 		return;
 	j = maker_new_job(JOB_WRITE, k->fate);
 	j->header.number = full + 1;
@@ -824,8 +836,7 @@ keeper_checkpointed(struct spool_keeper *k, struct job *done)
 static void
 fates_commits_free(struct list *commits)
 {
-	list_each_safe(at, commits)
-	{
+	list_each_safe (at, commits) {
 		struct fates_commit *c =
 			list_of(list_of(at, struct commit, link), struct fates_commit, commit);
 
@@ -880,7 +891,8 @@ keeper_told(struct spool_keeper *k, struct report *r)
 		break;
 	case REPORT_RETIRED:
 	case REPORT_FAILED:
-		must(!"the fate log is never retired and has no big files");
+		must(r->kind ==
+			REPORT_BROKEN); /* the fate log is never retired and has no big files */
 	}
 	fates_commits_free(&r->commits);
 	log_file_free(r->segment);
@@ -981,8 +993,8 @@ history_key(const void *member)
 }
 
 struct spool_keeper *
-keeper_open(struct loop *loop, struct str directory, uint64_t segment_size, const struct keeper_hooks *hooks,
-	struct err *e)
+keeper_open(struct loop *loop, struct str directory, uint64_t segment_size,
+	const struct keeper_hooks *hooks, struct err *e)
 {
 	struct spool_keeper *k = calloc(1, sizeof *k);
 
@@ -1001,7 +1013,8 @@ keeper_open(struct loop *loop, struct str directory, uint64_t segment_size, cons
 	k->wake = loop_wake_open(loop, keeper_woken, k);
 	k->log = segment_committer_open(k->wake, false);
 	k->maker = maker_open(k->wake);
-	if (!recover_directory(k, directory, e) || !recover_state(k, e) || !keeper_begin_log(k, e)) {
+	if (!recover_directory(k, directory, e) || !recover_state(k, e) ||
+		!keeper_begin_log(k, e)) {
 		keeper_close(&k);
 		return NULL;
 	}
@@ -1043,10 +1056,10 @@ keeper_close(struct spool_keeper **of)
 	list_init(&files);
 	segment_committer_close(&k->log, &commits, &files);
 	fates_commits_free(&commits);
-	list_each_safe(at, &files) log_file_free(list_of(at, struct segment, link));
+	list_each_safe (at, &files)
+		log_file_free(list_of(at, struct segment, link));
 	maker_close(&k->maker);
-	list_each_safe(at, &k->tasks)
-	{
+	list_each_safe (at, &k->tasks) {
 		struct keeper_task *t = list_of(at, struct keeper_task, link);
 
 		if (t->fd >= 0)

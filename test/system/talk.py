@@ -99,7 +99,7 @@ def added_fields(arrived, sent):
     """Names of the header fields that the station put before `sent`, which follows to the last octet. Anything else fails."""
     assert arrived.endswith(sent), f"changed: sent {sent[:300]!r}…, arrived {arrived[:600]!r}…"
     head = arrived[: len(arrived) - len(sent)]
-    if not re.match(rb"[!-9;-~]+[ \t]*:", sent) and not sent.startswith(b"\r\n"):
+    if sent and not re.match(rb"[!-9;-~]+[ \t]*:", sent) and not sent.startswith(b"\r\n"):
         assert head.endswith(b"\r\n\r\n"), "a body without header needs an empty line before it"
         head = head[:-2]
     names = []

@@ -13,7 +13,7 @@ import socket
 import pytest
 
 from peers import Sink
-from station import REFUSED, TRUSTED, until
+from station import PATIENCE, REFUSED, TRUSTED, until
 from strace import SYNCS, Strace
 from talk import Talk, added_fields
 
@@ -92,6 +92,10 @@ class Player:
             assert said is not None, "closed"
             self.replies_kept += said.startswith("250 2.0.0 kept")
             assert said == rest if mark == "S:" else pattern(rest).match(said), f"the station says {said!r}"
+        elif mark == "S*":
+            self.send()
+            said = self.talk.reply()
+            assert said and said.startswith(rest), f"the station says {said!r}"
         elif mark == "@ ":
             self.direct(*line[2:].split(" ", 1))
         else:
@@ -159,7 +163,8 @@ class Player:
 
     def expect_mails(self):
         """Every mail that was named arrived, whole; and where each that was kept is named, no other."""
-        if self.station.process.poll() is not None:
+        if "shutdown" in self.faults:
+            assert self.station.process.wait(PATIENCE) == 0
             self.station.start()
         self.station.wait_drained()
         for place in "alice", "bob", "sink":

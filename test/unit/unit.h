@@ -12,11 +12,11 @@
 
 #include "base/str.h"
 
-#define assert_str(got, want)                                                                      \
-	do {                                                                                       \
-		struct str got_ = (got), want_ = (want);                                           \
-		if (!str_eq(got_, want_))                                                          \
-			fail_msg("got \"%.*s\", want \"%.*s\"", STR_ARG(got_), STR_ARG(want_));    \
+#define assert_str(got, want)                                                                   \
+	do {                                                                                    \
+		struct str got_ = (got), want_ = (want);                                        \
+		if (!str_eq(got_, want_))                                                       \
+			fail_msg("got \"%.*s\", want \"%.*s\"", STR_ARG(got_), STR_ARG(want_)); \
 	} while (0)
 
 #endif

@@ -14,8 +14,10 @@ enum { BACKLOG = 4096 };
 static int
 bind_inet(const struct sockaddr_storage *address)
 {
-	int s = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, off = 0;
-	socklen_t n = address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	int s = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1,
+	    off = 0;
+	socklen_t n = address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+						    : sizeof(struct sockaddr_in6);
 
 	if (s < 0)
 		return -1;
@@ -49,9 +51,11 @@ door_open_inet(const struct master_door *door, int *fd, struct err *e)
 		return true;
 	if (errno == EADDRINUSE)
 		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
-			"%s is taken by another program: stop it, or listen on another port", door->name);
+			"%s is taken by another program: stop it, or listen on another port",
+			door->name);
 	if (errno == EACCES)
-		return err_set_errno(e, "%s needs root (ports below 1024): start as root, or listen on a high port",
+		return err_set_errno(e,
+			"%s needs root (ports below 1024): start as root, or listen on a high port",
 			door->name);
 	return err_set_errno(e, "cannot listen on %s", door->name);
 }
@@ -74,19 +78,24 @@ door_make_directory(const char *path, struct err *e)
 }
 
 bool
-door_open_unix(const char *directory, const char *name, int type, unsigned mode, int *fd, struct err *e)
+door_open_unix(
+	const char *directory, const char *name, int type, unsigned mode, int *fd, struct err *e)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, name), probe;
+	int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, name),
+	    probe;
 
 	if ((size_t)n >= sizeof address.sun_path)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-			"%s/%s is too long for a socket's name (107 octets): choose a shorter `state`", directory, name);
+			"%s/%s is too long for a socket's name (107 octets): choose a shorter "
+			"`state`",
+			directory, name);
 	probe = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (probe >= 0 && connect(probe, (struct sockaddr *)&address, sizeof address) == 0) {
 		close(probe);
 		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
-			"another station answers at %s: stop it, or choose another `state`", address.sun_path);
+			"another station answers at %s: stop it, or choose another `state`",
+			address.sun_path);
 	}
 	if (probe >= 0)
 		close(probe);

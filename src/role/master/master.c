@@ -18,18 +18,19 @@
 #include "role/master/door.h"
 
 /*
- * Master holds what must survive the death of a role: the listening sockets and the configuration. It starts the roles, joins
- * them by channels, starts again what died, and ends them in order. It reads no file's contents and no octet from a network.
+ * Master holds what must survive the death of a role: the listening sockets and the configuration.
+ * It starts the roles, joins them by channels, starts again what died, and ends them in order. It
+ * reads no file's contents and no octet from a network.
  *
- *   absent ──role_start──▶ starting ──`ready`──▶ working ──its pidfd says so──▶ absent (role_died: again, after a pause that grows
- *                                                                               while the role dies young)
+ *   absent ──role_start──▶ starting ──`ready`──▶ working ──its pidfd says so──▶ absent (role_died:
+ * again, after a pause that grows while the role dies young)
  */
 
 enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MOST_MS = 5000,
-	YOUNG_MS = 2000,    /* a role that dies younger makes the pause grow */
-	DRAIN_MS = 30000,   /* then what is left is killed */
+	YOUNG_MS = 2000,  /* a role that dies younger makes the pause grow */
+	DRAIN_MS = 30000, /* then what is left is killed */
 	CHANNEL_BUFFER = 1024 * 1024,
 };
 
@@ -76,9 +77,13 @@ static const enum ipc_role edges[][2] = {
 };
 
 /* The order of ending: nobody is ended before those who hand work to it. */
-static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE, ROLE_SEND | ROLE_STORE | ROLE_VAULT };
+static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE,
+	ROLE_SEND | ROLE_STORE | ROLE_VAULT };
 
-enum { EDGES = sizeof edges / sizeof edges[0], STAGES = sizeof drain_order / sizeof drain_order[0] };
+enum {
+	EDGES = sizeof edges / sizeof edges[0],
+	STAGES = sizeof drain_order / sizeof drain_order[0]
+};
 
 static void role_start(struct process *p);
 static void master_came(void *owner, struct ipc *from, struct ipc_message *m);
@@ -95,7 +100,8 @@ process_of(struct master *m, enum ipc_role role)
 
 /* ── starting a role ── */
 
-/* The file to execute for a role, beside our own: vault has libraries that nobody else needs to map. */
+/* The file to execute for a role, beside our own: vault has libraries that nobody else needs to
+ * map. */
 static void
 executable_path(enum ipc_role role, char path[4096])
 {
@@ -140,19 +146,22 @@ hand_over(struct process *p)
 {
 	struct master *m = p->master;
 
-	ipc_send_configure(p->channel, &(struct ipc_configure){ .fd = m->config_fd, .name = str_of(m->path) });
+	ipc_send_configure(
+		p->channel, &(struct ipc_configure){ .fd = m->config_fd, .name = str_of(m->path) });
 	if (p->role == ROLE_RECEIVE) {
 		for (uint32_t i = 0; i < m->plan.doors_n; i++)
-			ipc_send_listener(p->channel,
-				&(struct ipc_listener){ .fd = m->doors[i],
-					.door = (uint8_t)m->plan.doors[i].door,
-					.name = str_of(m->plan.doors[i].name) });
+			ipc_send_listener(
+				p->channel, &(struct ipc_listener){ .fd = m->doors[i],
+						    .door = (uint8_t)m->plan.doors[i].door,
+						    .name = str_of(m->plan.doors[i].name) });
 		ipc_send_listener(p->channel,
-			&(struct ipc_listener){ .fd = m->submit, .door = DOOR_SUBMIT, .name = S("submit") });
+			&(struct ipc_listener){
+				.fd = m->submit, .door = DOOR_SUBMIT, .name = S("submit") });
 	}
 	if (p->role == ROLE_QUEUE)
 		ipc_send_listener(p->channel,
-			&(struct ipc_listener){ .fd = m->control, .door = DOOR_CONTROL, .name = S("control") });
+			&(struct ipc_listener){
+				.fd = m->control, .door = DOOR_CONTROL, .name = S("control") });
 }
 
 /* A fresh channel for every pair that this role belongs to and whose other half lives. */
@@ -160,7 +169,8 @@ static void
 join_peers(struct process *p)
 {
 	for (size_t i = 0; i < EDGES; i++) {
-		struct process *a = process_of(p->master, edges[i][0]), *b = process_of(p->master, edges[i][1]);
+		struct process *a = process_of(p->master, edges[i][0]),
+			       *b = process_of(p->master, edges[i][1]);
 		int pair[2];
 
 		if ((a != p && b != p) || !a->pid || !b->pid)
@@ -170,8 +180,10 @@ join_peers(struct process *p)
 				ipc_role_name(b->role), errno);
 			continue;
 		}
-		ipc_send_peer(a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
-		ipc_send_peer(b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
+		ipc_send_peer(
+			a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
+		ipc_send_peer(
+			b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
 		close(pair[0]);
 		close(pair[1]);
 	}
@@ -268,13 +280,16 @@ say_ready(struct master *m)
 	log_event("ready", "doors=%u", m->plan.doors_n);
 	if (n == 0 || n > 100)
 		return;
-	memcpy((char *)&to + offsetof(struct sockaddr_storage, ss_family) + sizeof to.ss_family, path, n);
+	memcpy((char *)&to + offsetof(struct sockaddr_storage, ss_family) + sizeof to.ss_family,
+		path, n);
 	if (path[0] == '@')
-		*((char *)&to + offsetof(struct sockaddr_storage, ss_family) + sizeof to.ss_family) = 0;
+		*((char *)&to + offsetof(struct sockaddr_storage, ss_family) +
+			sizeof to.ss_family) = 0;
 	s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return;
-	sendto(s, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&to, (socklen_t)(sizeof to.ss_family + n));
+	sendto(s, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&to,
+		(socklen_t)(sizeof to.ss_family + n));
 	close(s);
 }
 
@@ -292,7 +307,8 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 	case IPC_fault:
 		accused = process_of(p->master, (enum ipc_role)message->fault.role);
 		if (accused && accused->pid) {
-			log_event("fault", "role=%s says=%s", ipc_role_name(accused->role), ipc_role_name(p->role));
+			log_event("fault", "role=%s says=%s", ipc_role_name(accused->role),
+				ipc_role_name(p->role));
 			kill(accused->pid, SIGKILL);
 		}
 		break;
@@ -324,7 +340,8 @@ reload(struct master *m)
 		return;
 	}
 	if (!same_doors(&plan, &m->plan)) {
-		log_event("reload-refused", "kept=old why=\"listen or state has changed: restart the station to apply\"");
+		log_event("reload-refused", "kept=old why=\"listen or state has changed: restart "
+					    "the station to apply\"");
 		close(fd);
 		return;
 	}
@@ -419,10 +436,12 @@ open_doors(struct master *m, struct err *e)
 int
 master_run(const char *path, master_read *read_config)
 {
-	static const enum ipc_role roles[PROCESSES] = { ROLE_VAULT, ROLE_STORE, ROLE_SEND, ROLE_QUEUE, ROLE_RECEIVE };
-	struct master m = { .path = path, .read_config = read_config, .loop = loop_open() };
+	static const enum ipc_role roles[PROCESSES] = { ROLE_VAULT, ROLE_STORE, ROLE_SEND,
+		ROLE_QUEUE, ROLE_RECEIVE };
+	static struct master m;
 	struct err e = { 0 };
 
+	m = (struct master){ .path = path, .read_config = read_config, .loop = loop_open() };
 	log_open("station");
 	signal(SIGPIPE, SIG_IGN);
 	if (!read_config(path, &m.plan, &m.config_fd))

@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 
 /*
- * What the checker read out of the configuration for master, in fixed layout: master itself parses nothing. `serve` makes it in a child
- * process that also checks the whole file.
+ * What the checker read out of the configuration for master, in fixed layout: master itself parses
+ * nothing. `serve` makes it in a child process that also checks the whole file.
  */
 enum { MASTER_DOORS_MAX = 64 };
 
@@ -22,12 +22,9 @@ struct master_plan {
 	} doors[MASTER_DOORS_MAX];
 };
 
-/* Doors beyond those of the file: our own UNIX sockets in the state directory. */
-enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101 };
-
 /*
- * Fills *plan and *config_fd (a sealed memfd with the configuration's text) from the file; prints its one-line error itself. Called at start and
- * at reload. False: the old stays.
+ * Fills *plan and *config_fd (a sealed memfd with the configuration's text) from the file; prints
+ * its one-line error itself. Called at start and at reload. False: the old stays.
  */
 typedef bool master_read(const char *path, struct master_plan *plan, int *config_fd);
 

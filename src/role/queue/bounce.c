@@ -7,14 +7,15 @@
 #include "smtp/reply.h"
 
 /*
- * Telling the sender. A bounce is a mail of our own with the null sender, kept in the log like any other; only when it is kept does the failure
- * become the recipients' fate. A crash in between makes a second bounce, never none. Mail from the null sender, and our own, is never
- * answered (RFC 5321 §4.5.5, §6.1): its failure is a line in the log and a fate.
+ * Telling the sender. A bounce is a mail of our own with the null sender, kept in the log like any
+ * other; only when it is kept does the failure become the recipients' fate. A crash in between
+ * makes a second bounce, never none. Mail from the null sender, and our own, is never answered (RFC
+ * 5321 §4.5.5, §6.1): its failure is a line in the log and a fate.
  */
 
 enum {
 	HEADER_MOST = 64 * 1024, /* octets of the header that go back */
-	AGAIN_MS = 5000,         /* the disk did not take the bounce */
+	AGAIN_MS = 5000,	 /* the disk did not take the bounce */
 };
 
 struct bounce {
@@ -37,7 +38,8 @@ original_header(struct queue *q, const struct mail *mail)
 		return (struct str){ 0 };
 	buf_add(&q->message, m.prefix);
 	buf_add(&q->message, str_part(m.message, 0, HEADER_MOST));
-	return str_part(buf_str(&q->message), 0, str_find_str(buf_str(&q->message), S("\r\n\r\n")) + 2);
+	return str_part(
+		buf_str(&q->message), 0, str_find_str(buf_str(&q->message), S("\r\n\r\n")) + 2);
 }
 
 static void
@@ -49,23 +51,24 @@ compose(struct queue *q, const struct bounce *b, struct mail_id id, struct buf *
 
 	must(recipients);
 	for (uint32_t i = 0; i < b->recipients_n; i++) {
-		struct recipient *r = &b->mail->recipients[b->recipients[i]];
+		const struct recipient *r = &b->mail->recipients[b->recipients[i]];
 
-		if (r->last->enhanced.class == 0)
-			r->last->enhanced = reply_from_err(r->last).enhanced;
-		recipients[i] = (struct dsn_recipient){ .address = r->address, .why = r->last, .host = r->host };
+		recipients[i] = (struct dsn_recipient){ .address = r->address,
+			.why = r->last,
+			.status = reply_from_err(r->last).enhanced,
+			.host = r->host };
 	}
-	snprintf(message_id, sizeof message_id, "%s@%.*s", mail_id_text(id, id_text), STR_ARG(hostname));
-	dsn_compose(to,
-		&(struct dsn){ .hostname = hostname,
-			.to = b->mail->reverse_path,
-			.message_id = str_of(message_id),
-			.original_id = str_of(mail_id_text(b->mail->id, original)),
-			.unix_seconds = loop_wall_ms() / 1000,
-			.arrived_unix_seconds = b->mail->arrived_ms / 1000,
-			.recipients = recipients,
-			.recipients_n = b->recipients_n,
-			.original_header = original_header(q, b->mail) });
+	snprintf(message_id, sizeof message_id, "%s@%.*s", mail_id_text(id, id_text),
+		STR_ARG(hostname));
+	dsn_compose(to, &(struct dsn){ .hostname = hostname,
+				.to = b->mail->reverse_path,
+				.message_id = str_of(message_id),
+				.original_id = str_of(mail_id_text(b->mail->id, original)),
+				.unix_seconds = loop_wall_ms() / 1000,
+				.arrived_unix_seconds = b->mail->arrived_ms / 1000,
+				.recipients = recipients,
+				.recipients_n = b->recipients_n,
+				.original_header = original_header(q, b->mail) });
 	free(recipients);
 }
 
@@ -146,8 +149,7 @@ bounce_again(void *owner)
 
 	list_init(&again);
 	list_move_all(&again, &q->bounces);
-	list_each_safe(at, &again)
-	{
+	list_each_safe (at, &again) {
 		struct bounce *b = list_of(at, struct bounce, link);
 
 		list_remove(&b->link);

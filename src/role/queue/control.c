@@ -6,7 +6,8 @@
 
 #include "base/must.h"
 
-/* Commands on state/control: whoever may open that socket may ask. The answer is one `item` a recipient, then `end`. */
+/* Commands on state/control: whoever may open that socket may ask. The answer is one `item` a
+ * recipient, then `end`. */
 
 enum { CONTROLS_MOST = 16 };
 
@@ -35,12 +36,18 @@ static char
 state_letter(const struct recipient *r)
 {
 	switch (r->state) {
-	case RECIPIENT_NEW: return 'W';
-	case RECIPIENT_WAITING: return r->last ? 'D' : 'W';
-	case RECIPIENT_BOUNCING: return 'F';
-	case RECIPIENT_FAILED: return 'F';
-	case RECIPIENT_DELIVERED: return 'O';
-	case RECIPIENT_EXPANDED: return 'E';
+	case RECIPIENT_NEW:
+		return 'W';
+	case RECIPIENT_WAITING:
+		return r->last ? 'D' : 'W';
+	case RECIPIENT_BOUNCING:
+		return 'F';
+	case RECIPIENT_FAILED:
+		return 'F';
+	case RECIPIENT_DELIVERED:
+		return 'O';
+	case RECIPIENT_EXPANDED:
+		return 'E';
 	}
 	return '?';
 }
@@ -107,7 +114,8 @@ control_ready(void *owner, int events)
 	(void)events;
 	if (fd < 0)
 		return;
-	list_each(at, &d->queue->controls) n++;
+	list_each (at, &d->queue->controls)
+		n++;
 	if (n >= CONTROLS_MOST) {
 		close(fd);
 		return;

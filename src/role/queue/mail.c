@@ -18,7 +18,7 @@
 
 enum {
 	TOKEN_AGE_MAX_MS = 24 * 3600 * 1000, /* from the login to the mail: the longest session */
-	RECIPIENTS_MOST = 100000,            /* of a mail, members of aliases included */
+	RECIPIENTS_MOST = 100000,	     /* of a mail, members of aliases included */
 };
 
 static struct str
@@ -60,9 +60,11 @@ mail_free(struct mail **mail)
 static uint32_t
 recipient_add(struct mail *mail, struct str address, bool is_child)
 {
-	mail->recipients = realloc(mail->recipients, (mail->recipients_n + 1) * sizeof *mail->recipients);
+	mail->recipients =
+		realloc(mail->recipients, (mail->recipients_n + 1) * sizeof *mail->recipients);
 	must(mail->recipients);
-	mail->recipients[mail->recipients_n] = (struct recipient){ .address = owned(address), .is_child = is_child };
+	mail->recipients[mail->recipients_n] =
+		(struct recipient){ .address = owned(address), .is_child = is_child };
 	mail->open_n++;
 	return mail->recipients_n++;
 }
@@ -89,25 +91,26 @@ recipient_note(struct recipient *r, const struct err *why, struct str host)
 }
 
 static void
-fate_add(struct queue *q, const struct mail *mail, uint32_t i, enum fate_kind kind, int64_t due_ms, struct str children)
+fate_add(struct queue *q, const struct mail *mail, uint32_t i, enum fate_kind kind, int64_t due_ms,
+	struct str children)
 {
 	const struct recipient *r = &mail->recipients[i];
 
-	keeper_add_fate(q->keeper,
-		&(struct fate){ .kind = kind,
-			.id = mail->id,
-			.recipient = i,
-			.at_ms = loop_wall_ms(),
-			.due_ms = due_ms,
-			.tries = r->tries,
-			.why = r->last ? *r->last : (struct err){ 0 },
-			.host = r->host,
-			.children = children });
+	keeper_add_fate(q->keeper, &(struct fate){ .kind = kind,
+					   .id = mail->id,
+					   .recipient = i,
+					   .at_ms = loop_wall_ms(),
+					   .due_ms = due_ms,
+					   .tries = r->tries,
+					   .why = r->last ? *r->last : (struct err){ 0 },
+					   .host = r->host,
+					   .children = children });
 }
 
 /* ── coming into the index ── */
 
-/* A stranger's mail may leave this house only with vault's word for its login: a receiver alone cannot make us a relay. */
+/* A stranger's mail may leave this house only with vault's word for its login: a receiver alone
+ * cannot make us a relay. */
 static bool
 may_relay(struct queue *q, const struct spool_envelope *e)
 {
@@ -115,10 +118,13 @@ may_relay(struct queue *q, const struct spool_envelope *e)
 
 	if (e->flags & (SPOOL_TRUSTED | SPOOL_OWN))
 		return true;
-	return token_verify(buf_str(&q->token_key), e->token, e->arrived_ms, TOKEN_AGE_MAX_MS, &login) && str_eq(login, e->login);
+	return token_verify(
+		       buf_str(&q->token_key), e->token, e->arrived_ms, TOKEN_AGE_MAX_MS, &login) &&
+	       str_eq(login, e->login);
 }
 
-/* The members of an alias as its fate names them: the place of the first, then 'M' or 'A' and the address, each. */
+/* The members of an alias as its fate names them: the place of the first, then 'M' or 'A' and the
+ * address, each. */
 static void
 children_add(struct mail *mail, struct str children)
 {
@@ -127,7 +133,8 @@ children_add(struct mail *mail, struct str children)
 
 	if (!codec_scan_u32(&children, &first) || first > RECIPIENTS_MOST)
 		return;
-	while (mail->recipients_n < first) /* other aliases' members, whose fate comes later in the log's order */
+	while (mail->recipients_n <
+		first) /* other aliases' members, whose fate comes later in the log's order */
 		recipient_add(mail, (struct str){ 0 }, true);
 	for (uint32_t i = first; codec_scan_str(&children, &target) && i < RECIPIENTS_MOST; i++) {
 		if (i == mail->recipients_n)
@@ -139,7 +146,8 @@ children_add(struct mail *mail, struct str children)
 	}
 }
 
-/* What the log said of this mail before this start: first who its recipients are, then what became of them. */
+/* What the log said of this mail before this start: first who its recipients are, then what became
+ * of them. */
 static void
 apply_history(struct queue *q, struct mail *mail)
 {
@@ -151,18 +159,26 @@ apply_history(struct queue *q, struct mail *mail)
 			children_add(mail, f.children);
 	for (at = 0; keeper_next_fate(q->keeper, mail->id, &at, &f);) {
 		mail->is_old = true;
-		if (f.recipient >= mail->recipients_n || mail->recipients[f.recipient].state >= RECIPIENT_FAILED)
+		if (f.recipient >= mail->recipients_n ||
+			mail->recipients[f.recipient].state >= RECIPIENT_FAILED)
 			continue;
 		mail->recipients[f.recipient].tries = f.tries;
 		switch (f.kind) {
-		case FATE_DELIVERED: recipient_close(mail, f.recipient, RECIPIENT_DELIVERED); break;
-		case FATE_FAILED: recipient_close(mail, f.recipient, RECIPIENT_FAILED); break;
-		case FATE_EXPANDED: recipient_close(mail, f.recipient, RECIPIENT_EXPANDED); break;
+		case FATE_DELIVERED:
+			recipient_close(mail, f.recipient, RECIPIENT_DELIVERED);
+			break;
+		case FATE_FAILED:
+			recipient_close(mail, f.recipient, RECIPIENT_FAILED);
+			break;
+		case FATE_EXPANDED:
+			recipient_close(mail, f.recipient, RECIPIENT_EXPANDED);
+			break;
 		case FATE_DEFERRED:
 			mail->recipients[f.recipient].due_ms = f.due_ms;
 			recipient_note(&mail->recipients[f.recipient], &f.why, f.host);
 			break;
-		case FATE_HELD: break;
+		case FATE_HELD:
+			break;
 		}
 	}
 }
@@ -174,7 +190,8 @@ mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64
 	struct mail *mail;
 
 	if (keeper_is_settled(q->keeper, m->envelope.id) ||
-		map_get(&q->mails, (struct str){ (const char *)&m->envelope.id, sizeof m->envelope.id }))
+		map_get(&q->mails,
+			(struct str){ (const char *)&m->envelope.id, sizeof m->envelope.id }))
 		return;
 	mail = calloc(1, sizeof *mail);
 	must(mail);
@@ -194,7 +211,8 @@ mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64
 	map_put(&q->mails, mail);
 	keeper_pin(q->keeper, segment);
 	for (uint32_t i = 0; i < mail->recipients_n; i++)
-		if (mail->recipients[i].state == RECIPIENT_NEW && mail->recipients[i].due_ms > loop_wall_ms())
+		if (mail->recipients[i].state == RECIPIENT_NEW &&
+			mail->recipients[i].due_ms > loop_wall_ms())
 			schedule_wait(q, mail, &i, 1, mail->recipients[i].due_ms);
 		else if (mail->recipients[i].state == RECIPIENT_NEW)
 			road_find(q, mail, i);
@@ -217,14 +235,15 @@ mail_check_settled(struct queue *q, struct mail *mail)
 }
 
 void
-recipient_delivered(struct queue *q, struct mail *mail, uint32_t i, struct str host, const struct err *words)
+recipient_delivered(
+	struct queue *q, struct mail *mail, uint32_t i, struct str host, const struct err *words)
 {
 	struct recipient *r = &mail->recipients[i];
 	char id[MAIL_ID_TEXT];
 
 	recipient_note(r, words, host);
-	log_event("delivered", "id=%s to=%s host=%s code=%u", mail_id_text(mail->id, id), log_quote(r->address), log_quote(host),
-		words->code);
+	log_event("delivered", "id=%s to=%s host=%s code=%u", mail_id_text(mail->id, id),
+		log_quote(r->address), log_quote(host), words->code);
 	fate_add(q, mail, i, FATE_DELIVERED, 0, (struct str){ 0 });
 	recipient_close(mail, i, RECIPIENT_DELIVERED);
 }
@@ -235,8 +254,8 @@ recipient_failed(struct queue *q, struct mail *mail, uint32_t i)
 	struct recipient *r = &mail->recipients[i];
 	char id[MAIL_ID_TEXT];
 
-	log_event("failed", "id=%s to=%s host=%s why=%s", mail_id_text(mail->id, id), log_quote(r->address),
-		log_quote(r->host), log_quote(str_of(r->last->text)));
+	log_event("failed", "id=%s to=%s host=%s why=%s", mail_id_text(mail->id, id),
+		log_quote(r->address), log_quote(r->host), log_quote(str_of(r->last->text)));
 	fate_add(q, mail, i, FATE_FAILED, 0, (struct str){ 0 });
 	recipient_close(mail, i, RECIPIENT_FAILED);
 }
@@ -248,14 +267,14 @@ recipient_deferred(struct queue *q, struct mail *mail, uint32_t i, int64_t due_m
 	char id[MAIL_ID_TEXT];
 
 	r->due_ms = due_ms;
-	log_event("deferred", "id=%s to=%s host=%s tries=%u next_s=%lld why=%s", mail_id_text(mail->id, id),
-		log_quote(r->address), log_quote(r->host), r->tries, (long long)((due_ms - loop_wall_ms()) / 1000),
-		log_quote(str_of(r->last->text)));
+	log_event("deferred", "id=%s to=%s host=%s tries=%u next_s=%lld why=%s",
+		mail_id_text(mail->id, id), log_quote(r->address), log_quote(r->host), r->tries,
+		(long long)((due_ms - loop_wall_ms()) / 1000), log_quote(str_of(r->last->text)));
 	fate_add(q, mail, i, FATE_DEFERRED, due_ms, (struct str){ 0 });
 }
 
-/* The alias is done with: `targets` are what it stands for, as the message `expanded` has them. They are recipients of their own from now on,
- * and the same ones after a crash. */
+/* The alias is done with: `targets` are what it stands for, as the message `expanded` has them.
+ * They are recipients of their own from now on, and the same ones after a crash. */
 void
 recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str targets)
 {

@@ -9,15 +9,18 @@
 #include "io/token.h"
 
 /*
- * The queue owns every mail's fate. It learns of mails by reading the log, never further than a receiver has published as durable, and it
- * alone opens the files of the spool.
+ * The queue owns every mail's fate. It learns of mails by reading the log, never further than a
+ * receiver has published as durable, and it alone opens the files of the spool.
  *
- *   a receiver says `durable` ──follow──▶ mail.c: indexed ──road.c──▶ schedule.c: tried ──▶ a fate in the log ──▶ forgotten
+ *   a receiver says `durable` ──follow──▶ mail.c: indexed ──road.c──▶ schedule.c: tried ──▶ a fate
+ * in the log ──▶ forgotten
  *
  * Laws kept here:
- *   1. A segment whose writer may be alive is never sealed without that writer's word (`holding`, `filled`, `broken`).
+ *   1. A segment whose writer may be alive is never sealed without that writer's word (`holding`,
+ * `filled`, `broken`).
  *   2. Nobody is told `sealed` before the end is durable in the fate log.
- *   3. Nothing is read before vault's token key is known: a stranger's mail could not be told from a login's.
+ *   3. Nothing is read before vault's token key is known: a stranger's mail could not be told from
+ * a login's.
  */
 
 enum {
@@ -52,8 +55,7 @@ followed_of(struct queue *q, uint64_t number)
 {
 	struct followed *f;
 
-	list_each(at, &q->followed)
-	{
+	list_each (at, &q->followed) {
 		f = list_of(at, struct followed, link);
 		if (f->number == number)
 			return f;
@@ -96,7 +98,7 @@ follow(struct queue *q, uint64_t number, uint64_t durable)
 static void
 follow_all(struct queue *q)
 {
-	list_each_safe(at, &q->followed)
+	list_each_safe (at, &q->followed)
 		follow_on(q, list_of(at, struct followed, link));
 	schedule_go(q);
 }
@@ -115,19 +117,20 @@ make_more(struct queue *q)
 static void
 give_spares(struct queue *q)
 {
-	list_each_safe(at, &q->spares)
-	{
+	list_each_safe (at, &q->spares) {
 		struct spare *s = list_of(at, struct spare, link);
 
 		if (q->own_wants_segment) {
 			followed_of(q, s->number)->is_own = true;
-			spool_writer_give_segment(q->writer, s->number, s->generation, s->size, s->fd);
+			spool_writer_give_segment(
+				q->writer, s->number, s->generation, s->size, s->fd);
 			q->own_wants_segment = false;
 		} else if (q->wants_segments && q->receive) {
 			followed_of(q, s->number);
-			ipc_send_segment(q->receive,
-				&(struct ipc_segment){
-					.fd = s->fd, .number = s->number, .generation = s->generation, .size = s->size });
+			ipc_send_segment(q->receive, &(struct ipc_segment){ .fd = s->fd,
+							     .number = s->number,
+							     .generation = s->generation,
+							     .size = s->size });
 			close(s->fd);
 			q->wants_segments--;
 		} else {
@@ -139,7 +142,8 @@ give_spares(struct queue *q)
 }
 
 static void
-segment_made(void *owner, uint64_t number, uint64_t generation, uint64_t size, int fd, const struct err *e)
+segment_made(void *owner, uint64_t number, uint64_t generation, uint64_t size, int fd,
+	const struct err *e)
 {
 	struct queue *q = owner;
 	struct spare *s;
@@ -203,7 +207,8 @@ seal(struct queue *q, uint64_t number, uint64_t durable, bool is_awaited, bool i
 	struct seal *s;
 
 	if (ticket == 0) {
-		log_event("seal-failed", "segment=%llu why=%s", (unsigned long long)number, log_quote(str_of(e.text)));
+		log_event("seal-failed", "segment=%llu why=%s", (unsigned long long)number,
+			log_quote(str_of(e.text)));
 		return; /* it stays unsealed: the next start tries again */
 	}
 	if (is_awaited) {
@@ -220,8 +225,7 @@ fates_durable(void *owner, uint64_t ticket)
 {
 	struct queue *q = owner;
 
-	list_each_safe(at, &q->seals)
-	{
+	list_each_safe (at, &q->seals) {
 		struct seal *s = list_of(at, struct seal, link);
 
 		if (s->ticket > ticket)
@@ -229,7 +233,8 @@ fates_durable(void *owner, uint64_t ticket)
 		if (s->is_own)
 			spool_writer_sealed(q->writer, s->number);
 		else
-			ipc_send_sealed(q->receive, &(struct ipc_sealed){ .fd = -1, .segment = s->number });
+			ipc_send_sealed(
+				q->receive, &(struct ipc_sealed){ .fd = -1, .segment = s->number });
 		list_remove(&s->link);
 		free(s);
 	}
@@ -240,14 +245,16 @@ fates_broken(void *owner, const struct err *e)
 {
 	struct queue *q = owner;
 
-	/* What has become of the mails can no longer be kept. A fresh process begins from what the disk really has. */
+	/* What has become of the mails can no longer be kept. A fresh process begins from what the
+	 * disk really has. */
 	log_event("fate-log-failed", "why=%s", log_quote(str_of(e->text)));
 	role_exit(&q->role, EX_IOERR);
 }
 
 /* ── the receiver ── */
 
-/* All that the log holds is in the index: what it said of the time before this start is not needed any more. */
+/* All that the log holds is in the index: what it said of the time before this start is not needed
+ * any more. */
 static void
 forget_history(struct queue *q)
 {
@@ -257,7 +264,8 @@ forget_history(struct queue *q)
 	keeper_forget_history(q->keeper);
 }
 
-/* Everything unsealed that neither this receiver still holds nor our own writer uses belonged to a writer that is dead. */
+/* Everything unsealed that neither this receiver still holds nor our own writer uses belonged to a
+ * writer that is dead. */
 static void
 receiver_reports(struct queue *q, uint64_t held, uint64_t durable)
 {
@@ -267,7 +275,8 @@ receiver_reports(struct queue *q, uint64_t held, uint64_t durable)
 	for (size_t at = 0; n < 64 && keeper_next_unsealed(q->keeper, &at, &number);) {
 		bool is_spare = false;
 
-		list_each(s, &q->spares) is_spare |= list_of(s, struct spare, link)->number == number;
+		list_each (s, &q->spares)
+			is_spare |= list_of(s, struct spare, link)->number == number;
 		if (!is_spare && number != held && !followed_of(q, number)->is_own)
 			dead[n++] = number;
 	}
@@ -324,7 +333,8 @@ own_durable(void *owner, uint64_t number, uint64_t durable)
 static void
 own_broken(void *owner, uint64_t number, uint64_t durable, const struct err *e)
 {
-	log_event("sync-failed", "segment=%llu why=%s", (unsigned long long)number, log_quote(str_of(e->text)));
+	log_event("sync-failed", "segment=%llu why=%s", (unsigned long long)number,
+		log_quote(str_of(e->text)));
 	seal(owner, number, durable, true, true);
 }
 
@@ -430,7 +440,7 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	case ROLE_QUEUE:
 	case ROLE_COMMAND:
 	case ROLE_ANY:
-		must(!"a peer of the queue");
+		must(peer == ROLE_RECEIVE); /* master joins nobody else to us */
 	}
 	schedule_go(q);
 }
@@ -556,7 +566,8 @@ queue_main(void)
 	static struct queue q = { .mails.key_of = mail_key,
 		.token_key.max = TOKEN_KEY_SIZE,
 		.attempts.key_of = errand_key,
-		.scratch.max = SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX + SPOOL_ENVELOPE_MAX + SPOOL_BLOCK,
+		.scratch.max =
+			SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX + SPOOL_ENVELOPE_MAX + SPOOL_BLOCK,
 		.message.max = SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX };
 	int code;
 

@@ -11,7 +11,7 @@
 
 /* What is known of one recipient. A final state is in the fate log before it is here. */
 enum recipient_state {
-	RECIPIENT_NEW,      /* the road is being asked for */
+	RECIPIENT_NEW,	    /* the road is being asked for */
 	RECIPIENT_WAITING,  /* in an errand: waiting, under way, or deferred */
 	RECIPIENT_BOUNCING, /* failed; the sender's bounce is being kept */
 	RECIPIENT_FAILED,
@@ -43,11 +43,12 @@ struct mail {
 	uint32_t recipients_n, open_n; /* all; those without a final state */
 };
 
-/* Recipients of one mail that go the same way together; or, deferred, that wait for the same moment, when their road is sought anew. */
+/* Recipients of one mail that go the same way together; or, deferred, that wait for the same
+ * moment, when their road is sought anew. */
 struct errand {
-	struct list link;      /* in destination.waiting or destination.under_way */
-	struct heap_link due;  /* in queue.due; ms of the wall clock */
-	uint64_t number;       /* while under way: the key of queue.attempts */
+	struct list link;     /* in destination.waiting or destination.under_way */
+	struct heap_link due; /* in queue.due; ms of the wall clock */
+	uint64_t number;      /* while under way: the key of queue.attempts */
 	struct mail *mail;
 	struct destination *to; /* NULL: deferred */
 	uint32_t recipients_n, recipients_most;
@@ -69,23 +70,23 @@ struct queue {
 	struct ipc *receive, *send, *store, *vault;
 	struct spool_keeper *keeper;
 	struct spool_writer *writer; /* for what the house writes itself */
-	struct buf token_key;        /* empty until vault has told it: nothing is read before */
-	struct list followed;        /* segments being read */
-	struct list seals;           /* ends that wait to be durable */
-	struct list spares;          /* segments that nobody has asked for yet */
+	struct buf token_key;	     /* empty until vault has told it: nothing is read before */
+	struct list followed;	     /* segments being read */
+	struct list seals;	     /* ends that wait to be durable */
+	struct list spares;	     /* segments that nobody has asked for yet */
 	unsigned wants_segments, wants_bigs; /* what is owed to the receiver */
 	bool own_wants_segment, is_making, receiver_has_reported, history_is_forgotten;
 	struct loop_timer *make_timer;
 	struct map mails, attempts;
 	struct list destinations;
-	struct list roads;  /* questions to vault, not yet asked */
-	struct map asked;   /* and asked */
+	struct list roads; /* questions to vault, not yet asked */
+	struct map asked;  /* and asked */
 	uint64_t numbers;
 	struct heap due;
 	struct loop_timer *timer;
 	struct list bounces; /* waiting to be written again */
 	struct loop_timer *bounce_timer;
-	unsigned bounces_n;  /* all that are not settled */
+	unsigned bounces_n; /* all that are not settled */
 	struct buf scratch, message;
 	struct list controls;
 	bool is_draining;
@@ -94,7 +95,8 @@ struct queue {
 /* ── mail.c: a mail's life in the index ── */
 void mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64_t at);
 void mail_check_settled(struct queue *q, struct mail *mail); /* may free it */
-void recipient_delivered(struct queue *q, struct mail *mail, uint32_t i, struct str host, const struct err *words);
+void recipient_delivered(
+	struct queue *q, struct mail *mail, uint32_t i, struct str host, const struct err *words);
 void recipient_failed(struct queue *q, struct mail *mail, uint32_t i); /* final: last says why */
 void recipient_deferred(struct queue *q, struct mail *mail, uint32_t i, int64_t due_ms);
 void recipient_note(struct recipient *r, const struct err *why, struct str host);
@@ -108,8 +110,10 @@ struct str road_key(const void *road); /* for queue.asked */
 
 /* ── schedule.c: errands, what is tried when ── */
 void schedule_add(struct queue *q, struct mail *mail, uint32_t i, struct str route);
-void schedule_wait(struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n, int64_t due_ms);
-void schedule_later(struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n); /* tried in vain: again, or given up */
+void schedule_wait(
+	struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n, int64_t due_ms);
+void schedule_later(struct queue *q, struct mail *mail, const uint32_t *recipients,
+	uint32_t n); /* tried in vain: again, or given up */
 void schedule_outcome(struct queue *q, struct ipc_outcome *m);
 void schedule_stored(struct queue *q, struct ipc_stored *m);
 void schedule_peer_lost(struct queue *q, bool is_store); /* what it had under way is tried again */

@@ -5,15 +5,16 @@
 #include "route/route.h"
 
 /*
- * Which way a recipient goes. A domain of ours: vault says what the address stands for. Another's: the best fitting route of the file. At
- * most ROADS_ASKED_MAX questions are on their way to vault at once; when vault was restarted they are asked again.
+ * Which way a recipient goes. A domain of ours: vault says what the address stands for. Another's:
+ * the best fitting route of the file. At most ROADS_ASKED_MAX questions are on their way to vault
+ * at once; when vault was restarted they are asked again.
  */
 
 enum { ROADS_ASKED_MAX = 1000 };
 
 struct road {
-	struct list link; /* in queue.roads, until asked */
-	uint64_t number;  /* then the key of queue.asked */
+	struct list link;  /* in queue.roads, until asked */
+	uint64_t number;   /* then the key of queue.asked */
 	struct mail *mail; /* cannot go while this recipient is open */
 	uint32_t recipient;
 };
@@ -43,7 +44,9 @@ ask(struct queue *q, struct road *r)
 	struct str local, domain;
 
 	split(r->mail->recipients[r->recipient].address, &local, &domain);
-	ipc_send_expand(q->vault, &(struct ipc_expand){ .fd = -1, .ask = r->number, .local = local, .domain = domain });
+	ipc_send_expand(
+		q->vault, &(struct ipc_expand){
+				  .fd = -1, .ask = r->number, .local = local, .domain = domain });
 }
 
 static void
@@ -95,7 +98,8 @@ go_elsewhere(struct queue *q, struct mail *mail, uint32_t i, struct str domain)
 		}
 	}
 	if (!best)
-		fail(q, mail, i, ERR_NO_ROUTE, "no route leads there: name one in the configuration");
+		fail(q, mail, i, ERR_NO_ROUTE,
+			"no route leads there: name one in the configuration");
 	else
 		schedule_add(q, mail, i, best->pattern);
 }
@@ -117,7 +121,8 @@ road_find(struct queue *q, struct mail *mail, uint32_t i)
 		if (mail->may_relay || r->is_child)
 			go_elsewhere(q, mail, i, domain);
 		else
-			fail(q, mail, i, ERR_RELAY_DENIED, "this mail may not leave our house: it came without a valid login");
+			fail(q, mail, i, ERR_RELAY_DENIED,
+				"this mail may not leave our house: it came without a valid login");
 		return;
 	}
 	road = calloc(1, sizeof *road);
@@ -154,7 +159,8 @@ take_targets(struct queue *q, struct mail *mail, uint32_t i, struct str targets)
 void
 road_came(struct queue *q, struct ipc_expanded *m)
 {
-	struct road *r = map_remove(&q->asked, (struct str){ (const char *)&m->ask, sizeof m->ask });
+	struct road *r =
+		map_remove(&q->asked, (struct str){ (const char *)&m->ask, sizeof m->ask });
 	struct mail *mail;
 	struct err e;
 	uint32_t i;
@@ -165,12 +171,22 @@ road_came(struct queue *q, struct ipc_expanded *m)
 	i = r->recipient;
 	free(r);
 	switch ((enum expanded_kind)m->kind) {
-	case EXPANDED_TARGETS: take_targets(q, mail, i, m->targets); break;
-	case EXPANDED_UNKNOWN: fail(q, mail, i, ERR_MAILBOX_UNKNOWN, "no such mailbox here"); break;
-	case EXPANDED_MOVED: fail(q, mail, i, ERR_MAILBOX_UNKNOWN, "this person has moved away and left no forwarding"); break;
-	case EXPANDED_LOOP: fail(q, mail, i, ERR_LOOP, "the aliases of this address lead round in a circle"); break;
+	case EXPANDED_TARGETS:
+		take_targets(q, mail, i, m->targets);
+		break;
+	case EXPANDED_UNKNOWN:
+		fail(q, mail, i, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
+		break;
+	case EXPANDED_MOVED:
+		fail(q, mail, i, ERR_MAILBOX_UNKNOWN,
+			"this person has moved away and left no forwarding");
+		break;
+	case EXPANDED_LOOP:
+		fail(q, mail, i, ERR_LOOP, "the aliases of this address lead round in a circle");
+		break;
 	case EXPANDED_BUSY:
-		err_set(&e, ERR_TEMPORARY, ERR_MAILBOX_BUSY, "this mailbox takes no mail for the moment");
+		err_set(&e, ERR_TEMPORARY, ERR_MAILBOX_BUSY,
+			"this mailbox takes no mail for the moment");
 		recipient_note(&mail->recipients[i], &e, (struct str){ 0 });
 		schedule_later(q, mail, &i, 1);
 		break;

@@ -10,19 +10,20 @@
 #include "base/must.h"
 
 /*
- * What is tried when. Recipients of one mail that go the same way make an errand; each destination has a line of them and a number that
- * may be under way at once.
+ * What is tried when. Recipients of one mail that go the same way make an errand; each destination
+ * has a line of them and a number that may be under way at once.
  *
- *   schedule_add ─▶ waiting ──errand_try──▶ under way ──schedule_outcome, schedule_stored──▶ settled
- *                     ▲                        │
- *                     └──road_find, when due── deferred (schedule_later)          failed for good: bounce_begin
+ *   schedule_add ─▶ waiting ──errand_try──▶ under way ──schedule_outcome, schedule_stored──▶
+ * settled ▲                        │ └──road_find, when due── deferred (schedule_later) failed for
+ * good: bounce_begin
  */
 
 enum {
 	STORE_UNDER_WAY_MOST = 256,
-	INLINE_MAX = 24 * 1024, /* octets of a message that travel in the packet, beside up to 100 recipients; larger ones in a sealed memfd */
-	TIMER_MOST_MS = 60000,  /* the wall clock may be set meanwhile */
-	LOCAL_RETRY_MS = 5000,  /* something of ours failed, not the mail */
+	INLINE_MAX = 24 * 1024, /* octets of a message that travel in the packet, beside up to 100
+				   recipients; larger ones in a sealed memfd */
+	TIMER_MOST_MS = 60000,	/* the wall clock may be set meanwhile */
+	LOCAL_RETRY_MS = 5000,	/* something of ours failed, not the mail */
 };
 
 int64_t
@@ -56,8 +57,7 @@ destination_of(struct queue *q, struct str route)
 	struct destination *d;
 	char *p;
 
-	list_each(at, &q->destinations)
-	{
+	list_each (at, &q->destinations) {
 		d = list_of(at, struct destination, link);
 		if (str_eq(d->route, route))
 			return d;
@@ -98,11 +98,16 @@ void
 schedule_add(struct queue *q, struct mail *mail, uint32_t i, struct str route)
 {
 	struct destination *d = destination_of(q, route);
-	struct errand *e = list_is_empty(&d->waiting) ? NULL : list_of(d->waiting.prev, struct errand, link);
+	struct errand *e =
+		list_is_empty(&d->waiting) ? NULL : list_of(d->waiting.prev, struct errand, link);
 
-	/* The recipients of a mail come one behind the other: only the last errand can be the same mail's. */
+	/* The recipients of a mail come one behind the other: only the last errand can be the same
+	 * mail's. */
 	if (!e || e->mail != mail || e->recipients_n == e->recipients_most) {
-		uint32_t most = route.n == 0 ? 1 : mail->recipients_n < ERRAND_RECIPIENTS_MAX ? mail->recipients_n : ERRAND_RECIPIENTS_MAX;
+		uint32_t most = route.n == 0 ? 1
+				: mail->recipients_n < ERRAND_RECIPIENTS_MAX
+					? mail->recipients_n
+					: ERRAND_RECIPIENTS_MAX;
 
 		e = errand_new(mail, most);
 		e->to = d;
@@ -119,7 +124,8 @@ timer_set(struct queue *q, int64_t in_ms)
 }
 
 void
-schedule_wait(struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n, int64_t due_ms)
+schedule_wait(
+	struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n, int64_t due_ms)
 {
 	struct errand *e = errand_new(mail, n);
 
@@ -143,12 +149,14 @@ schedule_later(struct queue *q, struct mail *mail, const uint32_t *recipients, u
 	hash_random(&random, sizeof random);
 	for (uint32_t i = 0; i < n; i++)
 		mail->recipients[recipients[i]].tries++;
-	due_ms = now_ms + schedule_delay_ms(c->queue.retry_first_ms, c->queue.retry_most_ms, mail->recipients[recipients[0]].tries, random);
+	due_ms = now_ms + schedule_delay_ms(c->queue.retry_first_ms, c->queue.retry_most_ms,
+				  mail->recipients[recipients[0]].tries, random);
 	if (now_ms - mail->arrived_ms >= c->queue.expire_ms) {
 		for (uint32_t i = 0; i < n; i++) {
 			struct err *last = mail->recipients[recipients[i]].last;
 
-			last->class = ERR_PERMANENT; /* the words stay: they are why nothing helped */
+			last->class =
+				ERR_PERMANENT; /* the words stay: they are why nothing helped */
 			if (last->kind != ERR_REMOTE)
 				last->kind = ERR_EXPIRED;
 		}
@@ -197,10 +205,13 @@ copy_big(struct queue *q, int to, const struct spool_mail *m, struct err *e)
 
 	if (from < 0)
 		return false;
-	while (left && (n = read(from, part, left < sizeof part ? left : sizeof part)) > 0 && write_all(to, (struct str){ part, (size_t)n }))
+	while (left && (n = read(from, part, left < sizeof part ? left : sizeof part)) > 0 &&
+		write_all(to, (struct str){ part, (size_t)n }))
 		left -= (uint64_t)n;
 	close(from);
-	return left == 0 || err_set(e, ERR_TEMPORARY, ERR_LOCAL, "big file %llu cannot be read to its end", (unsigned long long)m->big);
+	return left == 0 ||
+	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "big file %llu cannot be read to its end",
+		       (unsigned long long)m->big);
 }
 
 /* The message as a sealed copy; -1 with e. */
@@ -209,8 +220,10 @@ sealed_copy(struct queue *q, const struct spool_mail *m, struct err *e)
 {
 	int fd = memfd_create("mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd >= 0 && write_all(fd, m->prefix) && (m->big ? copy_big(q, fd, m, e) : write_all(fd, m->message)) &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+	if (fd >= 0 && write_all(fd, m->prefix) &&
+		(m->big ? copy_big(q, fd, m, e) : write_all(fd, m->message)) &&
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
+			0)
 		return fd;
 	if (!err_is(e))
 		err_set_errno(e, "no memory for a copy of the mail");
@@ -245,14 +258,13 @@ send_attempt(struct queue *q, struct errand *e, int fd)
 
 	for (uint32_t i = 0; i < e->recipients_n; i++)
 		codec_add_str(&recipients, e->mail->recipients[e->recipients[i]].address);
-	ipc_send_attempt(q->send,
-		&(struct ipc_attempt){ .fd = fd,
-			.attempt = e->number,
-			.flags = e->mail->flags,
-			.route = e->to->route,
-			.reverse_path = e->mail->reverse_path,
-			.recipients = buf_str(&recipients),
-			.message = buf_str(&q->message) });
+	ipc_send_attempt(q->send, &(struct ipc_attempt){ .fd = fd,
+					  .attempt = e->number,
+					  .flags = e->mail->flags,
+					  .route = e->to->route,
+					  .reverse_path = e->mail->reverse_path,
+					  .recipients = buf_str(&recipients),
+					  .message = buf_str(&q->message) });
 	buf_free(&recipients);
 }
 
@@ -263,18 +275,17 @@ send_delivery(struct queue *q, struct errand *e, int fd)
 	struct str user, domain;
 
 	str_cut(r->mailbox, '@', &user, &domain);
-	ipc_send_deliver(q->store,
-		&(struct ipc_deliver){ .fd = fd,
-			.attempt = e->number,
-			.id = e->mail->id,
-			.arrived_ms = (uint64_t)e->mail->arrived_ms,
-			.recipient = e->recipients[0],
-			.again = e->mail->is_old || r->tries > 0,
-			.mailbox = user,
-			.domain = domain,
-			.reverse_path = e->mail->reverse_path,
-			.delivered_to = r->address,
-			.message = buf_str(&q->message) });
+	ipc_send_deliver(q->store, &(struct ipc_deliver){ .fd = fd,
+					   .attempt = e->number,
+					   .id = e->mail->id,
+					   .arrived_ms = (uint64_t)e->mail->arrived_ms,
+					   .recipient = e->recipients[0],
+					   .again = e->mail->is_old || r->tries > 0,
+					   .mailbox = user,
+					   .domain = domain,
+					   .reverse_path = e->mail->reverse_path,
+					   .delivered_to = r->address,
+					   .message = buf_str(&q->message) });
 }
 
 static void
@@ -301,7 +312,8 @@ errand_try(struct queue *q, struct errand *e)
 		close(fd);
 }
 
-/* Deferred recipients whose time has come look for their road anew: routes and aliases may have changed. */
+/* Deferred recipients whose time has come look for their road anew: routes and aliases may have
+ * changed. */
 static void
 wake_due(struct queue *q)
 {
@@ -328,11 +340,11 @@ schedule_go(struct queue *q)
 	if (q->is_draining || !q->keeper)
 		return;
 	wake_due(q);
-	list_each(at, &q->destinations)
-	{
+	list_each (at, &q->destinations) {
 		struct destination *d = list_of(at, struct destination, link);
 
-		while (destination_peer(q, d) && d->under_way_n < d->under_way_most && !list_is_empty(&d->waiting))
+		while (destination_peer(q, d) && d->under_way_n < d->under_way_most &&
+			!list_is_empty(&d->waiting))
 			errand_try(q, list_of(d->waiting.next, struct errand, link));
 	}
 }
@@ -342,7 +354,8 @@ schedule_go(struct queue *q)
 static struct errand *
 errand_finish(struct queue *q, uint64_t number)
 {
-	struct errand *e = map_remove(&q->attempts, (struct str){ (const char *)&number, sizeof number });
+	struct errand *e =
+		map_remove(&q->attempts, (struct str){ (const char *)&number, sizeof number });
 
 	if (!e)
 		return NULL; /* given up when its peer was lost */
@@ -355,7 +368,8 @@ errand_finish(struct queue *q, uint64_t number)
 static void
 errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes, struct str host)
 {
-	uint32_t later[ERRAND_RECIPIENTS_MAX], failed[ERRAND_RECIPIENTS_MAX], later_n = 0, failed_n = 0;
+	uint32_t later[ERRAND_RECIPIENTS_MAX], failed[ERRAND_RECIPIENTS_MAX], later_n = 0,
+									      failed_n = 0;
 	struct mail *mail = e->mail;
 
 	for (uint32_t i = 0; i < e->recipients_n; i++) {
@@ -393,7 +407,8 @@ schedule_outcome(struct queue *q, struct ipc_outcome *m)
 		return;
 	for (uint32_t i = 0; i < e->recipients_n; i++)
 		if (!codec_scan_u8(&rest, &stage) || !codec_scan_err(&rest, &outcomes[i]))
-			err_set(&outcomes[i], ERR_TEMPORARY, ERR_LOCAL, "the attempt ended without a word");
+			err_set(&outcomes[i], ERR_TEMPORARY, ERR_LOCAL,
+				"the attempt ended without a word");
 	errand_settle_take(q, e, outcomes, m->host);
 }
 
@@ -416,15 +431,16 @@ schedule_peer_lost(struct queue *q, bool is_store)
 {
 	struct err why;
 
-	err_set(&why, ERR_TEMPORARY, ERR_LOCAL, "the %s process was restarted during the attempt", is_store ? "store" : "send");
-	list_each(at, &q->destinations)
-	{
+	err_set(&why, ERR_TEMPORARY, ERR_LOCAL, "the %s process was restarted during the attempt",
+		is_store ? "store" : "send");
+	list_each (at, &q->destinations) {
 		struct destination *d = list_of(at, struct destination, link);
 
 		if ((d->route.n == 0) != is_store)
 			continue;
 		while (!list_is_empty(&d->under_way)) {
-			struct errand *e = errand_finish(q, list_of(d->under_way.next, struct errand, link)->number);
+			struct errand *e = errand_finish(
+				q, list_of(d->under_way.next, struct errand, link)->number);
 
 			e->mail->is_old = true;
 			errand_put_off(q, e, &why);
@@ -437,13 +453,13 @@ schedule_peer_lost(struct queue *q, bool is_store)
 void
 schedule_configured(struct queue *q)
 {
-	list_each(at, &q->destinations)
-	{
+	list_each (at, &q->destinations) {
 		struct destination *d = list_of(at, struct destination, link);
 		struct err why;
 
 		d->under_way_most = under_way_most(&q->role.config, d->route);
-		err_set(&why, ERR_TEMPORARY, ERR_LOCAL, "the route was taken out of the configuration");
+		err_set(&why, ERR_TEMPORARY, ERR_LOCAL,
+			"the route was taken out of the configuration");
 		while (d->under_way_most == 0 && !list_is_empty(&d->waiting))
 			errand_put_off(q, list_of(d->waiting.next, struct errand, link), &why);
 	}

@@ -6,8 +6,9 @@
 #include "route/route.h"
 
 /*
- * Who may send what to whom. Each function answers one event of smtp/server.h: it asks vault where it must (and returns WAIT), then says yes
- * or gives the reason, and returns NEXT. Nothing here changes a mail.
+ * Who may send what to whom. Each function answers one event of smtp/server.h: it asks vault where
+ * it must (and returns WAIT), then says yes or gives the reason, and returns NEXT. Nothing here
+ * changes a mail.
  */
 
 static enum step
@@ -44,7 +45,8 @@ allow_as(struct session *s, int code, struct str words)
 static enum step
 vault_silent(struct session *s)
 {
-	return refuse_as(s, ERR_TEMPORARY, ERR_LOCAL, "the address book does not answer, please try again later");
+	return refuse_as(s, ERR_TEMPORARY, ERR_LOCAL,
+		"the address book does not answer, please try again later");
 }
 
 static bool
@@ -57,9 +59,11 @@ enum step
 admit_client(struct session *s)
 {
 	if (s->house->is_draining)
-		return refuse_as(s, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
+		return refuse_as(
+			s, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
 	if (s->house->sessions_n > s->house->role.config.limits.connections)
-		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD, "too many connections, please try again later");
+		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD,
+			"too many connections, please try again later");
 	if (s->is_refused)
 		return refuse_as(s, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
 	return allow(s);
@@ -71,9 +75,11 @@ admit_login(struct session *s)
 	if (s->ask.state == ASK_NONE && ask_check(s) == WAIT)
 		return WAIT;
 	if (s->ask.state == ASK_FAILED || s->ask.kind == CHECKED_LATER)
-		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER, "logins cannot be checked now, please try again later");
+		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER,
+			"logins cannot be checked now, please try again later");
 	if (s->ask.kind != CHECKED_OK) {
-		log_event("login-refused", "login=%s client=%s", log_quote(s->smtp.auth.login), s->client);
+		log_event("login-refused", "login=%s client=%s", log_quote(s->smtp.auth.login),
+			s->client);
 		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_REFUSED, "name or password is wrong");
 	}
 	buf_reset(&s->login);
@@ -84,12 +90,14 @@ admit_login(struct session *s)
 	return allow(s);
 }
 
-/* Refuse before the edge: a mail of the announced size, or else of the largest allowed one, must fit 1½ times. */
+/* Refuse before the edge: a mail of the announced size, or else of the largest allowed one, must
+ * fit 1½ times. */
 static bool
 has_space(struct session *s)
 {
 	const struct config *c = &s->house->role.config;
-	uint64_t size = s->smtp.transaction.size_declared ? s->smtp.transaction.size_declared : c->limits.message;
+	uint64_t size = s->smtp.transaction.size_declared ? s->smtp.transaction.size_declared
+							  : c->limits.message;
 	uint64_t free_space = spool_writer_free_space(s->house->writer);
 
 	return free_space == 0 || free_space > c->limits.free_space + size + size / 2;
@@ -103,7 +111,8 @@ admit_sender(struct session *s)
 	if (s->is_submission && !s->smtp.is_logged_in)
 		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_NEEDED, "log in first");
 	if (!has_space(s) || !spool_writer_is_ready(s->house->writer))
-		return refuse_as(s, ERR_TEMPORARY, ERR_NO_SPACE, "no space for mail now, please try again later");
+		return refuse_as(s, ERR_TEMPORARY, ERR_NO_SPACE,
+			"no space for mail now, please try again later");
 	if (!s->smtp.is_logged_in || address_is_null(from))
 		return allow(s);
 	if (s->ask.state == ASK_NONE && ask_lookup(s, 'S', from) == WAIT)
@@ -111,7 +120,8 @@ admit_sender(struct session *s)
 	if (s->ask.state == ASK_FAILED)
 		return vault_silent(s);
 	if (s->ask.kind != FOUND_YES)
-		return refuse_as(s, ERR_PERMANENT, ERR_SENDER_NOT_YOURS, "this sender address does not belong to your login");
+		return refuse_as(s, ERR_PERMANENT, ERR_SENDER_NOT_YOURS,
+			"this sender address does not belong to your login");
 	return allow(s);
 }
 
@@ -140,9 +150,11 @@ static enum step
 admit_away(struct session *s)
 {
 	if (!may_relay(s))
-		return refuse_as(s, ERR_PERMANENT, ERR_RELAY_DENIED, "we do not relay for you: log in, or send to the recipient's own host");
+		return refuse_as(s, ERR_PERMANENT, ERR_RELAY_DENIED,
+			"we do not relay for you: log in, or send to the recipient's own host");
 	if (!has_route(&s->house->role.config, s->smtp.recipient.domain))
-		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE, "no route leads there: name one in the configuration");
+		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE,
+			"no route leads there: name one in the configuration");
 	recipient_add(s);
 	return allow(s);
 }
@@ -162,12 +174,15 @@ admit_found(struct session *s)
 		recipient_add(s);
 		return allow_as(s, 251, buf_str(&s->ask.text));
 	case FOUND_MOVED:
-		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s", STR_ARG(buf_str(&s->ask.text)));
+		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s",
+			STR_ARG(buf_str(&s->ask.text)));
 		return refuse(s, &e);
 	case FOUND_BUSY:
-		return refuse_as(s, ERR_TEMPORARY, ERR_MAILBOX_BUSY, "this mailbox takes no mail for the moment");
+		return refuse_as(s, ERR_TEMPORARY, ERR_MAILBOX_BUSY,
+			"this mailbox takes no mail for the moment");
 	case FOUND_BAD_NAME:
-		return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_NAME, "no mailbox can have this name");
+		return refuse_as(
+			s, ERR_PERMANENT, ERR_MAILBOX_NAME, "no mailbox can have this name");
 	case FOUND_NOT_OURS:
 		return admit_away(s);
 	case FOUND_UNKNOWN:
@@ -187,8 +202,10 @@ admit_recipient(struct session *s)
 	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
 
 	if (s->ask.state == ASK_NONE) {
-		if (!rates_allow(r->rates, who, r->role.config.limits.rate, loop_now_ms(r->role.loop)))
-			return refuse_as(s, ERR_TEMPORARY, ERR_RATE, "too many recipients in a minute, please slow down");
+		if (!rates_allow(
+			    r->rates, who, r->role.config.limits.rate, loop_now_ms(r->role.loop)))
+			return refuse_as(s, ERR_TEMPORARY, ERR_RATE,
+				"too many recipients in a minute, please slow down");
 		if (to.domain.n && !config_domain(&r->role.config, to.domain))
 			return admit_away(s);
 		if (r->table && address_table_has(r->table, to.local, to.domain)) {

@@ -4,8 +4,9 @@
 #include "base/must.h"
 
 /*
- * The one pattern of waiting: an arm asks and returns WAIT; the answer is stored in session.ask and session_run is called again, which
- * meets the same event, and the same arm, now with ask.state set. ask_clear ends it.
+ * The one pattern of waiting: an arm asks and returns WAIT; the answer is stored in session.ask and
+ * session_run is called again, which meets the same event, and the same arm, now with ask.state
+ * set. ask_clear ends it.
  */
 
 enum { ASK_MOST_MS = 10000 };
@@ -28,13 +29,12 @@ ask_lookup(struct session *s, uint8_t why, struct address a)
 {
 	enum step step = ask_begin(s);
 
-	ipc_send_lookup(s->house->vault,
-		&(struct ipc_lookup){ .fd = -1,
-			.ask = s->ask.number,
-			.why = why,
-			.local = a.local,
-			.domain = a.domain,
-			.login = buf_str(&s->login) });
+	ipc_send_lookup(s->house->vault, &(struct ipc_lookup){ .fd = -1,
+						 .ask = s->ask.number,
+						 .why = why,
+						 .local = a.local,
+						 .domain = a.domain,
+						 .login = buf_str(&s->login) });
 	return step;
 }
 
@@ -43,12 +43,11 @@ ask_check(struct session *s)
 {
 	enum step step = ask_begin(s);
 
-	ipc_send_check(s->house->vault,
-		&(struct ipc_check){ .fd = -1,
-			.ask = s->ask.number,
-			.login = s->smtp.auth.login,
-			.password = s->smtp.auth.password,
-			.client = str_of(s->client) });
+	ipc_send_check(s->house->vault, &(struct ipc_check){ .fd = -1,
+						.ask = s->ask.number,
+						.login = s->smtp.auth.login,
+						.password = s->smtp.auth.password,
+						.client = str_of(s->client) });
 	return step;
 }
 
@@ -93,7 +92,8 @@ ask_came(struct receive *r, struct ipc_message *m)
 	if (m->kind == IPC_found)
 		ask_answer(r, m->found.ask, m->found.kind, m->found.text, (struct str){ 0 });
 	else
-		ask_answer(r, m->checked.ask, m->checked.result, m->checked.login, m->checked.token);
+		ask_answer(
+			r, m->checked.ask, m->checked.result, m->checked.login, m->checked.token);
 }
 
 static void
@@ -108,7 +108,7 @@ ask_fail(struct session *s)
 void
 ask_fail_all(struct receive *r)
 {
-	list_each_safe(at, &r->sessions)
+	list_each_safe (at, &r->sessions)
 		ask_fail(list_of(at, struct session, link));
 }
 

@@ -5,8 +5,9 @@
 #include "base/must.h"
 
 /*
- * Counts in a table of fixed size: a client that nobody has heard of takes the place of the one whose hash falls there. Under attack a
- * count can so be forgotten early, but never does the table grow, nor does one client pay for another.
+ * Counts in a table of fixed size: a client that nobody has heard of takes the place of the one
+ * whose hash falls there. Under attack a count can so be forgotten early, but never does the table
+ * grow, nor does one client pay for another.
  */
 enum { RATE_PLACES = 16384, MINUTE_MS = 60000 };
 

@@ -9,22 +9,24 @@
 
 #include "base/log.h"
 #include "base/must.h"
-#include "role/master/master.h"
 
 /*
- * Receiving: from a connection to a record in the log. session_run below is the table of contents; the protocol is smtp/server.c, the
- * decisions are admit.c, the log is spool/spool.c.
+ * Receiving: from a connection to a record in the log. session_run below is the table of contents;
+ * the protocol is smtp/server.c, the decisions are admit.c, the log is spool/spool.c.
  *
- * Between the final dot and 250 a session waits for its own disk only. The queue is told how far the log is durable, and nothing else.
+ * Between the final dot and 250 a session waits for its own disk only. The queue is told how far
+ * the log is durable, and nothing else.
  *
- * A segment belongs to this process until it says `filled`, `broken`, or, on the first message to a new queue, `holding`: only then
- * may the queue seal it. So a queue that dies never costs a mail, and nobody here needs to wait while it is away.
+ * A segment belongs to this process until it says `filled`, `broken`, or, on the first message to a
+ * new queue, `holding`: only then may the queue seal it. So a queue that dies never costs a mail,
+ * and nobody here needs to wait while it is away.
  */
 
 enum {
 	SCRATCH_SIZE = 64 * 1024,
 	ACCEPTS_A_TURN = 64,
 	TICK_MS = 1000,
+	FIRST_SEGMENT_MS = 5000,
 };
 
 struct door {
@@ -46,6 +48,7 @@ static enum step session_take_body(struct session *s);
 static enum step session_commit(struct session *s);
 static enum step session_forget_mail(struct session *s);
 static void session_free(struct session **s);
+static void open_doors(struct receive *r);
 
 void
 session_run(struct session *s)
@@ -57,28 +60,57 @@ session_run(struct session *s)
 	s->is_running = true;
 	while (step == NEXT)
 		switch (smtp_server_next(&s->smtp)) {
-		case SMTP_WANT_INPUT: step = session_flush_and_listen(s); break;
-		case SMTP_WANT_FLUSH: step = session_flush(s); break;
-		case SMTP_ON_CONNECT: step = admit_client(s); break;
-		case SMTP_ON_AUTH: step = admit_login(s); break;
-		case SMTP_ON_MAIL: step = admit_sender(s); break;
-		case SMTP_ON_RCPT: step = admit_recipient(s); break;
-		case SMTP_ON_DATA: step = admit_message(s); break;
-		case SMTP_ON_BODY: step = session_take_body(s); break;
-		case SMTP_ON_END: step = session_commit(s); break;
-		case SMTP_ON_RESET: step = session_forget_mail(s); break;
-		case SMTP_ON_VRFY: step = admit_verify(s); break;
-		case SMTP_ON_EXPN: step = admit_expand(s); break;
-		case SMTP_WANT_CLOSE: s->is_over = true; step = session_flush_and_listen(s); break;
+		case SMTP_WANT_INPUT:
+			step = session_flush_and_listen(s);
+			break;
+		case SMTP_WANT_FLUSH:
+			step = session_flush(s);
+			break;
+		case SMTP_ON_CONNECT:
+			step = admit_client(s);
+			break;
+		case SMTP_ON_AUTH:
+			step = admit_login(s);
+			break;
+		case SMTP_ON_MAIL:
+			step = admit_sender(s);
+			break;
+		case SMTP_ON_RCPT:
+			step = admit_recipient(s);
+			break;
+		case SMTP_ON_DATA:
+			step = admit_message(s);
+			break;
+		case SMTP_ON_BODY:
+			step = session_take_body(s);
+			break;
+		case SMTP_ON_END:
+			step = session_commit(s);
+			break;
+		case SMTP_ON_RESET:
+			step = session_forget_mail(s);
+			break;
+		case SMTP_ON_VRFY:
+			step = admit_verify(s);
+			break;
+		case SMTP_ON_EXPN:
+			step = admit_expand(s);
+			break;
+		case SMTP_WANT_CLOSE:
+			s->is_over = true;
+			step = session_flush_and_listen(s);
+			break;
 		}
 	s->is_running = false;
 	if (step == DONE)
 		session_free(&s);
 	else if (s->ask.state == ASK_WAITING)
-		smtp_server_park(&s->smtp); /* what was read with this turn's scratch must outlive it */
+		smtp_server_park(
+			&s->smtp); /* what was read with this turn's scratch must outlive it */
 }
 
-/* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes on. */
+/* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes
+ * on. */
 static enum step
 session_flush(struct session *s)
 {
@@ -125,8 +157,8 @@ session_take_body(struct session *s)
 static enum step
 session_refuse_mail(struct session *s, const struct err *e)
 {
-	log_event("refused", "client=%s from=%s why=%s", s->client, log_quote(s->smtp.transaction.reverse_path.local),
-		log_quote(str_of(e->text)));
+	log_event("refused", "client=%s from=%s why=%s", s->client,
+		log_quote(s->smtp.transaction.reverse_path.local), log_quote(str_of(e->text)));
 	draft_discard(&s->draft);
 	smtp_server_answer(&s->smtp, e);
 	return NEXT;
@@ -168,7 +200,8 @@ session_submit(struct session *s, const struct header_facts *facts)
 	buf_free(&prefix);
 }
 
-/* The final dot: law 1. The yes is said here and nowhere else, and only after session_settled has stored it. */
+/* The final dot: law 1. The yes is said here and nowhere else, and only after session_settled has
+ * stored it. */
 static enum step
 session_commit(struct session *s)
 {
@@ -179,7 +212,8 @@ session_commit(struct session *s)
 	if (s->ask.state == ASK_NONE) {
 		header_look(draft_head(s->draft), &facts);
 		if (facts.received > SMTP_HOPS_MAX) {
-			err_set(&e, ERR_PERMANENT, ERR_LOOP, "this mail has passed more than %d hosts: it goes round in circles",
+			err_set(&e, ERR_PERMANENT, ERR_LOOP,
+				"this mail has passed more than %d hosts: it goes round in circles",
 				SMTP_HOPS_MAX);
 			return session_refuse_mail(s, &e);
 		}
@@ -191,9 +225,10 @@ session_commit(struct session *s)
 		ask_clear(&s->ask);
 		return session_refuse_mail(s, &e);
 	}
-	log_event("kept", "id=%s from=%s recipients=%u octets=%llu client=%s login=%s", mail_id_text(s->id, id),
-		log_quote(s->smtp.transaction.reverse_path.local), s->recipients_n,
-		(unsigned long long)s->smtp.transaction.size, s->client, log_quote(buf_str(&s->login)));
+	log_event("kept", "id=%s from=%s recipients=%u octets=%llu client=%s login=%s",
+		mail_id_text(s->id, id), log_quote(s->smtp.transaction.reverse_path.local),
+		s->recipients_n, (unsigned long long)s->smtp.transaction.size, s->client,
+		log_quote(buf_str(&s->login)));
 	snprintf(words, sizeof words, "kept as %s", id);
 	smtp_server_accept(&s->smtp, 250, str_of(words));
 	ask_clear(&s->ask);
@@ -282,7 +317,8 @@ session_free(struct session **session)
 static bool
 is_loopback(const struct sockaddr *a)
 {
-	const struct config_networks loopback = { (struct config_network[]){ { AF_INET, { 127 }, 8 },
+	const struct config_networks loopback = { (struct config_network[]){
+							  { AF_INET, { 127 }, 8 },
 							  { AF_INET6, { [15] = 1 }, 128 } },
 		2 };
 
@@ -319,9 +355,12 @@ static bool
 offers_auth(const struct session *s)
 {
 	switch (s->house->role.config.smtp.auth_in_clear) {
-	case CONFIG_CLEAR_NEVER: return false;
-	case CONFIG_CLEAR_LOOPBACK: return s->is_loopback;
-	case CONFIG_CLEAR_ALWAYS: return !s->is_local;
+	case CONFIG_CLEAR_NEVER:
+		return false;
+	case CONFIG_CLEAR_LOOPBACK:
+		return s->is_loopback;
+	case CONFIG_CLEAR_ALWAYS:
+		return !s->is_local;
 	}
 	return false;
 }
@@ -356,7 +395,8 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 	session_run(s);
 }
 
-/* Out of descriptors: one was kept back so that the client is turned away at once, not left hanging. */
+/* Out of descriptors: one was kept back so that the client is turned away at once, not left
+ * hanging. */
 static void
 turn_away(struct receive *r, int listener)
 {
@@ -429,7 +469,8 @@ log_is_durable(void *owner, uint64_t number, uint64_t durable)
 {
 	struct receive *r = owner;
 
-	ipc_send_durable(r->queue, &(struct ipc_durable){ .fd = -1, .segment = number, .durable = durable });
+	ipc_send_durable(
+		r->queue, &(struct ipc_durable){ .fd = -1, .segment = number, .durable = durable });
 }
 
 static void
@@ -443,14 +484,14 @@ segment_broke(void *owner, uint64_t number, uint64_t durable, const struct err *
 	list_append(&r->broken, &b->link);
 	log_event("sync-failed", "segment=%llu durable=%llu why=%s", (unsigned long long)number,
 		(unsigned long long)durable, log_quote(str_of(e->text)));
-	ipc_send_broken(r->queue, &(struct ipc_broken){ .fd = -1, .segment = number, .durable = durable });
+	ipc_send_broken(
+		r->queue, &(struct ipc_broken){ .fd = -1, .segment = number, .durable = durable });
 }
 
 static void
 segment_sealed(struct receive *r, uint64_t number)
 {
-	list_each_safe(at, &r->broken)
-	{
+	list_each_safe (at, &r->broken) {
 		struct broken_segment *b = list_of(at, struct broken_segment, link);
 
 		if (b->number == number) {
@@ -469,7 +510,9 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 	(void)from;
 	switch (m->kind) {
 	case IPC_segment:
-		spool_writer_give_segment(r->writer, m->segment.number, m->segment.generation, m->segment.size, m->segment.fd);
+		spool_writer_give_segment(r->writer, m->segment.number, m->segment.generation,
+			m->segment.size, m->segment.fd);
+		open_doors(r);
 		break;
 	case IPC_big:
 		spool_writer_give_big(r->writer, m->big.number, m->big.fd);
@@ -480,32 +523,38 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 	default:
 		if (m->broke_rules)
 			role_fault(&r->role, ROLE_QUEUE, 0);
-		ipc_close(&r->queue); /* the next one comes through master; until then the log takes mail */
+		ipc_close(&r->queue); /* the next one comes through master; until then the log takes
+					 mail */
 		break;
 	}
 }
 
-/* The current segment is given back: to a new queue it is the first word, to the old one just another full segment. */
+/* The current segment is given back: to a new queue it is the first word, to the old one just
+ * another full segment. */
 static void
 segment_filled(void *owner, uint64_t number, uint64_t durable)
 {
 	struct receive *r = owner;
 
 	if (r->queue_next < 0) {
-		ipc_send_filled(r->queue, &(struct ipc_filled){ .fd = -1, .segment = number, .durable = durable });
+		ipc_send_filled(r->queue,
+			&(struct ipc_filled){ .fd = -1, .segment = number, .durable = durable });
 		return;
 	}
 	ipc_close(&r->queue);
 	r->queue = ipc_open(r->role.loop, r->queue_next, ROLE_RECEIVE, ROLE_QUEUE, queue_came, r);
 	r->queue_next = -1;
-	list_each(at, &r->broken) /* before `holding`, which makes the queue scan whatever nobody claims */
+	list_each (at, &r->broken) /* before `holding`, which makes the queue scan whatever nobody
+				      claims */
 	{
 		struct broken_segment *b = list_of(at, struct broken_segment, link);
 
-		ipc_send_broken(r->queue,
-			&(struct ipc_broken){ .fd = -1, .segment = b->number, .durable = b->durable });
+		ipc_send_broken(
+			r->queue, &(struct ipc_broken){
+					  .fd = -1, .segment = b->number, .durable = b->durable });
 	}
-	ipc_send_holding(r->queue, &(struct ipc_holding){ .fd = -1, .segment = number, .durable = durable });
+	ipc_send_holding(
+		r->queue, &(struct ipc_holding){ .fd = -1, .segment = number, .durable = durable });
 }
 
 static void
@@ -555,6 +604,21 @@ session_stop(struct session *s, enum err_kind kind, const char *words)
 		session_run(s);
 }
 
+/* The doors open when there is a segment to write to, so that the first client is not turned away;
+ * or soon, so that nobody hangs. */
+static void
+open_doors(struct receive *r)
+{
+	if (r->are_doors_open || r->is_draining || r->began_ms == 0)
+		return;
+	if (!spool_writer_is_ready(r->writer) &&
+		loop_now_ms(r->role.loop) - r->began_ms < FIRST_SEGMENT_MS)
+		return;
+	r->are_doors_open = true;
+	list_each (at, &r->doors)
+		loop_watch_set(list_of(at, struct door, link)->watch, LOOP_READ);
+}
+
 /* Once a second: who has been silent too long, and whose question got no answer. */
 static void
 receive_tick(void *owner)
@@ -562,8 +626,7 @@ receive_tick(void *owner)
 	struct receive *r = owner;
 	int64_t now_ms = loop_now_ms(r->role.loop), idle_ms = r->role.config.limits.idle_ms;
 
-	list_each_safe(at, &r->sessions)
-	{
+	list_each_safe (at, &r->sessions) {
 		struct session *s = list_of(at, struct session, link);
 
 		if (s->ask.state == ASK_WAITING) {
@@ -575,6 +638,7 @@ receive_tick(void *owner)
 		else if (now_ms - s->heard_ms > idle_ms)
 			session_stop(s, ERR_IDLE, "idle too long");
 	}
+	open_doors(r);
 	loop_timer_set(r->tick, TICK_MS);
 }
 
@@ -634,8 +698,8 @@ receive_begin(void *owner)
 {
 	struct receive *r = owner;
 
-	list_each(at, &r->doors) loop_watch_set(list_of(at, struct door, link)->watch, LOOP_READ);
-	loop_timer_set(r->tick, TICK_MS);
+	r->began_ms = loop_now_ms(r->role.loop);
+	loop_timer_set(r->tick, 0);
 }
 
 static void
@@ -644,9 +708,11 @@ receive_drain(void *owner)
 	struct receive *r = owner;
 
 	r->is_draining = true;
-	list_each(at, &r->doors) loop_watch_set(list_of(at, struct door, link)->watch, 0);
-	list_each_safe(at, &r->sessions)
-		session_stop(list_of(at, struct session, link), ERR_SHUTDOWN, "closing down, please try again later");
+	list_each (at, &r->doors)
+		loop_watch_set(list_of(at, struct door, link)->watch, 0);
+	list_each_safe (at, &r->sessions)
+		session_stop(list_of(at, struct session, link), ERR_SHUTDOWN,
+			"closing down, please try again later");
 	if (r->sessions_n == 0)
 		role_exit(&r->role, 0);
 }

@@ -11,7 +11,8 @@
 /* One arm of the driver's switch returns how to go on. */
 enum step { NEXT, WAIT, DONE };
 
-/* A question that is under way outside the loop's turn: to vault, or to the disk. A session has one at a time. */
+/* A question that is under way outside the loop's turn: to vault, or to the disk. A session has one
+ * at a time. */
 enum ask_state { ASK_NONE, ASK_WAITING, ASK_ANSWERED, ASK_FAILED };
 
 struct ask {
@@ -23,7 +24,8 @@ struct ask {
 	struct err err;
 };
 
-/* What sessions share that began under the same configuration: alive until the last of them ends. */
+/* What sessions share that began under the same configuration: alive until the last of them ends.
+ */
 struct terms {
 	struct smtp_server_settings smtp;
 	char hostname[256];
@@ -42,8 +44,8 @@ struct session {
 	bool is_running; /* session_run is on the stack: completions must not enter it again */
 	char client[64]; /* "192.0.2.1", "uid 1000" */
 	struct ask ask;
-	struct buf login, token;   /* after AUTH */
-	struct buf recipients;     /* of the transaction, packed */
+	struct buf login, token; /* after AUTH */
+	struct buf recipients;	 /* of the transaction, packed */
 	uint32_t recipients_n;
 	struct draft *draft;
 	struct mail_id id; /* of the mail being committed */
@@ -52,7 +54,8 @@ struct session {
 struct receive {
 	struct role role;
 	struct ipc *queue, *vault;
-	int queue_next; /* a new queue's channel, waiting until the current segment is given back; -1 */
+	int queue_next; /* a new queue's channel, waiting until the current segment is given back;
+			   -1 */
 	struct spool_writer *writer;
 	struct address_table *table; /* may be NULL */
 	struct terms *terms;
@@ -63,8 +66,9 @@ struct receive {
 	struct list doors;
 	struct list broken; /* segments whose failure the queue has not yet logged */
 	struct rates *rates;
-	int spare_fd; /* given up for a moment when descriptors run out */
-	bool is_draining;
+	int spare_fd;	  /* given up for a moment when descriptors run out */
+	int64_t began_ms; /* 0: not yet */
+	bool are_doors_open, is_draining;
 };
 
 /* ── admit.c: who may send what to whom ── */
@@ -77,7 +81,8 @@ enum step admit_verify(struct session *s);
 enum step admit_expand(struct session *s);
 
 /* ── trace.c: what we write before a message ── */
-void trace_add(struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
+void trace_add(
+	struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
 
 /* ── rate.c: how many recipients a client or login may name in a minute ── */
 struct rates *rates_open(void);
@@ -88,8 +93,8 @@ enum step ask_lookup(struct session *s, uint8_t why, struct address a);
 enum step ask_check(struct session *s);
 void ask_clear(struct ask *a);
 void ask_came(struct receive *r, struct ipc_message *m); /* found, checked */
-void ask_fail_all(struct receive *r);                    /* vault is gone */
-void ask_tick(struct session *s, int64_t now_ms);        /* too long without an answer */
+void ask_fail_all(struct receive *r);			 /* vault is gone */
+void ask_tick(struct session *s, int64_t now_ms);	 /* too long without an answer */
 
 void session_run(struct session *s);
 

@@ -58,7 +58,8 @@ trace_add(struct buf *to, const struct session *s, const struct header_facts *fa
 		buf_add(to, S("\r\n"));
 	}
 	if (is_submitted && !facts->has_message_id)
-		buf_addf(to, "Message-ID: <%s@%s>\r\n", mail_id_text(s->id, id), s->terms->hostname);
+		buf_addf(
+			to, "Message-ID: <%s@%s>\r\n", mail_id_text(s->id, id), s->terms->hostname);
 	if (!facts->begins_with_field)
 		buf_add(to, S("\r\n"));
 }

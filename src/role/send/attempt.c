@@ -20,15 +20,17 @@
  *   link_ask_secret   the route's login, from vault, when the file names one
  *   link_connect      TCP
  *   link_run          greet and hand over: smtp/client.h's events, one arm each
- *   link_settle       the outcome of every recipient goes to the queue; the link waits warm for the next mail
+ *   link_settle       the outcome of every recipient goes to the queue; the link waits warm for the
+ * next mail
  *
- * A link that was warm may be dead without our knowing: when it breaks before the peer has answered a word about the mail, the attempt
- * begins again on a new link, once. Behind the peer's first answer to the mail a break is the attempt's outcome.
+ * A link that was warm may be dead without our knowing: when it breaks before the peer has answered
+ * a word about the mail, the attempt begins again on a new link, once. Behind the peer's first
+ * answer to the mail a break is the attempt's outcome.
  */
 
 enum {
 	CONNECT_MS = 30000,
-	WARM_MS = 30000,   /* how long a link waits for another mail */
+	WARM_MS = 30000, /* how long a link waits for another mail */
 	MAILS_A_LINK = 1000,
 	READ_SIZE = 16384,
 };
@@ -64,8 +66,10 @@ attempt_settle(struct attempt **attempt, const char *host)
 		codec_add_u8(&outcomes, (uint8_t)a->outcomes[i].stage);
 		codec_add_err(&outcomes, &a->outcomes[i].err);
 	}
-	ipc_send_outcome(s->queue,
-		&(struct ipc_outcome){ .fd = -1, .attempt = a->number, .host = str_of(host), .outcomes = buf_str(&outcomes) });
+	ipc_send_outcome(s->queue, &(struct ipc_outcome){ .fd = -1,
+					   .attempt = a->number,
+					   .host = str_of(host),
+					   .outcomes = buf_str(&outcomes) });
 	buf_free(&outcomes);
 	attempt_free(attempt);
 	s->attempts_n--;
@@ -78,7 +82,9 @@ static void
 attempt_fail(struct attempt **a, const struct err *e, const char *host)
 {
 	for (size_t i = 0; i < (*a)->mail.recipients_n; i++)
-		(*a)->outcomes[i] = (struct smtp_outcome){ .err = *e, .stage = STAGE_CONNECT, .is_settled = true };
+		(*a)->outcomes[i] = (struct smtp_outcome){
+			.err = *e, .stage = STAGE_CONNECT, .is_settled = true
+		};
 	attempt_settle(a, host);
 }
 
@@ -99,11 +105,13 @@ map_message(struct attempt *a, int fd)
 	return true;
 }
 
-/* SMTPUTF8 is needed only where an address or a header field is not ASCII, whatever the sender declared. */
+/* SMTPUTF8 is needed only where an address or a header field is not ASCII, whatever the sender
+ * declared. */
 static bool
 needs_smtputf8(const struct attempt *a)
 {
-	if (!str_is_ascii(a->reverse_path) || !str_is_ascii(str_part(a->message, 0, str_find_str(a->message, S("\r\n\r\n")))))
+	if (!str_is_ascii(a->reverse_path) ||
+		!str_is_ascii(str_part(a->message, 0, str_find_str(a->message, S("\r\n\r\n")))))
 		return true;
 	for (size_t i = 0; i < a->mail.recipients_n; i++)
 		if (!str_is_ascii(a->recipients[i]))
@@ -132,7 +140,8 @@ attempt_new(struct send *s, struct ipc_attempt *m)
 	rest = str_from(rest, m->route.n + m->reverse_path.n);
 	a->message = str_from(rest, m->recipients.n);
 	rest = str_part(rest, 0, m->recipients.n);
-	while (a->mail.recipients_n < SMTP_CLIENT_RECIPIENTS_MAX && codec_scan_str(&rest, &a->recipients[a->mail.recipients_n]))
+	while (a->mail.recipients_n < SMTP_CLIENT_RECIPIENTS_MAX &&
+		codec_scan_str(&rest, &a->recipients[a->mail.recipients_n]))
 		a->mail.recipients_n++;
 	if (m->fd >= 0 && !map_message(a, m->fd))
 		a->message = (struct str){ 0 };
@@ -159,8 +168,7 @@ route_named(const struct config *c, struct str pattern)
 static struct link *
 link_warm(struct send *s, struct str route)
 {
-	list_each(at, &s->links)
-	{
+	list_each (at, &s->links) {
 		struct link *l = list_of(at, struct link, node);
 
 		if (!l->attempt && !l->is_over && str_eq(buf_str(&l->route), route))
@@ -224,13 +232,16 @@ link_out_of_patience(void *owner)
 {
 	struct link *l = owner;
 
-	if (!l->attempt && !l->is_over && l->client.state && !l->is_connecting) { /* warm long enough: a polite end */
+	if (!l->attempt && !l->is_over && l->client.state &&
+		!l->is_connecting) { /* warm long enough: a polite end */
 		l->is_over = true;
 		smtp_client_quit(&l->client);
 		link_run(l);
 		return;
 	}
-	link_break(l, ERR_TIMEOUT, l->is_connecting ? "no answer to our connection in 30 s" : "no answer in the time that RFC 5321 grants");
+	link_break(l, ERR_TIMEOUT,
+		l->is_connecting ? "no answer to our connection in 30 s"
+				 : "no answer in the time that RFC 5321 grants");
 }
 
 static struct link *
@@ -239,8 +250,13 @@ link_new(struct send *s, const struct config_route *route)
 	struct link *l = calloc(1, sizeof *l);
 
 	must(l);
-	*l = (struct link){ .house = s, .fd = -1, .hop = route->via, .login.max = 1024, .password.max = 1024,
-		.hostname.max = 256, .route.max = 512 };
+	*l = (struct link){ .house = s,
+		.fd = -1,
+		.hop = route->via,
+		.login.max = 1024,
+		.password.max = 1024,
+		.hostname.max = 256,
+		.route.max = 512 };
 	snprintf(l->hop_text, sizeof l->hop_text, "%.*s", STR_ARG(route->via_text));
 	buf_add(&l->hostname, s->role.config.hostname);
 	buf_add(&l->route, route->pattern);
@@ -255,7 +271,9 @@ link_ask_secret(struct link *l)
 	l->ask = ++l->house->asks;
 	loop_timer_set(l->patience, CONNECT_MS);
 	if (l->house->vault)
-		ipc_send_secret(l->house->vault, &(struct ipc_secret){ .fd = -1, .ask = l->ask, .route = buf_str(&l->route) });
+		ipc_send_secret(l->house->vault,
+			&(struct ipc_secret){
+				.fd = -1, .ask = l->ask, .route = buf_str(&l->route) });
 	else
 		link_break(l, ERR_LOGIN_LATER, "the login for this route cannot be read now");
 }
@@ -274,7 +292,9 @@ attempt_begin(struct send *s, struct ipc_attempt *m)
 		close(m->fd);
 	s->attempts_n++;
 	if (!route || a->message.n == 0) {
-		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, route ? "the mail's copy cannot be read" : "the route was taken out of the configuration");
+		err_set(&e, ERR_TEMPORARY, ERR_LOCAL,
+			route ? "the mail's copy cannot be read"
+			      : "the route was taken out of the configuration");
 		attempt_fail(&a, &e, "");
 		return;
 	}
@@ -296,8 +316,7 @@ attempt_begin(struct send *s, struct ipc_attempt *m)
 void
 link_secret_came(struct send *s, struct ipc_secret_is *m)
 {
-	list_each_safe(at, &s->links)
-	{
+	list_each_safe (at, &s->links) {
 		struct link *l = list_of(at, struct link, node);
 
 		if (!l->ask || l->ask != m->ask)
@@ -308,7 +327,9 @@ link_secret_came(struct send *s, struct ipc_secret_is *m)
 		if (m->found)
 			link_connect(l);
 		else
-			link_break(l, ERR_LOGIN_LATER, "the login for this route cannot be read: see its file in the configuration");
+			link_break(l, ERR_LOGIN_LATER,
+				"the login for this route cannot be read: see its file in the "
+				"configuration");
 		return;
 	}
 }
@@ -316,12 +337,12 @@ link_secret_came(struct send *s, struct ipc_secret_is *m)
 void
 link_secrets_failed(struct send *s)
 {
-	list_each_safe(at, &s->links)
-	{
+	list_each_safe (at, &s->links) {
 		struct link *l = list_of(at, struct link, node);
 
 		if (l->ask)
-			link_break(l, ERR_LOGIN_LATER, "the login for this route cannot be read now");
+			link_break(
+				l, ERR_LOGIN_LATER, "the login for this route cannot be read now");
 	}
 }
 
@@ -334,7 +355,8 @@ link_connected(struct link *l)
 
 	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &cause, &n);
 	if (cause) {
-		err_set(&e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %s: %s", l->hop_text, strerror(cause));
+		err_set(&e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %s: %s", l->hop_text,
+			strerror(cause));
 		e.cause = cause;
 		link_fail(&l, &e);
 		return;
@@ -363,10 +385,12 @@ link_ready(void *owner, int events)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			link_break(l, ERR_CONNECTION_LOST, n == 0 ? "the other host closed the connection" : strerror(errno));
+			link_break(l, ERR_CONNECTION_LOST,
+				n == 0 ? "the other host closed the connection" : strerror(errno));
 			return;
 		}
-		if (!l->attempt && !l->is_over) { /* a warm peer speaks only to say that it leaves */
+		if (!l->attempt &&
+			!l->is_over) { /* a warm peer speaks only to say that it leaves */
 			link_free(&l);
 			return;
 		}
@@ -378,12 +402,14 @@ link_ready(void *owner, int events)
 static void
 link_connect(struct link *l)
 {
-	socklen_t n = l->hop.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	socklen_t n = l->hop.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+						  : sizeof(struct sockaddr_in6);
 	int on = 1;
 	struct err e;
 
 	l->fd = socket(l->hop.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd < 0 || (connect(l->fd, (struct sockaddr *)&l->hop, n) != 0 && errno != EINPROGRESS)) {
+	if (l->fd < 0 ||
+		(connect(l->fd, (struct sockaddr *)&l->hop, n) != 0 && errno != EINPROGRESS)) {
 		err_set_errno(&e, "cannot connect to %s", l->hop_text);
 		e.kind = ERR_CONNECT;
 		link_fail(&l, &e);
@@ -427,7 +453,8 @@ link_give_body(struct link *l)
 	smtp_client_body(&l->client, piece, a->given == a->message.n);
 }
 
-/* Output goes out, and the loop waits for what may come. False: the peer is gone, which the client core now knows. */
+/* Output goes out, and the loop waits for what may come. False: the peer is gone, which the client
+ * core now knows. */
 static bool
 link_wait(struct link *l)
 {
@@ -435,7 +462,8 @@ link_wait(struct link *l)
 	struct err e;
 
 	if (f == GONE) {
-		err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "the other host closed the connection");
+		err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
+			"the other host closed the connection");
 		smtp_client_lost(&l->client, &e);
 		return false;
 	}
@@ -456,7 +484,8 @@ link_stay_warm(struct link *l)
 	loop_timer_set(l->patience, WARM_MS);
 }
 
-/* The session failed. A warm link that was dead all along costs the mail nothing: the attempt begins again on a new one. */
+/* The session failed. A warm link that was dead all along costs the mail nothing: the attempt
+ * begins again on a new one. */
 static void
 link_failed(struct link *l)
 {
@@ -524,8 +553,7 @@ link_run(struct link *l)
 void
 link_close_idle(struct send *s)
 {
-	list_each_safe(at, &s->links)
-	{
+	list_each_safe (at, &s->links) {
 		struct link *l = list_of(at, struct link, node);
 
 		if (l->attempt || l->is_over || l->is_connecting)

@@ -4,8 +4,9 @@
 #include "base/must.h"
 
 /*
- * Handing mails to the next host. The queue decides what is tried when and how much at once; here each attempt takes a warm connection to
- * its hop or makes one (attempt.c), and says what every recipient was answered.
+ * Handing mails to the next host. The queue decides what is tried when and how much at once; here
+ * each attempt takes a warm connection to its hop or makes one (attempt.c), and says what every
+ * recipient was answered.
  */
 
 static void
@@ -20,7 +21,8 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 	}
 	if (m->broke_rules)
 		role_fault(&s->role, ROLE_QUEUE, 0);
-	ipc_close(&s->queue); /* attempts under way go on; the new queue tries again what it hears nothing of */
+	ipc_close(&s->queue); /* attempts under way go on; the new queue tries again what it hears
+				 nothing of */
 }
 
 static void
@@ -83,9 +85,10 @@ send_drain(void *owner)
 int
 send_main(void)
 {
-	static const struct role_hooks hooks = {
-		.configured = send_configured, .peer = send_peer, .begin = send_begin, .drain = send_drain
-	};
+	static const struct role_hooks hooks = { .configured = send_configured,
+		.peer = send_peer,
+		.begin = send_begin,
+		.drain = send_drain };
 	static struct send s;
 
 	list_init(&s.links);

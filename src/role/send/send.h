@@ -10,14 +10,14 @@
 struct attempt {
 	struct send *house;
 	uint64_t number; /* the queue's */
-	char *memory;    /* the texts below, but for a mapped message */
+	char *memory;	 /* the texts below, but for a mapped message */
 	struct str route, reverse_path, message;
 	void *mapped; /* the message of a sealed memfd */
 	struct str recipients[SMTP_CLIENT_RECIPIENTS_MAX];
 	struct smtp_outcome outcomes[SMTP_CLIENT_RECIPIENTS_MAX];
 	struct smtp_client_mail mail;
-	size_t given;       /* octets of the message that the client core has */
-	bool was_reopened;  /* a warm connection turned out to be dead, this is the second */
+	size_t given;	   /* octets of the message that the client core has */
+	bool was_reopened; /* a warm connection turned out to be dead, this is the second */
 };
 
 /* A connection to a hop, from connect to close; between mails it waits warm. */
@@ -33,8 +33,8 @@ struct link {
 	struct loop_watch *watch;
 	struct loop_timer *patience;
 	int fd;
-	uint64_t ask;    /* for the login, when under way */
-	unsigned mails;  /* handed over so far */
+	uint64_t ask;	/* for the login, when under way */
+	unsigned mails; /* handed over so far */
 	bool is_connecting, is_over;
 };
 

@@ -19,9 +19,10 @@
  *   4. one sync for the directories              (sync_all)
  *   5. only then the queue is told "delivered"
  *
- * The file's name is made of the mail's id and the recipient's number. So a delivery that is repeated after a crash finds its file in
- * new/, or in cur/ when a reader has moved it, and leaves one. When a sync fails the files of the batch are removed again: what such a
- * file holds on the disk is unknown, and a later sync would say "ok" all the same.
+ * The file's name is made of the mail's id and the recipient's number. So a delivery that is
+ * repeated after a crash finds its file in new/, or in cur/ when a reader has moved it, and leaves
+ * one. When a sync fails the files of the batch are removed again: what such a file holds on the
+ * disk is unknown, and a later sync would say "ok" all the same.
  */
 
 enum { PATH_LENGTH_MAX = 1024 };
@@ -56,7 +57,8 @@ batch_free(struct batch **b)
 static bool
 is_path_part(struct str s)
 {
-	return s.n > 0 && s.n <= 255 && s.p[0] != '.' && str_find(s, '/') == s.n && str_find(s, 0) == s.n;
+	return s.n > 0 && s.n <= 255 && s.p[0] != '.' && str_find(s, '/') == s.n &&
+	       str_find(s, 0) == s.n;
 }
 
 /* The template with %d and %u filled in, with a NUL behind it. */
@@ -67,7 +69,8 @@ maildir_path(struct buf *to, const struct config *c, const struct ipc_deliver *m
 	struct str rest;
 
 	if (!domain || !is_path_part(m->mailbox) || !is_path_part(m->domain))
-		return err_set(e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no mailbox can have this name");
+		return err_set(
+			e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no mailbox can have this name");
 	for (rest = domain->mailboxes; rest.n; rest = str_from(rest, 1)) {
 		if (rest.p[0] != '%' || rest.n < 2) {
 			buf_add_char(to, rest.p[0]);
@@ -77,7 +80,8 @@ maildir_path(struct buf *to, const struct config *c, const struct ipc_deliver *m
 		buf_add(to, rest.p[0] == 'd' ? domain->name : m->mailbox);
 	}
 	buf_add_char(to, 0);
-	return !to->overflow || err_set(e, ERR_PERMANENT, ERR_MAILBOX_NAME, "the mailbox's path is too long");
+	return !to->overflow ||
+	       err_set(e, ERR_PERMANENT, ERR_MAILBOX_NAME, "the mailbox's path is too long");
 }
 
 void
@@ -96,24 +100,28 @@ batch_add(struct batch *b, const struct config *c, struct ipc_deliver *m)
 	}
 	path_n = memory.n;
 	memory.max = IPC_PACKET_MAX + 2 * PATH_LENGTH_MAX;
-	buf_addf(&memory, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", STR_ARG(m->reverse_path), STR_ARG(m->delivered_to));
+	buf_addf(&memory, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", STR_ARG(m->reverse_path),
+		STR_ARG(m->delivered_to));
 	head_n = memory.n - path_n;
 	buf_add(&memory, m->message);
 	must(!memory.overflow);
 	d->directory = (struct str){ memory.p, path_n - 1 };
 	d->head = (struct str){ memory.p + path_n, head_n };
 	d->message = (struct str){ memory.p + path_n + head_n, m->message.n };
-	snprintf(d->name, sizeof d->name, "%llu.%s-%u.%.*s", (unsigned long long)(m->arrived_ms / 1000), mail_id_text(m->id, id),
-		m->recipient, (int)(c->hostname.n < 64 ? c->hostname.n : 64), c->hostname.p);
+	snprintf(d->name, sizeof d->name, "%llu.%s-%u.%.*s",
+		(unsigned long long)(m->arrived_ms / 1000), mail_id_text(m->id, id), m->recipient,
+		(int)(c->hostname.n < 64 ? c->hostname.n : 64), c->hostname.p);
 }
 
 /* ── delivering, in the worker's thread ── */
 
 /* "<directory>/<part>/<name>" */
 static const char *
-path_of(const struct delivery *d, const char *part, const char *name, char path[PATH_LENGTH_MAX * 2])
+path_of(const struct delivery *d, const char *part, const char *name,
+	char path[PATH_LENGTH_MAX * 2])
 {
-	snprintf(path, PATH_LENGTH_MAX * 2, "%s/%s%s%s", d->directory.p, part, *name ? "/" : "", name);
+	snprintf(path, PATH_LENGTH_MAX * 2, "%s/%s%s%s", d->directory.p, part, *name ? "/" : "",
+		name);
 	return path;
 }
 
@@ -158,7 +166,8 @@ is_there(const struct delivery *d)
 	DIR *cur = found ? NULL : opendir(path_of(d, "cur", "", path));
 
 	while (cur && !found && (entry = readdir(cur)))
-		found = strncmp(entry->d_name, d->name, n) == 0 && (entry->d_name[n] == 0 || entry->d_name[n] == ':');
+		found = strncmp(entry->d_name, d->name, n) == 0 &&
+			(entry->d_name[n] == 0 || entry->d_name[n] == ':');
 	if (cur)
 		closedir(cur);
 	return found;
@@ -198,13 +207,15 @@ static int
 write_file(struct delivery *d, bool *made_directories)
 {
 	char path[PATH_LENGTH_MAX * 2];
-	int fd = open(path_of(d, "tmp", d->name, path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(path_of(d, "tmp", d->name, path),
+		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0 && errno == ENOENT && make_maildir(d)) {
 		*made_directories = true;
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
-	if (fd >= 0 && write_all(fd, d->head) && (d->message_fd >= 0 ? copy_all(fd, d->message_fd) : write_all(fd, d->message))) {
+	if (fd >= 0 && write_all(fd, d->head) &&
+		(d->message_fd >= 0 ? copy_all(fd, d->message_fd) : write_all(fd, d->message))) {
 		d->is_written = true;
 		return fd;
 	}
@@ -221,7 +232,7 @@ write_file(struct delivery *d, bool *made_directories)
 /* One file system that the batch has touched. */
 struct touched {
 	dev_t device;
-	int fd;       /* a file or directory on it */
+	int fd;	      /* a file or directory on it */
 	unsigned n;   /* how many there are */
 	bool is_wide; /* directories above were made too */
 };
@@ -297,7 +308,8 @@ take_back(struct batch *b, const char *part)
 			continue;
 		unlink(path_of(d, part, d->name, path));
 		if (!err_is(&d->err))
-			err_set(&d->err, ERR_TEMPORARY, ERR_SYNC, "the disk of the mailboxes did not confirm the mail");
+			err_set(&d->err, ERR_TEMPORARY, ERR_SYNC,
+				"the disk of the mailboxes did not confirm the mail");
 	}
 }
 

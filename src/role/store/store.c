@@ -6,10 +6,12 @@
 #include "base/must.h"
 
 /*
- * Delivery into mailboxes here. What the queue sends while one batch is on its way to the disk becomes the next batch: a busy store syncs
- * once for many mails, an idle one at once for one. A thread does the waiting; the loop only gathers and answers.
+ * Delivery into mailboxes here. What the queue sends while one batch is on its way to the disk
+ * becomes the next batch: a busy store syncs once for many mails, an idle one at once for one. A
+ * thread does the waiting; the loop only gathers and answers.
  *
- *   gathering ──store_go_on, the thread is free──▶ under way ──batch_deliver──▶ batch_done: `stored`, one a mail
+ *   gathering ──store_go_on, the thread is free──▶ under way ──batch_deliver──▶ batch_done:
+ * `stored`, one a mail
  */
 
 struct store {
@@ -43,8 +45,9 @@ batch_done(void *owner, struct batch *b)
 		struct buf outcome = { .max = 1024 };
 
 		codec_add_err(&outcome, &b->deliveries[i].err);
-		ipc_send_stored(s->queue,
-			&(struct ipc_stored){ .fd = -1, .attempt = b->deliveries[i].attempt, .outcome = buf_str(&outcome) });
+		ipc_send_stored(s->queue, &(struct ipc_stored){ .fd = -1,
+						  .attempt = b->deliveries[i].attempt,
+						  .outcome = buf_str(&outcome) });
 		buf_free(&outcome);
 	}
 	batch_free(&b);
@@ -59,7 +62,8 @@ store_take(struct store *s, struct ipc_deliver *m)
 		s->gathering = batch_new();
 	batch_add(s->gathering, &s->role.config, m);
 	if (s->gathering->n == BATCH_MAX && s->is_busy)
-		ipc_pause(s->queue, true); /* the rest waits in the socket until this batch is under way */
+		ipc_pause(s->queue,
+			true); /* the rest waits in the socket until this batch is under way */
 	store_go_on(s);
 }
 
@@ -116,9 +120,10 @@ store_drain(void *owner)
 int
 store_main(void)
 {
-	static const struct role_hooks hooks = {
-		.configured = store_configured, .peer = store_peer, .begin = store_begin, .drain = store_drain
-	};
+	static const struct role_hooks hooks = { .configured = store_configured,
+		.peer = store_peer,
+		.begin = store_begin,
+		.drain = store_drain };
 	static struct store s;
 
 	return role_run(&s.role, ROLE_STORE, &hooks, &s);

@@ -99,20 +99,21 @@ static int
 read_name(const struct command *c, const char *typed, char name[NAME_SIZE])
 {
 	struct str local, domain;
-	const struct config_domain *d = NULL;
+	const struct config_domain *d;
 	int n;
 
-	if (str_cut(str_of(typed), '@', &local, &domain))
+	if (str_cut(str_of(typed), '@', &local, &domain)) {
 		d = config_domain(&c->config, domain);
-	else if (c->config.domains_n == 1)
+		if (!d)
+			return unknown_domain(c, domain);
+	} else if (c->config.domains_n == 1) {
 		d = &c->config.domains[0];
-	else
+	} else {
 		return complain(EX_USAGE, "%s: write it with its domain, as in %s@%.*s", typed,
 			typed,
 			STR_ARG(c->config.domains_n ? c->config.domains[0].name
 						    : S("example.org")));
-	if (!d)
-		return unknown_domain(c, domain);
+	}
 	if (!config_name_is_valid(local))
 		return complain(EX_DATAERR,
 			"%s: no mailbox can be called so; a name is 1 to 64 of a-z, 0-9 and . _ - "

@@ -9,15 +9,16 @@ packed_values_come_back(void **state)
 {
 	struct buf b = { .max = 1024 };
 	struct err e, back = { 0 };
-	struct str in, text;
-	uint8_t u8;
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
+	struct str in, text = { 0 };
+	uint8_t u8 = 0;
+	uint16_t u16 = 0;
+	uint32_t u32 = 0;
+	uint64_t u64 = 0;
 
 	(void)state;
 	err_set(&e, ERR_PERMANENT, ERR_REMOTE, "no such user\r\n250 ok");
-	assert_string_equal(e.text, "no such user??250 ok"); /* no words of a peer can begin a line */
+	assert_string_equal(
+		e.text, "no such user??250 ok"); /* no words of a peer can begin a line */
 	e.code = 550;
 	e.enhanced = (struct enhanced){ 5, 1, 1 };
 	codec_add_u8(&b, 0xfe);
@@ -27,8 +28,9 @@ packed_values_come_back(void **state)
 	codec_add_str(&b, S("text"));
 	codec_add_err(&b, &e);
 	in = buf_str(&b);
-	assert_true(codec_scan_u8(&in, &u8) && codec_scan_u16(&in, &u16) && codec_scan_u32(&in, &u32) &&
-		    codec_scan_u64(&in, &u64) && codec_scan_str(&in, &text) && codec_scan_err(&in, &back));
+	assert_true(codec_scan_u8(&in, &u8) && codec_scan_u16(&in, &u16) &&
+		    codec_scan_u32(&in, &u32) && codec_scan_u64(&in, &u64) &&
+		    codec_scan_str(&in, &text) && codec_scan_err(&in, &back));
 	assert_int_equal(in.n, 0);
 	assert_int_equal(u8, 0xfe);
 	assert_int_equal(u16, 0xfedc);
@@ -37,7 +39,8 @@ packed_values_come_back(void **state)
 	assert_str(text, S("text"));
 	assert_memory_equal(&e, &back, sizeof e);
 	for (size_t cut = 0; cut < b.n; cut++) { /* cut anywhere: refused, and left as it was */
-		struct str err_part = str_part(buf_str(&b), 23, cut), text_part = str_part(buf_str(&b), 15, cut);
+		struct str err_part = str_part(buf_str(&b), 23, cut),
+			   text_part = str_part(buf_str(&b), 15, cut);
 
 		if (23 + cut < b.n)
 			assert_false(codec_scan_err(&err_part, &back));
@@ -54,9 +57,10 @@ base64_is_strict(void **state)
 {
 	static const struct {
 		struct str plain, coded;
-	} good[] = { { S(""), S("") }, { S("f"), S("Zg==") }, { S("fo"), S("Zm8=") }, { S("foo"), S("Zm9v") },
-		{ S("foob"), S("Zm9vYg==") }, { S("\0\xff"), S("AP8=") } };
-	static const struct str bad[] = { S("Zg"), S("Zg="), S("Zh=="), S("Zm9="), S("Z==="), S("Zm 8="), S("Zg==Zg=="), S("====") };
+	} good[] = { { S(""), S("") }, { S("f"), S("Zg==") }, { S("fo"), S("Zm8=") },
+		{ S("foo"), S("Zm9v") }, { S("foob"), S("Zm9vYg==") }, { S("\0\xff"), S("AP8=") } };
+	static const struct str bad[] = { S("Zg"), S("Zg="), S("Zh=="), S("Zm9="), S("Z==="),
+		S("Zm 8="), S("Zg==Zg=="), S("====") };
 	struct buf b = { .max = 100 };
 
 	(void)state;
@@ -113,7 +117,9 @@ hashes_match_their_vectors(void **state)
 	memset(ones, 0xff, sizeof ones);
 	assert_int_equal(hash_crc32c(0, (struct str){ zeros, 32 }), 0x8a9136aau);
 	assert_int_equal(hash_crc32c(0, (struct str){ ones, 32 }), 0x62a8ab43u);
-	assert_int_equal(hash_crc32c(hash_crc32c(0, (struct str){ ones, 5 }), (struct str){ ones, 27 }), 0x62a8ab43u);
+	assert_int_equal(
+		hash_crc32c(hash_crc32c(0, (struct str){ ones, 5 }), (struct str){ ones, 27 }),
+		0x62a8ab43u);
 	for (size_t i = 0; i < sizeof first; i++)
 		first[i] = (char)i;
 	assert_true(hash_sip(secret, (struct str){ first, sizeof first }) == 0xa129ca6149be45e5u);

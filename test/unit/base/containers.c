@@ -125,8 +125,7 @@ list_moves_and_removes(void **state)
 		list_append(&a, &m[i].link);
 	list_move_all(&b, &a);
 	assert_true(list_is_empty(&a));
-	list_each_safe(at, &b)
-	{
+	list_each_safe (at, &b) {
 		assert_ptr_equal(list_of(at, struct member, link), &m[n++]);
 		list_remove(at);
 	}

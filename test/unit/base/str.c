@@ -4,8 +4,8 @@
 static void
 cursors_move_only_on_success(void **state)
 {
-	struct str in = S("SIZE=12 rest"), word;
-	uint64_t n;
+	struct str in = S("SIZE=12 rest"), word = { 0 };
+	uint64_t n = 0;
 
 	(void)state;
 	assert_false(scan_word_nocase(&in, S("body")));
@@ -24,8 +24,9 @@ cursors_move_only_on_success(void **state)
 static void
 numbers_stop_at_their_edge(void **state)
 {
-	struct str most = S("18446744073709551615"), over = S("18446744073709551616"), none = S("x");
-	uint64_t n;
+	struct str most = S("18446744073709551615"), over = S("18446744073709551616"),
+		   none = S("x");
+	uint64_t n = 0;
 
 	(void)state;
 	assert_true(scan_u64(&most, &n));
@@ -63,11 +64,11 @@ utf8_is_strict(void **state)
 		{ S("plain"), true },
 		{ S("\xe9\xa9\xbf\xe7\xab\x99"), true },
 		{ S("\xf0\x9f\x93\xae"), true },
-		{ S("\xc0\xaf"), false },         /* overlong */
-		{ S("\xe0\x80\xaf"), false },     /* overlong */
-		{ S("\xed\xa0\x80"), false },     /* surrogate */
+		{ S("\xc0\xaf"), false },	  /* overlong */
+		{ S("\xe0\x80\xaf"), false },	  /* overlong */
+		{ S("\xed\xa0\x80"), false },	  /* surrogate */
 		{ S("\xf4\x90\x80\x80"), false }, /* above U+10FFFF */
-		{ S("\xe9\xa9"), false },         /* cut */
+		{ S("\xe9\xa9"), false },	  /* cut */
 		{ S("\x80"), false },
 	};
 

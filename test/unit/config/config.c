@@ -178,6 +178,7 @@ static const struct {
 	{ HEAD "}\n", "posthouse.conf:2: a closing brace without an opening one" },
 	{ "state = \"/var\n", "posthouse.conf:1: a quote (\") is not closed on its line" },
 	{ HEAD "/* open\n\n", "posthouse.conf:2: the comment that begins here has no */" },
+	{ "/*/ hostname = a.example", "posthouse.conf:1: the comment that begins here has no */" },
 	{ HEAD "listen smtp { on = *:25 }",
 		"posthouse.conf:2: a * stands in quotes: \"*\", \"*:25\"" },
 	{ "route * { }", "posthouse.conf:1: a * stands in quotes: \"*\", \"*:25\"" },
@@ -330,8 +331,9 @@ a_missing_file_says_what_to_do(void **state)
 
 	(void)state;
 	assert_false(config_load(&c, "/nonexistent/posthouse.conf", &e));
-	assert_string_equal(e.text, "/nonexistent/posthouse.conf: there is no such file; write one "
-				    "(see posthouse.conf(5)) or name another with --config FILE");
+	assert_string_equal(e.text,
+		"/nonexistent/posthouse.conf: there is no such file; write one "
+		"(posthouse check --options) or name another with --config FILE");
 	assert_false(config_load(&c, "/tmp", &e));
 	assert_string_equal(e.text, "/tmp: this is no file");
 }

@@ -68,8 +68,10 @@ messages_and_descriptors_come_in_order(void **state)
 	p.queue = ipc_open(p.loop, ends[0], ROLE_QUEUE, ROLE_SEND, queue_came, &p);
 	p.wanted = 500; /* far more than a socket holds: the rest waits in the channel */
 	for (uint64_t i = 0; i < p.wanted; i++)
-		ipc_send_attempt(p.queue,
-			&(struct ipc_attempt){ .fd = i + 1 == p.wanted ? null : -1, .attempt = i, .message = { body, sizeof body } });
+		ipc_send_attempt(
+			p.queue, &(struct ipc_attempt){ .fd = i + 1 == p.wanted ? null : -1,
+					 .attempt = i,
+					 .message = { body, sizeof body } });
 	assert_true(ipc_waiting(p.queue) > 0);
 	loop_run(p.loop);
 	assert_int_equal(p.came, p.wanted);
@@ -97,10 +99,18 @@ bad_packets_close_the_channel(void **state)
 	for (int which = 0; which < 5; which++) {
 		buf_reset(&b);
 		switch (which) {
-		case 0: codec_add_u16(&b, 0xffff); break;      /* no such message */
-		case 1: codec_add_u16(&b, IPC_durable); break; /* not for this role, and not from that one */
-		case 2: codec_add_u16(&b, IPC_attempt); break; /* without its fields */
-		case 3: buf_add(&b, S("x")); break;
+		case 0:
+			codec_add_u16(&b, 0xffff);
+			break; /* no such message */
+		case 1:
+			codec_add_u16(&b, IPC_durable);
+			break; /* not for this role, and not from that one */
+		case 2:
+			codec_add_u16(&b, IPC_attempt);
+			break; /* without its fields */
+		case 3:
+			buf_add(&b, S("x"));
+			break;
 		case 4: /* a text longer than the packet */
 			codec_add_u16(&b, IPC_attempt);
 			codec_add_u64(&b, 1);

@@ -9,8 +9,10 @@ exact_name_beats_suffix_beats_star(void **state)
 	struct str domain = S("Mail.Partner.Example");
 
 	(void)state;
-	assert_true(route_matches(S("mail.partner.example"), domain) > route_matches(S(".partner.example"), domain));
-	assert_true(route_matches(S(".partner.example"), domain) > route_matches(S(".example"), domain));
+	assert_true(route_matches(S("mail.partner.example"), domain) >
+		    route_matches(S(".partner.example"), domain));
+	assert_true(route_matches(S(".partner.example"), domain) >
+		    route_matches(S(".example"), domain));
 	assert_true(route_matches(S(".example"), domain) > route_matches(S("*"), domain));
 	assert_true(route_matches(S("*"), domain) > 0);
 }

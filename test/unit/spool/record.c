@@ -80,7 +80,8 @@ every_flipped_bit_is_found(void **unused)
 		file.p[bit / 8] = (char)(file.p[bit / 8] ^ 1 << bit % 8);
 		result = record_read(buf_str(&file), GENERATION, &r, &want);
 		assert_int_equal(result, bit < 8 * RECORD_HEADER ? RECORD_NONE : RECORD_BROKEN);
-		if (result == RECORD_BROKEN) /* the header is sound: whose mail, and where the next begins */
+		if (result == RECORD_BROKEN) /* the header is sound: whose mail, and where the next
+						begins */
 			assert_true(r.size == file.n && mail_id_eq(r.id, m.envelope.id));
 		file.p[bit / 8] = (char)(file.p[bit / 8] ^ 1 << bit % 8);
 	}
@@ -100,7 +101,8 @@ a_cut_record_says_how_much_it_needs(void **unused)
 	(void)unused;
 	record_add_mail(&file, GENERATION, &m);
 	for (size_t n = 0; n < file.n; n++) {
-		assert_int_equal(record_read(str_part(buf_str(&file), 0, n), GENERATION, &r, &want), RECORD_MORE);
+		assert_int_equal(record_read(str_part(buf_str(&file), 0, n), GENERATION, &r, &want),
+			RECORD_MORE);
 		assert_int_equal(want, n < RECORD_HEADER ? RECORD_HEADER : file.n);
 	}
 	buf_free(&recipients);
@@ -126,7 +128,8 @@ another_generation_is_not_there(void **unused)
 static void
 a_planted_record_is_text(void **unused)
 {
-	struct buf recipients = { .max = 1000 }, planted = { .max = 100000 }, file = { .max = 100000 };
+	struct buf recipients = { .max = 1000 }, planted = { .max = 100000 },
+		   file = { .max = 100000 };
 	struct spool_mail m = sample_mail(&recipients);
 	uint64_t at = 0;
 	struct record r;
@@ -156,7 +159,7 @@ a_damaged_record_costs_itself_alone(void **unused)
 	for (int i = 0; i < 5; i++)
 		record_add_mail(&file, GENERATION, &m);
 	one = file.n / 5;
-	file.p[one + 3] ^= 1;			/* a header */
+	file.p[one + 3] ^= 1;			  /* a header */
 	file.p[3 * one + RECORD_HEADER + 9] ^= 1; /* a payload */
 	for (sound = 0; record_next(buf_str(&file), GENERATION, &at, &r, &broken); sound++)
 		;
@@ -218,7 +221,11 @@ a_sound_record_with_wrong_texts_is_no_mail(void **unused)
 static void
 a_header_block_is_the_old_or_the_new_one(void **unused)
 {
-	struct segment_header h = { .use = SEGMENT_MAILS, .number = 7, .generation = 8, .size = 4096 }, back;
+	struct segment_header h = { .use = SEGMENT_MAILS,
+		.number = 7,
+		.generation = 8,
+		.size = 4096 },
+			      back;
 	char block[SPOOL_BLOCK];
 	struct str in = { block, sizeof block };
 

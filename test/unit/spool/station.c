@@ -117,7 +117,8 @@ told_fates_broken(void *owner, const struct err *e)
 }
 
 static void
-told_segment(void *owner, uint64_t number, uint64_t generation, uint64_t size, int fd, const struct err *e)
+told_segment(void *owner, uint64_t number, uint64_t generation, uint64_t size, int fd,
+	const struct err *e)
 {
 	struct station *s = owner;
 
@@ -284,7 +285,8 @@ station_send(struct station *s, uintptr_t mail, size_t size)
 	struct str rest;
 
 	mail_text(&text, mail, size);
-	for (rest = buf_str(&text); rest.n > 0; rest = str_from(rest, rest.n < 5000 ? rest.n : 5000))
+	for (rest = buf_str(&text); rest.n > 0;
+		rest = str_from(rest, rest.n < 5000 ? rest.n : 5000))
 		if (!draft_append(d, str_part(rest, 0, 5000), &e))
 			fail_msg("%s", e.text);
 	codec_add_str(&recipients, S("bob@example.net"));
@@ -346,8 +348,11 @@ station_read(struct station *s, uint64_t segment, uint64_t end,
 		struct buf again = { .max = SIZE_MAX };
 		struct spool_mail m2;
 		struct err e;
-		uintptr_t mail = mail_check(s, &m);
+		uintptr_t mail;
 
+		if (m.big && keeper_is_settled(s->keeper, m.envelope.id))
+			continue; /* its big file may be gone */
+		mail = mail_check(s, &m);
 		assert_true(keeper_read(s->keeper, segment, at, &again, &m2, &e));
 		assert_int_equal(mail_check(s, &m2), mail);
 		buf_free(&again);
@@ -358,7 +363,8 @@ station_read(struct station *s, uint64_t segment, uint64_t end,
 }
 
 unsigned
-station_recover(struct station *s, void (*seen)(void *owner, uintptr_t mail, bool is_settled), void *owner)
+station_recover(
+	struct station *s, void (*seen)(void *owner, uintptr_t mail, bool is_settled), void *owner)
 {
 	uint64_t number, end;
 	unsigned n = 0;

@@ -197,7 +197,8 @@ a_failed_sync_refuses_after_the_end_is_logged_and_never_delivers(void **state)
 static void
 large_messages_go_to_big_files(void **state)
 {
-	static const size_t sizes[] = { SPOOL_INLINE_MAX - 1, SPOOL_INLINE_MAX, SPOOL_INLINE_MAX + 1, 3000000 };
+	static const size_t sizes[] = { SPOOL_INLINE_MAX - 1, SPOOL_INLINE_MAX,
+		SPOOL_INLINE_MAX + 1, 3000000 };
 	struct station *s = *state;
 	unsigned char found[100] = { 0 };
 
@@ -322,7 +323,7 @@ retiring_gives_the_segment_back_and_goes_on_in_the_next(void **state)
 	assert_true(draft_append(large, (struct str){ piece, sizeof piece }, &e));
 	assert_true(draft_append(large, S("x"), &e));
 	spool_writer_retire(s->writer);
-	spool_writer_retire(s->writer); /* once is enough */
+	spool_writer_retire(s->writer);	     /* once is enough */
 	assert_int_equal(s->filled_told, 0); /* never from within */
 	station_send(s, 2, 100);
 	assert_false(draft_append(large, S("x"), &e)); /* its big file belongs to the old queue */
@@ -364,7 +365,8 @@ an_envelope_above_its_limit_is_refused(void **state)
 	station_open(s);
 	d = draft_new(s->writer);
 	draft_commit_take(&d,
-		&(struct spool_envelope){ .recipients = { large, SPOOL_ENVELOPE_MAX + 1 } }, S(""), s);
+		&(struct spool_envelope){ .recipients = { large, SPOOL_ENVELOPE_MAX + 1 } }, S(""),
+		s);
 	assert_int_equal(s->refused, 0); /* never from within */
 	station_wait(s, was_refused);
 	assert_int_equal(s->last.class, ERR_PERMANENT);
