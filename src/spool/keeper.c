@@ -3,10 +3,12 @@
  * The keeper: owns the spool's directory for the queue. It makes segments and big files for those
  * who write, reads them, keeps the fate log, and uses segments again.
  *
- *   seg/NNNNNNNN         segments            fate/NNNNNNNN         the fate log, in files
- *   big/<16 hex digits>  messages too large  fate/NNNNNNNN.state   checkpoint: replaces the log
- * files for a record                              of lower numbers lock                 held while
- * open     format                which format this is
+ *   seg/NNNNNNNN          segments
+ *   big/<16 hex digits>   messages too large for a record
+ *   fate/NNNNNNNN         the fate log, in files
+ *   fate/NNNNNNNN.state   checkpoint: replaces the log files of lower numbers
+ *   lock                  held while open
+ *   format                which format this is
  *
  * Invariants
  * 1. A hook or a return value says that something holds only when a log entry that says so is
@@ -891,8 +893,7 @@ keeper_told(struct spool_keeper *k, struct report *r)
 		break;
 	case REPORT_RETIRED:
 	case REPORT_FAILED:
-		must(r->kind ==
-			REPORT_BROKEN); /* the fate log is never retired and has no big files */
+		must(r->kind == REPORT_BROKEN); /* the fate log is never retired, and has no big files */
 	}
 	fates_commits_free(&r->commits);
 	log_file_free(r->segment);

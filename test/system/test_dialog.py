@@ -166,6 +166,7 @@ class Player:
         if "shutdown" in self.faults:
             assert self.station.process.wait(PATIENCE) == 0
             self.station.start()
+            self.faults -= {"shutdown"}
         self.station.wait_drained()
         for place in "alice", "bob", "sink":
             arrived = [m for _, _, m in self.sink.mails] if place == "sink" else self.station.mailbox(place)
@@ -178,7 +179,7 @@ class Player:
 
     # ── faults, brought about for real ──
 
-    faults = ()
+    faults = frozenset()
 
     def do_fault(self, name):
         getattr(self, "fault_" + name)()

@@ -288,6 +288,20 @@ send_delivery(struct queue *q, struct errand *e, int fd)
 					   .message = buf_str(&q->message) });
 }
 
+/* The mail's record is damaged: no later try will read it. Its sender hears of it. */
+static void
+errand_lose(struct queue *q, struct errand *e, const struct err *why)
+{
+	struct mail *mail = e->mail;
+
+	for (uint32_t i = 0; i < e->recipients_n; i++)
+		recipient_note(&mail->recipients[e->recipients[i]], why, (struct str){ 0 });
+	list_remove(&e->link);
+	bounce_begin(q, mail, e->recipients, e->recipients_n);
+	free(e);
+	mail_check_settled(q, mail);
+}
+
 static void
 errand_try(struct queue *q, struct errand *e)
 {
@@ -296,7 +310,10 @@ errand_try(struct queue *q, struct errand *e)
 	int fd;
 
 	if (!errand_message(q, e, &fd, &why)) {
-		errand_put_off(q, e, &why);
+		if (why.class == ERR_PERMANENT)
+			errand_lose(q, e, &why);
+		else
+			errand_put_off(q, e, &why);
 		return;
 	}
 	list_remove(&e->link);
