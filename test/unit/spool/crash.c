@@ -312,10 +312,12 @@ noting_sync(int fd)
 	}
 	if (fdatasync(fd) < 0)
 		return -1;
-	if (is_segment && sync_lies && random() % 4 == 0)
-		return 0;
 	pthread_mutex_lock(&synced_lock);
 	f = map_get(&synced_files, synced_key(&key));
+	if (f && is_segment && sync_lies) { /* the first one, of its making, is honest */
+		pthread_mutex_unlock(&synced_lock);
+		return 0;
+	}
 	if (!f) {
 		f = calloc(1, sizeof *f);
 		*f = key;
