@@ -146,7 +146,7 @@ build_sanitize()
 
 build_fuzz()
 {
-	compile build-fuzz clang -Dfuzz=true
+	compile build-fuzz clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 }
 
 # ── testing: each suite leaves its counts in $results and goes on to the next, so that one run shows every failure ──

@@ -31,9 +31,6 @@
  *                                      │ keeper_make_segment                  ▼
  *     (no file) ◄── REMOVING ◄─────── FREE ◄──────────────────────────────── SEALED
  *        keeper_log_gone  keeper_remove_segment     keeper_check_free
- *
- * The fate log: at least three files are made ahead. When four or more are full, and they are four
- * times the last checkpoint, the state is written as a new checkpoint and they are removed.
  */
 #include "spool/keeper.h"
 
@@ -47,65 +44,9 @@
 #include "base/must.h"
 
 enum {
-	KEEPER_ENTRIES_MAX = 1024 * 1024, /* octets of entries in one record */
-	KEEPER_WINDOW = 256 * 1024,	  /* octets read ahead */
+	KEEPER_WINDOW = 256 * 1024, /* octets read ahead */
 	KEEPER_BIGS_READY_MIN = 4,
 };
-
-struct fates_commit {
-	struct commit commit;
-	struct buf record;
-	uint64_t ticket;
-};
-
-/* ── the log: entries go in ── */
-
-static void
-keeper_flush(struct spool_keeper *k)
-{
-	struct fates_commit *c;
-
-	if (k->entries.n == 0 || k->is_broken)
-		return;
-	must(!k->entries.overflow);
-	c = calloc(1, sizeof *c);
-	must(c);
-	c->ticket = k->ticket;
-	c->record.max = k->entries.n + RECORD_HEADER + SPOOL_ALIGN;
-	record_add_fates(&c->record, 0, buf_str(&k->entries));
-	c->commit.part[0] = (struct iovec){ c->record.p, c->record.n };
-	c->commit.parts = 1;
-	c->commit.size = c->record.n;
-	c->commit.big_fd = -1;
-	segment_commit(k->log, &c->commit);
-	buf_reset(&k->entries);
-	if (k->logs_at_hand <= 1)
-		k->is_log_refused = false;
-}
-
-static uint64_t
-keeper_log(struct spool_keeper *k, const struct fate_entry *entry)
-{
-	if (k->entries.n == 0)
-		loop_wake_up(k->wake);
-	fate_add_entry(&k->entries, entry);
-	fate_apply(&k->state, entry);
-	k->ticket++;
-	if (k->entries.n > KEEPER_ENTRIES_MAX)
-		keeper_flush(k);
-	return k->ticket;
-}
-
-static void
-keeper_when_durable(struct spool_keeper *k,
-	void (*run)(struct spool_keeper *k, struct keeper_task *t), uint64_t number, int fd)
-{
-	struct keeper_task *t = calloc(1, sizeof *t);
-
-	must(t);
-	*t = (struct keeper_task){ .ticket = k->ticket, .run = run, .number = number, .fd = fd };
-	list_append(&k->tasks, &t->link);
-}
 
 /* ── a segment's way ── */
 
@@ -167,11 +108,11 @@ keeper_log_made(struct spool_keeper *k, struct job *j)
 {
 	if (k->window_number == j->header.number)
 		keeper_forget_window(k);
-	keeper_log(k, &(struct fate_entry){ .kind = ENTRY_MADE,
+	ledger_add(k, &(struct fate_entry){ .kind = ENTRY_MADE,
 			      .number = j->header.number,
 			      .generation = j->header.generation,
 			      .size = j->header.size });
-	keeper_when_durable(k, task_hand_out, j->header.number, j->fd);
+	ledger_when_durable(k, task_hand_out, j->header.number, j->fd);
 	j->fd = -1;
 }
 
@@ -200,7 +141,7 @@ keeper_log_gone(struct spool_keeper *k, struct job *j)
 		log_event("segment-not-removed", "why=%s", log_quote(str_of(j->e.text)));
 		return;
 	}
-	keeper_log(k, &(struct fate_entry){ .kind = ENTRY_GONE, .number = j->header.number });
+	ledger_add(k, &(struct fate_entry){ .kind = ENTRY_GONE, .number = j->header.number });
 }
 
 static void
@@ -252,12 +193,12 @@ keeper_seal(struct spool_keeper *k, uint64_t number, uint64_t durable, struct er
 		return 0;
 	}
 	if (g->state != KEPT_OPEN) /* said again, for the sake of a ticket that will come */
-		return keeper_log(k, &(struct fate_entry){ .kind = ENTRY_SEALED });
-	g->ticket = keeper_log(k, &(struct fate_entry){ .kind = ENTRY_SEALED,
+		return ledger_add(k, &(struct fate_entry){ .kind = ENTRY_SEALED });
+	g->ticket = ledger_add(k, &(struct fate_entry){ .kind = ENTRY_SEALED,
 					  .number = number,
 					  .generation = g->generation,
 					  .end = durable });
-	keeper_when_durable(k, task_check_free, number, -1);
+	ledger_when_durable(k, task_check_free, number, -1);
 	return g->ticket;
 }
 
@@ -637,18 +578,18 @@ keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, uint6
 
 	must(g && g->pins > 0);
 	g->pins--;
-	g->ticket = keeper_log(
+	g->ticket = ledger_add(
 		k, &(struct fate_entry){ .kind = ENTRY_RELEASED, .id = id, .number = number });
 	if (big)
-		keeper_when_durable(k, task_remove_big, big, -1);
+		ledger_when_durable(k, task_remove_big, big, -1);
 	if (g->pins == 0 && g->state == KEPT_SEALED)
-		keeper_when_durable(k, task_check_free, number, -1);
+		ledger_when_durable(k, task_check_free, number, -1);
 }
 
 uint64_t
 keeper_add_fate(struct spool_keeper *k, const struct fate *f)
 {
-	return keeper_log(k, &(struct fate_entry){ .kind = ENTRY_FATE, .fate = *f });
+	return ledger_add(k, &(struct fate_entry){ .kind = ENTRY_FATE, .fate = *f });
 }
 
 bool
@@ -728,32 +669,10 @@ keeper_free_space(struct spool_keeper *k)
 	return fstatvfs(k->root, &disk) == 0 ? disk.f_bavail * disk.f_frsize : 0;
 }
 
-/* ── the log: files, reports, checkpoints ── */
-
-static struct job *
-log_job(struct spool_keeper *k)
-{
-	struct job *j = maker_new_job(JOB_MAKE, k->fate);
-
-	j->header = (struct segment_header){
-		.use = SEGMENT_FATES, .number = k->log_next++, .size = KEEPER_LOG_SIZE
-	};
-	hash_random(&j->header.generation, sizeof j->header.generation);
-	snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)j->header.number);
-	return j;
-}
-
-static void
-keeper_make_logs(struct spool_keeper *k)
-{
-	while (k->logs_at_hand + k->logs_making < 1 + KEEPER_LOGS_SPARE && !k->is_log_refused) {
-		k->logs_making++;
-		maker_give(k->maker, log_job(k));
-	}
-}
+/* ── what the maker has done ── */
 
 /* When the disk is full, the room of a free segment is worth more than the segment. */
-static void
+void
 keeper_give_room(struct spool_keeper *k, const struct err *e)
 {
 	unsigned free_n;
@@ -762,145 +681,6 @@ keeper_give_room(struct spool_keeper *k, const struct err *e)
 	if (e->kind == ERR_NO_SPACE && g)
 		keeper_remove_segment(k, g);
 }
-
-static void
-keeper_take_log(struct spool_keeper *k, struct job *j)
-{
-	struct segment *s;
-
-	if (err_is(&j->e)) {
-		log_event("no-fate-log", "at-hand=%u why=%s", k->logs_at_hand,
-			log_quote(str_of(j->e.text)));
-		k->is_log_refused =
-			true; /* until the next one is full; the last one: with each turn */
-		keeper_give_room(k, &j->e);
-		return;
-	}
-	s = calloc(1, sizeof *s);
-	must(s);
-	*s = (struct segment){ .number = j->header.number,
-		.generation = j->header.generation,
-		.size = j->header.size,
-		.fd = j->fd };
-	j->fd = -1;
-	k->logs_at_hand++;
-	segment_give(k->log, s);
-}
-
-static void
-checkpoint_name(char name[32], uint64_t number)
-{
-	snprintf(name, 32, "%08llu.state", (unsigned long long)number);
-}
-
-/* All entries in files up to `full` are in the state by now. */
-static void
-keeper_checkpoint(struct spool_keeper *k, uint64_t full)
-{
-	struct job *j;
-
-	if (k->is_checkpointing || k->logs_full < KEEPER_CHECKPOINT_LOGS ||
-		k->logs_full * (uint64_t)KEEPER_LOG_SIZE <
-			KEEPER_CHECKPOINT_FACTOR * k->checkpoint_octets)
-		return;
-	j = maker_new_job(JOB_WRITE, k->fate);
-	j->header.number = full + 1;
-	checkpoint_name(j->name, full + 1);
-	fate_add_checkpoint(&j->content, &k->state, full + 1);
-	k->is_checkpointing = true;
-	k->logs_full = 0;
-	maker_give(k->maker, j);
-}
-
-static void
-keeper_checkpointed(struct spool_keeper *k, struct job *done)
-{
-	struct job *j;
-
-	k->is_checkpointing = false;
-	if (err_is(&done->e)) {
-		log_event("no-checkpoint", "why=%s", log_quote(str_of(done->e.text)));
-		keeper_give_room(k, &done->e);
-		return;
-	}
-	j = maker_new_job(JOB_UNLINK, k->fate);
-	checkpoint_name(j->name, k->checkpoint);
-	maker_give(k->maker, j);
-	for (; k->log_oldest < done->header.number; k->log_oldest++) {
-		j = maker_new_job(JOB_UNLINK, k->fate);
-		snprintf(j->name, sizeof j->name, "%08llu", (unsigned long long)k->log_oldest);
-		maker_give(k->maker, j);
-	}
-	k->checkpoint = done->header.number;
-	k->checkpoint_octets = done->content.n;
-}
-
-static void
-fates_commits_free(struct list *commits)
-{
-	list_each_safe (at, commits) {
-		struct fates_commit *c =
-			list_of(list_of(at, struct commit, link), struct fates_commit, commit);
-
-		buf_free(&c->record);
-		free(c);
-	}
-}
-
-static void
-keeper_told_durable(struct spool_keeper *k, struct report *r)
-{
-	struct commit *last = list_of(r->commits.prev, struct commit, link);
-
-	k->ticket_durable = list_of(last, struct fates_commit, commit)->ticket;
-	k->hooks.fates_durable(k->hooks.owner, k->ticket_durable);
-	while (!list_is_empty(&k->tasks)) {
-		struct keeper_task *t = list_of(k->tasks.next, struct keeper_task, link);
-
-		if (t->ticket > k->ticket_durable)
-			break;
-		list_remove(&t->link);
-		t->run(k, t);
-		free(t);
-	}
-}
-
-static void
-log_file_free(struct segment *s)
-{
-	if (!s)
-		return;
-	close(s->fd);
-	free(s);
-}
-
-static void
-keeper_told(struct spool_keeper *k, struct report *r)
-{
-	switch (r->kind) {
-	case REPORT_DURABLE:
-		keeper_told_durable(k, r);
-		break;
-	case REPORT_FILLED:
-		k->logs_at_hand--;
-		k->logs_full++;
-		k->is_log_refused = false;
-		keeper_checkpoint(k, r->number);
-		break;
-	case REPORT_BROKEN:
-		k->is_broken = true;
-		k->hooks.fates_broken(k->hooks.owner, &r->e);
-		break;
-	case REPORT_RETIRED:
-	case REPORT_FAILED:
-		must(r->kind == REPORT_BROKEN); /* the fate log is never retired, and has no big files */
-	}
-	fates_commits_free(&r->commits);
-	log_file_free(r->segment);
-	free(r);
-}
-
-/* ── what the maker has done ── */
 
 static void
 keeper_segment_not_made(struct spool_keeper *k, struct job *j)
@@ -923,7 +703,7 @@ keeper_took(struct spool_keeper *k, struct job *j)
 	case JOB_RECYCLE:
 		if (j->header.use == SEGMENT_FATES) {
 			k->logs_making--;
-			keeper_take_log(k, j);
+			ledger_take_file(k, j);
 		} else if (err_is(&j->e)) {
 			keeper_segment_not_made(k, j);
 		} else {
@@ -931,7 +711,7 @@ keeper_took(struct spool_keeper *k, struct job *j)
 		}
 		break;
 	case JOB_WRITE:
-		keeper_checkpointed(k, j);
+		ledger_checkpointed(k, j);
 		break;
 	case JOB_REMOVE:
 		keeper_log_gone(k, j);
@@ -950,17 +730,10 @@ static void
 keeper_woken(void *of)
 {
 	struct spool_keeper *k = of;
-	struct list reports, jobs;
+	struct list jobs;
 
-	keeper_flush(k);
-	list_init(&reports);
-	segment_take_reports(k->log, &reports);
-	while (!list_is_empty(&reports)) {
-		struct list *at = reports.next;
-
-		list_remove(at);
-		keeper_told(k, list_of(at, struct report, link));
-	}
+	ledger_flush(k);
+	ledger_turn(k);
 	list_init(&jobs);
 	maker_take_done(k->maker, &jobs);
 	while (!list_is_empty(&jobs)) {
@@ -969,23 +742,10 @@ keeper_woken(void *of)
 		list_remove(at);
 		keeper_took(k, list_of(at, struct job, link));
 	}
-	keeper_make_logs(k);
+	ledger_make_files(k);
 }
 
 /* ── opening and closing ── */
-
-static bool
-keeper_begin_log(struct spool_keeper *k, struct err *e)
-{
-	struct job *j = log_job(k);
-
-	maker_run(j);
-	*e = j->e;
-	if (!err_is(e))
-		keeper_take_log(k, j);
-	maker_free_job(j);
-	return !err_is(e);
-}
 
 static struct str
 history_key(const void *member)
@@ -1005,21 +765,20 @@ keeper_open(struct loop *loop, struct str directory, uint64_t segment_size,
 	k->root = k->seg = k->big = k->fate = k->lock = -1;
 	k->bigs.key_of = big_key;
 	k->history.key_of = history_key;
-	k->entries.max = 2 * RECORD_PAYLOAD_MAX;
+	k->entries.max = RECORD_PAYLOAD_MAX;
 	k->window.max = RECORD_PAYLOAD_MAX + KEEPER_WINDOW;
 	k->history_arena.max = SIZE_MAX;
 	list_init(&k->tasks);
 	list_init(&k->bigs_ready);
 	fate_state_init(&k->state);
 	k->wake = loop_wake_open(loop, keeper_woken, k);
-	k->log = segment_committer_open(k->wake, false);
+	k->log = segment_committer_open(k->wake, COMMITTER_OF_FATES);
 	k->maker = maker_open(k->wake);
-	if (!recover_directory(k, directory, e) || !recover_state(k, e) ||
-		!keeper_begin_log(k, e)) {
+	if (!recover_directory(k, directory, e) || !recover_state(k, e) || !ledger_open(k, e)) {
 		keeper_close(&k);
 		return NULL;
 	}
-	keeper_make_logs(k);
+	ledger_make_files(k);
 	keeper_make_bigs(k);
 	return k;
 }
@@ -1048,30 +807,15 @@ void
 keeper_close(struct spool_keeper **of)
 {
 	struct spool_keeper *k = *of;
-	struct list commits, files;
 
 	if (!k)
 		return;
-	keeper_flush(k);
-	list_init(&commits);
-	list_init(&files);
-	segment_committer_close(&k->log, &commits, &files);
-	fates_commits_free(&commits);
-	list_each_safe (at, &files)
-		log_file_free(list_of(at, struct segment, link));
+	ledger_close(k);
 	maker_close(&k->maker);
-	list_each_safe (at, &k->tasks) {
-		struct keeper_task *t = list_of(at, struct keeper_task, link);
-
-		if (t->fd >= 0)
-			close(t->fd);
-		free(t);
-	}
 	keeper_free_files(k);
 	map_free(&k->history);
 	arena_free(&k->history_arena);
 	fate_state_free(&k->state);
-	buf_free(&k->entries);
 	buf_free(&k->window);
 	loop_wake_close(&k->wake);
 	free(k);

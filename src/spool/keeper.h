@@ -6,8 +6,8 @@
 #include "base/map.h"
 #include "spool/segment.h"
 
-/* What the files of the keeper share: the state of the fates (fate.c), the maker of files (maker.c),
- * and the keeper itself (keeper.c, recover.c). */
+/* What the files of the keeper share: the state of the fates (fate.c), their log (ledger.c), the maker
+ * of files (maker.c), and the keeper itself (keeper.c, recover.c). */
 
 /* ── fate.c: what is known about mails and segments, and the log's entries that change it ── */
 
@@ -23,21 +23,22 @@ enum kept_state {
 struct kept_segment {
 	uint64_t number, generation, size, end;
 	enum kept_state state;
-	struct mail_id *released; /* its mails that are done with: to be known until it is made anew */
+	/* its mails that are done with: to be known until it is made anew */
+	struct mail_id *released;
 	uint32_t released_n, released_capacity;
 	/* not in the log: */
 	uint64_t pins, read_to;
-	uint64_t ticket;	/* of the last entry about it or its mails */
-	int fd;			/* for reading; -1: not open */
-	bool is_there;		/* recovery found its file */
-	bool is_damaged;	/* holds a record that cannot be read: kept for whoever rescues it */
+	uint64_t ticket; /* of the last entry about it or its mails */
+	int fd;		 /* for reading; -1: not open */
+	bool is_there;	 /* recovery found its file */
+	bool is_damaged; /* holds a record that cannot be read: kept for whoever rescues it */
 };
 
 /* The newest fate of each recipient that has one, of a mail that is not released. */
 struct fate_mail {
 	struct mail_id id;
-	char *fates; /* packed texts, one a recipient, in order of writing */
-	uint32_t fates_n; /* octets */
+	char *fates;	   /* packed texts, one a recipient, in order of writing */
+	uint32_t fates_n;  /* octets */
 	bool is_unclaimed; /* from before this start, and its record was not read yet */
 };
 
@@ -49,9 +50,9 @@ struct fate_state {
 enum fate_entry_kind {
 	ENTRY_FATE = 1,	    /* fate */
 	ENTRY_RELEASED = 2, /* id, number: the mail is done with */
-	ENTRY_MADE = 3,	    /* number, generation, size: empty; whatever was known of its mails is past */
-	ENTRY_SEALED = 4,   /* number, generation, end */
-	ENTRY_GONE = 5,	    /* number: its file was removed */
+	ENTRY_MADE = 3,	  /* number, generation, size: empty; what was known of its mails is past */
+	ENTRY_SEALED = 4, /* number, generation, end */
+	ENTRY_GONE = 5,	  /* number: its file was removed */
 };
 
 struct fate_entry {
@@ -65,18 +66,22 @@ void fate_state_init(struct fate_state *s);
 void fate_state_free(struct fate_state *s);
 void fate_apply(struct fate_state *s, const struct fate_entry *entry);
 void fate_drop_mail(struct fate_state *s, struct mail_id id);
-struct fate_mail *fate_mail(const struct fate_state *s, struct mail_id id);	/* NULL: it has no fate */
-struct kept_segment *fate_segment(const struct fate_state *s, uint64_t number); /* NULL: unknown */
+/* NULL: it has no fate; it is unknown. */
+struct fate_mail *fate_mail(const struct fate_state *s, struct mail_id id);
+struct kept_segment *fate_segment(const struct fate_state *s, uint64_t number);
 
 void fate_add_entry(struct buf *to, const struct fate_entry *entry);
-/* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed over and counted. */
+/* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed
+ * over and counted. */
 bool fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped);
 bool fate_scan_kept(struct str *fates, struct fate *f); /* from fate_mail.fates, all but the id */
 
 /* A whole checkpoint file. */
 void fate_add_checkpoint(struct buf *to, const struct fate_state *s, uint64_t number);
-/* A log's or checkpoint's content, applied. False: a checkpoint without its mark, or not such a file. `damaged` counts records and entries. */
-bool fate_apply_file(struct fate_state *s, struct str file, enum segment_use use, uint64_t *damaged);
+/* A log's or checkpoint's content, applied. False: a checkpoint without its mark, or not such a file.
+ * `damaged` counts records and entries. */
+bool fate_apply_file(
+	struct fate_state *s, struct str file, enum segment_use use, uint64_t *damaged);
 
 /* ── maker.c: files are made and removed in a thread, because that waits for the disk ── */
 
@@ -118,10 +123,11 @@ void maker_free_job(struct job *j); /* closes what nobody took */
 
 enum {
 	KEEPER_LOG_SIZE = SPOOL_SEGMENT_MIN,
-	KEEPER_LOGS_SPARE = 3,	/* made ahead, so that a full disk does not stop the draining */
-	KEEPER_FREE_MAX = 4,	/* more free segments than these are removed */
-	KEEPER_CHECKPOINT_LOGS = 4,    /* full logs since the last checkpoint before there is a new one, */
-	KEEPER_CHECKPOINT_FACTOR = 4,  /* and so many times the size of the last one */
+	KEEPER_LOGS_SPARE = 3, /* made ahead, so that a full disk does not stop the draining */
+	KEEPER_FREE_MAX = 4,   /* more free segments than these are removed */
+	/* a new checkpoint: so many full logs since the last one, and so many times its size */
+	KEEPER_CHECKPOINT_LOGS = 4,
+	KEEPER_CHECKPOINT_FACTOR = 4,
 };
 
 enum kept_big_state {
@@ -159,8 +165,8 @@ struct spool_keeper {
 	struct committer *log;
 	struct buf entries; /* of this turn */
 	uint64_t ticket, ticket_durable;
-	struct list tasks;		     /* struct keeper_task, by ticket */
-	uint64_t log_oldest, log_next;	     /* numbers of the files */
+	struct list tasks;	       /* struct keeper_task, by ticket */
+	uint64_t log_oldest, log_next; /* numbers of the files */
 	unsigned logs_at_hand, logs_making, logs_full;
 	uint64_t checkpoint, checkpoint_octets; /* the last one's number and size */
 	bool is_checkpointing, is_broken, is_log_refused;
@@ -176,17 +182,34 @@ struct spool_keeper {
 	uint64_t window_number, window_at;
 };
 
+/* ledger.c: the fate log as files */
+bool ledger_open(struct spool_keeper *k, struct err *e);
+void ledger_close(struct spool_keeper *k);
+uint64_t ledger_add(struct spool_keeper *k, const struct fate_entry *entry); /* its ticket */
+/* `run` is called when all that was added so far is durable; a descriptor that it leaves in the task is
+ * closed. */
+void ledger_when_durable(struct spool_keeper *k,
+	void (*run)(struct spool_keeper *k, struct keeper_task *t), uint64_t number, int fd);
+void ledger_flush(struct spool_keeper *k);
+void ledger_turn(struct spool_keeper *k); /* tells what the committer reports */
+void ledger_make_files(struct spool_keeper *k);
+void ledger_take_file(struct spool_keeper *k, struct job *j);
+void ledger_checkpointed(struct spool_keeper *k, struct job *done);
+
 /* recover.c */
 bool recover_directory(struct spool_keeper *k, struct str path, struct err *e);
 bool recover_state(struct spool_keeper *k, struct err *e);
-uint64_t recover_end(struct spool_keeper *k, struct kept_segment *s, struct err *e); /* 0: cannot be read */
+/* Where the last sound record ends, after a sync; 0 with e. */
+uint64_t recover_end(struct spool_keeper *k, struct kept_segment *s, struct err *e);
 
-/* keeper.c, for recover.c */
-int keeper_segment_fd(struct spool_keeper *k, struct kept_segment *s, struct err *e); /* -1 with e */
-/* The next sound record from *offset on, which is moved behind it; false at `limit`. is_published: all before `limit` was acknowledged, so
- * what is not sound there is damage. */
-bool keeper_next_record(struct spool_keeper *k, struct kept_segment *s, uint64_t *offset, uint64_t limit, bool is_published,
-	struct record *r);
+/* keeper.c, for the others */
+void keeper_give_room(struct spool_keeper *k, const struct err *e); /* e was: no space */
+/* For reading, the keeper's; -1 with e. */
+int keeper_segment_fd(struct spool_keeper *k, struct kept_segment *s, struct err *e);
+/* The next sound record from *offset on, which is moved behind it; false at `limit`. is_published: all
+ * before `limit` was acknowledged, so what is not sound there is damage. */
+bool keeper_next_record(struct spool_keeper *k, struct kept_segment *s, uint64_t *offset,
+	uint64_t limit, bool is_published, struct record *r);
 void keeper_forget_window(struct spool_keeper *k);
 void keeper_put_big(struct spool_keeper *k, uint64_t number, int fd, enum kept_big_state state);
 

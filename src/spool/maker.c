@@ -139,7 +139,7 @@ job_write(struct job *j)
 {
 	int fd = openat(j->directory, "new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	bool ok = fd >= 0 && write_all(fd, buf_str(&j->content)) && segment_sync(fd) == 0 &&
-		renameat(j->directory, "new", j->directory, j->name) == 0;
+		  renameat(j->directory, "new", j->directory, j->name) == 0;
 
 	if (!ok)
 		job_fail(j, "write");
@@ -161,8 +161,8 @@ job_bigs(struct job *j)
 		hash_random(&j->bigs[i], sizeof j->bigs[i]);
 		j->bigs[i] += j->bigs[i] == 0;
 		snprintf(j->name, sizeof j->name, "%016llx", (unsigned long long)j->bigs[i]);
-		j->big_fds[i] =
-			openat(j->directory, j->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		j->big_fds[i] = openat(
+			j->directory, j->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (j->big_fds[i] < 0)
 			return job_fail(j, "make");
 	}
@@ -279,7 +279,8 @@ maker_close(struct maker **of)
 	pthread_mutex_unlock(&m->lock);
 	must(pthread_join(m->thread, NULL) == 0);
 	list_move_all(&m->done, &m->jobs);
-	list_each_safe(at, &m->done) maker_free_job(list_of(at, struct job, link));
+	list_each_safe (at, &m->done)
+		maker_free_job(list_of(at, struct job, link));
 	pthread_cond_destroy(&m->work);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

@@ -131,7 +131,8 @@ record_set_big(char *record, uint64_t big, uint64_t size, uint32_t crc)
 
 /* Padding, CRC and header for the record whose payload ends the buffer. */
 static void
-record_finish(struct buf *to, size_t begin, enum spool_kind kind, struct mail_id id, uint64_t generation)
+record_finish(
+	struct buf *to, size_t begin, enum spool_kind kind, struct mail_id id, uint64_t generation)
 {
 	size_t payload_n;
 	struct str covered;
@@ -194,8 +195,8 @@ header_is_sound(struct str in, uint64_t generation)
 	uint16_t kind = codec_get_u16(p + 4);
 
 	return memcmp(p, "PHrc", 4) == 0 && codec_get_u64(p + 8) == generation &&
-		codec_get_u32(p + 60) == hash_crc32c(0, str_part(in, 0, 60)) && kind >= SPOOL_MAIL &&
-		kind <= SPOOL_MARK && codec_get_u64(p + 16) <= RECORD_PAYLOAD_MAX;
+	       codec_get_u32(p + 60) == hash_crc32c(0, str_part(in, 0, 60)) && kind >= SPOOL_MAIL &&
+	       kind <= SPOOL_MARK && codec_get_u64(p + 16) <= RECORD_PAYLOAD_MAX;
 }
 
 enum record_result

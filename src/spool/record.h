@@ -41,6 +41,7 @@ bool record_get_segment_header(struct str block, struct segment_header *h);
 
 /* The next valid record of `in` from *at on, which is moved behind it; `broken`, when not NULL, counts
  * those whose payload is damaged. False at the end of `in`. */
-bool record_next(struct str in, uint64_t generation, uint64_t *at, struct record *r, uint64_t *broken);
+bool record_next(
+	struct str in, uint64_t generation, uint64_t *at, struct record *r, uint64_t *broken);
 
 #endif

@@ -95,7 +95,8 @@ check_format(struct spool_keeper *k, const char *path, struct err *e)
 	if (fd < 0 && errno == ENOENT) {
 		if (faccessat(k->root, "seg", F_OK, 0) == 0)
 			return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-				"%s has segments but no file `format`: it is not a spool of this program",
+				"%s has segments but no file `format`: it is not a spool of this "
+				"program",
 				path);
 		return write_format(k, e);
 	}
@@ -130,7 +131,8 @@ recover_directory(struct spool_keeper *k, struct str directory, struct err *e)
 	char path[PATH_MAX];
 
 	if (directory.n == 0 || directory.n >= sizeof path)
-		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "the spool's path is empty or too long");
+		return err_set(
+			e, ERR_PERMANENT, ERR_LOCAL, "the spool's path is empty or too long");
 	snprintf(path, sizeof path, "%.*s", STR_ARG(directory));
 	if (!make_root(path, e))
 		return false;
@@ -222,14 +224,16 @@ read_file(int directory, const char *name, struct buf *to)
 			buf_grew(to, (size_t)got);
 	} while (got > 0 || (got < 0 && fd >= 0 && errno == EINTR));
 	if (got < 0)
-		log_event("fates-unreadable", "file=%s why=%s", name, log_quote(str_of(strerror(errno))));
+		log_event("fates-unreadable", "file=%s why=%s", name,
+			log_quote(str_of(strerror(errno))));
 	if (fd >= 0)
 		close(fd);
 }
 
 /* The newest checkpoint that is whole; 0: there is none. */
 static uint64_t
-read_checkpoint(struct spool_keeper *k, const struct numbers *checkpoints, struct buf *file, uint64_t *damaged)
+read_checkpoint(struct spool_keeper *k, const struct numbers *checkpoints, struct buf *file,
+	uint64_t *damaged)
 {
 	for (size_t i = checkpoints->n; i-- > 0;) {
 		char name[32];
@@ -245,7 +249,8 @@ read_checkpoint(struct spool_keeper *k, const struct numbers *checkpoints, struc
 }
 
 static void
-read_logs(struct spool_keeper *k, const struct numbers *logs, uint64_t from, struct buf *file, uint64_t *damaged)
+read_logs(struct spool_keeper *k, const struct numbers *logs, uint64_t from, struct buf *file,
+	uint64_t *damaged)
 {
 	for (size_t i = 0; i < logs->n; i++) {
 		char name[32];
@@ -299,9 +304,9 @@ read_header(struct spool_keeper *k, uint64_t number, struct segment_header *h)
 	if (fd < 0)
 		return false;
 	ok = fstat(fd, &st) == 0 && pread(fd, block, sizeof block, 0) == (ssize_t)sizeof block &&
-		record_get_segment_header((struct str){ block, sizeof block }, h) &&
-		h->use == SEGMENT_MAILS && h->number == number && h->size == (uint64_t)st.st_size &&
-		h->size >= SPOOL_SEGMENT_MIN && h->size % SPOOL_BLOCK == 0;
+	     record_get_segment_header((struct str){ block, sizeof block }, h) &&
+	     h->use == SEGMENT_MAILS && h->number == number && h->size == (uint64_t)st.st_size &&
+	     h->size >= SPOOL_SEGMENT_MIN && h->size % SPOOL_BLOCK == 0;
 	close(fd);
 	return ok;
 }
@@ -315,11 +320,10 @@ reconcile_segment(struct spool_keeper *k, uint64_t number)
 
 	if (read_header(k, number, &h)) {
 		if (!g || g->generation != h.generation)
-			fate_apply(&k->state,
-				&(struct fate_entry){ .kind = ENTRY_MADE,
-					.number = number,
-					.generation = h.generation,
-					.size = h.size });
+			fate_apply(&k->state, &(struct fate_entry){ .kind = ENTRY_MADE,
+						      .number = number,
+						      .generation = h.generation,
+						      .size = h.size });
 	} else if (!g) { /* its making was cut short */
 		snprintf(name, sizeof name, "%08llu", (unsigned long long)number);
 		unlinkat(k->seg, name, 0);

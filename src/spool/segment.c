@@ -13,7 +13,7 @@
  *    durable. Nothing is written twice, nothing behind a hole.
  * 3. After a write or sync that failed the segment is never touched again, not to retry either: the
  *    kernel has marked the pages clean, and a later "ok" would be a lie. The group's commits go back
- *    with BROKEN and are not written elsewhere.
+ *    with BROKEN and are not written elsewhere. Mails go on in the next segment, fates not at all.
  * 4. Commits are written in the order in which they came, except that one with a big file waits aside
  *    until that file is synced.
  * 5. A commit with a big file that came before a retirement is in a group before it, or fails.
@@ -58,7 +58,8 @@ struct committer {
 	struct list reports;
 	unsigned retirements;
 	bool is_busy; /* a group is being written */
-	bool is_retiring, is_closing, is_big_closing, has_big_thread;
+	bool is_retiring, is_stopped, is_closing, is_big_closing;
+	enum committer_kind kind;
 };
 
 struct group {
@@ -96,9 +97,8 @@ report_add(struct committer *c, struct report *r)
 static void
 report_durable(struct committer *c, struct group *g)
 {
-	struct report *last = list_is_empty(&c->reports)
-		? NULL
-		: list_of(c->reports.prev, struct report, link);
+	struct report *last =
+		list_is_empty(&c->reports) ? NULL : list_of(c->reports.prev, struct report, link);
 
 	if (!last || last->kind != REPORT_DURABLE || last->number != g->segment->number) {
 		last = report_new(REPORT_DURABLE);
@@ -167,8 +167,7 @@ committer_gather(struct committer *c, struct group *g)
 	list_init(&g->commits);
 	if (room > SEGMENT_GROUP_OCTETS)
 		room = SEGMENT_GROUP_OCTETS;
-	list_each_safe(at, &c->waiting)
-	{
+	list_each_safe (at, &c->waiting) {
 		struct commit *commit = list_of(at, struct commit, link);
 
 		if (g->records == SEGMENT_GROUP_RECORDS || commit->size > room - g->size)
@@ -189,8 +188,7 @@ group_fill_vector(
 	size_t rest = (SPOOL_BLOCK - g->size % SPOOL_BLOCK) % SPOOL_BLOCK;
 	unsigned n = 0;
 
-	list_each(at, &g->commits)
-	{
+	list_each (at, &g->commits) {
 		struct commit *commit = list_of(at, struct commit, link);
 
 		record_stamp(commit->part[0].iov_base, g->segment->generation);
@@ -252,6 +250,7 @@ committer_report_group(struct committer *c, struct group *g, bool is_durable, co
 		report_durable(c, g);
 		return;
 	}
+	c->is_stopped = c->kind == COMMITTER_OF_FATES;
 	r = committer_end_segment(c, REPORT_BROKEN);
 	r->e = *e;
 	list_move_all(&r->commits, &g->commits);
@@ -272,7 +271,7 @@ committer_run(void *of)
 			committer_end_segment(c, REPORT_RETIRED);
 			c->is_retiring = false;
 		}
-		if (list_is_empty(&c->waiting) || !committer_begin_segment(c)) {
+		if (c->is_stopped || list_is_empty(&c->waiting) || !committer_begin_segment(c)) {
 			if (c->is_closing)
 				break;
 			pthread_cond_wait(&c->work, &c->lock);
@@ -352,13 +351,13 @@ segment_start_thread(pthread_t *thread, void *(*run)(void *), void *of)
 }
 
 struct committer *
-segment_committer_open(struct loop_wake *wake, bool with_bigs)
+segment_committer_open(struct loop_wake *wake, enum committer_kind kind)
 {
 	struct committer *c = calloc(1, sizeof *c);
 
 	must(c);
 	c->wake = wake;
-	c->has_big_thread = with_bigs;
+	c->kind = kind;
 	list_init(&c->waiting);
 	list_init(&c->waiting_big);
 	list_init(&c->spares);
@@ -367,7 +366,7 @@ segment_committer_open(struct loop_wake *wake, bool with_bigs)
 	must(pthread_cond_init(&c->work, NULL) == 0);
 	must(pthread_cond_init(&c->big_work, NULL) == 0);
 	segment_start_thread(&c->thread, committer_run, c);
-	if (with_bigs)
+	if (kind == COMMITTER_OF_MAILS)
 		segment_start_thread(&c->big_thread, big_run, c);
 	return c;
 }
@@ -383,15 +382,14 @@ segment_committer_close(struct committer **of, struct list *commits, struct list
 	c->is_big_closing = true;
 	pthread_cond_signal(&c->big_work);
 	pthread_mutex_unlock(&c->lock);
-	if (c->has_big_thread)
+	if (c->kind == COMMITTER_OF_MAILS)
 		must(pthread_join(c->big_thread, NULL) == 0);
 	pthread_mutex_lock(&c->lock);
 	c->is_closing = true;
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
 	must(pthread_join(c->thread, NULL) == 0);
-	list_each_safe(at, &c->reports)
-	{
+	list_each_safe (at, &c->reports) {
 		struct report *r = list_of(at, struct report, link);
 
 		list_move_all(commits, &r->commits);
@@ -417,7 +415,7 @@ segment_commit(struct committer *c, struct commit *commit)
 	pthread_mutex_lock(&c->lock);
 	commit->retirements = c->retirements;
 	if (commit->big_fd >= 0) {
-		must(c->has_big_thread);
+		must(c->kind == COMMITTER_OF_MAILS);
 		list_append(&c->waiting_big, &commit->link);
 		pthread_cond_signal(&c->big_work);
 	} else {
@@ -442,8 +440,7 @@ segment_give(struct committer *c, struct segment *s)
 static void
 retire_bigs(struct committer *c, struct list *commits)
 {
-	list_each_safe(at, commits)
-	{
+	list_each_safe (at, commits) {
 		struct commit *commit = list_of(at, struct commit, link);
 
 		if (commit->big_fd < 0)

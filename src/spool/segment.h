@@ -32,9 +32,9 @@ struct commit {
 	struct list link;
 	struct iovec part[COMMIT_PARTS]; /* the first begins with the record's header */
 	unsigned parts;
-	size_t size;		/* of the parts together */
-	int big_fd;		/* synced before the record joins a group; -1: none */
-	unsigned retirements;	/* how often the committer had been retired when the commit came */
+	size_t size;	      /* of the parts together */
+	int big_fd;	      /* synced before the record joins a group; -1: none */
+	unsigned retirements; /* how often the committer had been retired when the commit came */
 };
 
 /* A segment being written. The loop's thread opens and closes the descriptor and frees the struct. */
@@ -62,8 +62,14 @@ struct report {
 	struct err e;
 };
 
-/* with_bigs: start the second thread too, which syncs big files. */
-struct committer *segment_committer_open(struct loop_wake *wake, bool with_bigs);
+enum committer_kind {
+	/* has a second thread, which syncs big files; after a failure it goes on in the next segment */
+	COMMITTER_OF_MAILS,
+	/* writes nothing more after a failure: a log with a hole would say what is not so */
+	COMMITTER_OF_FATES,
+};
+
+struct committer *segment_committer_open(struct loop_wake *wake, enum committer_kind kind);
 /* Writes what waits, as far as segments are at hand, and ends the threads. All that is left is given
  * back: commits and segments into the lists. */
 void segment_committer_close(struct committer **c, struct list *commits, struct list *segments);
@@ -78,9 +84,9 @@ void segment_retire(struct committer *c, struct list *unused);
 /* News, oldest first; the caller frees each report. */
 void segment_take_reports(struct committer *c, struct list *reports);
 
-bool segment_is_at_hand(struct committer *c);	 /* one is in use or spare */
-int segment_any_descriptor(struct committer *c); /* of one at hand, valid in the loop's thread until the next
-						    reports are taken; -1: none */
+bool segment_is_at_hand(struct committer *c); /* one is in use or spare */
+/* Of one at hand, valid in the loop's thread until the next reports are taken; -1: none. */
+int segment_any_descriptor(struct committer *c);
 
 /* A thread that no signal interrupts: signals belong to the loop. */
 void segment_start_thread(pthread_t *thread, void *(*run)(void *), void *of);

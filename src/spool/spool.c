@@ -65,11 +65,11 @@ struct draft {
 	struct list link; /* in the list of its state, or among the idle */
 	struct spool_writer *writer;
 	enum draft_state state;
-	void *session;	  /* NULL: nobody is told */
+	void *session; /* NULL: nobody is told */
 	struct mail_id id;
-	struct err e;	  /* why it can only be discarded */
-	struct buf head;  /* of the record: header, envelope, prefix */
-	char *body;	  /* the message, or its beginning when there is a big file */
+	struct err e;	 /* why it can only be discarded */
+	struct buf head; /* of the record: header, envelope, prefix */
+	char *body;	 /* the message, or its beginning when there is a big file */
 	size_t body_n, body_capacity;
 	struct big *big;
 	uint64_t big_size;
@@ -337,7 +337,8 @@ draft_hand_over(struct draft *d)
 {
 	static char zeros[SPOOL_ALIGN];
 	struct str message = { d->body, d->big ? 0 : d->body_n };
-	size_t payload_n = d->head.n - RECORD_HEADER + message.n, padding = record_padding(payload_n);
+	size_t payload_n = d->head.n - RECORD_HEADER + message.n,
+	       padding = record_padding(payload_n);
 	uint32_t crc;
 
 	if (d->big) {
@@ -373,7 +374,8 @@ writer_use_bigs(struct spool_writer *w)
 }
 
 void
-draft_commit_take(struct draft **of, const struct spool_envelope *envelope, struct str prefix, void *session)
+draft_commit_take(
+	struct draft **of, const struct spool_envelope *envelope, struct str prefix, void *session)
 {
 	struct draft *d = *of;
 	struct spool_mail m = { .envelope = *envelope, .prefix = prefix };
@@ -389,7 +391,8 @@ draft_commit_take(struct draft **of, const struct spool_envelope *envelope, stru
 	if (err_is(&d->e)) {
 		draft_doom(d, NULL);
 	} else if (d->head.overflow) {
-		err_set(&e, ERR_PERMANENT, ERR_TOO_BIG, "the envelope is larger than the spool keeps");
+		err_set(&e, ERR_PERMANENT, ERR_TOO_BIG,
+			"the envelope is larger than the spool keeps");
 		draft_doom(d, &e);
 	} else if (is_large) {
 		struct spool_writer *w = d->writer;
@@ -409,8 +412,7 @@ draft_forget(struct spool_writer *w, void *session)
 	struct list *lists[] = { &w->waiting_for_big, &w->committing, &w->unsealed, &w->doomed };
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		list_each(at, lists[i])
-		{
+		list_each (at, lists[i]) {
 			struct draft *d = list_of(at, struct draft, link);
 
 			if (d->session == session)
@@ -444,14 +446,14 @@ static void
 writer_told_durable(struct spool_writer *w, struct report *r)
 {
 	w->hooks.durable(w->hooks.owner, r->number, r->end);
-	list_each_safe(at, &r->commits) draft_settle(commit_draft(at), NULL);
+	list_each_safe (at, &r->commits)
+		draft_settle(commit_draft(at), NULL);
 }
 
 static void
 writer_told_broken(struct spool_writer *w, struct report *r)
 {
-	list_each_safe(at, &r->commits)
-	{
+	list_each_safe (at, &r->commits) {
 		struct draft *d = commit_draft(at);
 
 		d->unsealed = r->number;
@@ -491,7 +493,8 @@ writer_told(struct spool_writer *w, struct report *r)
 		writer_told_broken(w, r);
 		break;
 	case REPORT_FAILED:
-		list_each_safe(at, &r->commits) draft_doom(commit_draft(at), &r->e);
+		list_each_safe (at, &r->commits)
+			draft_doom(commit_draft(at), &r->e);
 		break;
 	}
 	free(r);
@@ -573,7 +576,7 @@ spool_writer_open(struct loop *loop, const struct spool_hooks *hooks, uint64_t m
 	list_init(&w->idle);
 	list_init(&w->bigs);
 	w->wake = loop_wake_open(loop, writer_woken, w);
-	w->committer = segment_committer_open(w->wake, true);
+	w->committer = segment_committer_open(w->wake, COMMITTER_OF_MAILS);
 	loop_wake_up(w->wake); /* the first want */
 	return w;
 }
@@ -581,8 +584,7 @@ spool_writer_open(struct loop *loop, const struct spool_hooks *hooks, uint64_t m
 static void
 bigs_forget(struct spool_writer *w)
 {
-	list_each_safe(at, &w->bigs)
-	{
+	list_each_safe (at, &w->bigs) {
 		struct big *big = list_of(at, struct big, link);
 
 		list_remove(at);
@@ -594,13 +596,15 @@ bigs_forget(struct spool_writer *w)
 static void
 drafts_free(struct list *drafts)
 {
-	list_each_safe(at, drafts) draft_free(list_of(at, struct draft, link));
+	list_each_safe (at, drafts)
+		draft_free(list_of(at, struct draft, link));
 }
 
 static void
 segments_free(struct spool_writer *w, struct list *segments)
 {
-	list_each_safe(at, segments) segment_free(w, list_of(at, struct segment, link));
+	list_each_safe (at, segments)
+		segment_free(w, list_of(at, struct segment, link));
 }
 
 void
@@ -621,8 +625,7 @@ spool_writer_close(struct spool_writer **of)
 	drafts_free(&w->unsealed);
 	drafts_free(&w->doomed);
 	bigs_forget(w);
-	list_each_safe(at, &w->idle)
-	{
+	list_each_safe (at, &w->idle) {
 		struct draft *d = list_of(at, struct draft, link);
 
 		buf_free(&d->head);
@@ -634,7 +637,8 @@ spool_writer_close(struct spool_writer **of)
 }
 
 void
-spool_writer_give_segment(struct spool_writer *w, uint64_t number, uint64_t generation, uint64_t size, int fd)
+spool_writer_give_segment(
+	struct spool_writer *w, uint64_t number, uint64_t generation, uint64_t size, int fd)
 {
 	struct segment *s;
 
@@ -671,8 +675,7 @@ spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
 void
 spool_writer_sealed(struct spool_writer *w, uint64_t number)
 {
-	list_each_safe(at, &w->unsealed)
-	{
+	list_each_safe (at, &w->unsealed) {
 		struct draft *d = list_of(at, struct draft, link);
 
 		if (d->unsealed == number)
@@ -688,14 +691,14 @@ spool_writer_retire(struct spool_writer *w)
 	if (w->is_retiring)
 		return;
 	w->is_retiring = true;
-	list_each(at, &w->open)
-	{
+	list_each (at, &w->open) {
 		struct draft *d = list_of(at, struct draft, link);
 
 		if (!d->big)
 			continue;
 		big_free(&d->big);
-		err_set(&d->e, ERR_TEMPORARY, ERR_LOCAL, "the queue was restarted, please try again");
+		err_set(&d->e, ERR_TEMPORARY, ERR_LOCAL,
+			"the queue was restarted, please try again");
 	}
 	bigs_forget(w);
 	list_init(&unused);

@@ -10,19 +10,19 @@
 
 /*
  * The spool keeps mails between the final dot and their last fate (docs/spool-format.md). Three parts:
- *   record  — the format, pure: encode, and read back with checks (record.c)
- *   writer  — for receive, and for the queue's own mails: drafts become records of a segment, many with one sync (spool.c, segment.c)
- *   keeper  — for the queue: makes, seals, recovers and recycles segments, and keeps the fate log (keeper.c, maker.c, recover.c, fate.c)
- *
- * The format of segments and records stands at the head of record.c.
+ *   record  the format, pure: encode, and read back with checks (record.c)
+ *   writer  for receive, and for the queue's own mails: drafts become records of a segment, many with
+ *           one sync (spool.c, segment.c)
+ *   keeper  for the queue: makes, seals, recovers and recycles segments, and keeps the fate log
+ *           (keeper.c, ledger.c, fate.c, maker.c, recover.c)
  */
 
-enum {
+enum { /* octets */
 	SPOOL_BLOCK = 4096,
 	SPOOL_ALIGN = 64,
-	SPOOL_INLINE_MAX = 256 * 1024, /* octets of a message kept in its record; larger ones go to a big file */
-	SPOOL_PREFIX_MAX = 16 * 1024,  /* octets of the header fields that we put before a message */
-	SPOOL_ENVELOPE_MAX = 2 * 1024 * 1024, /* octets of its texts together, a length each included */
+	SPOOL_INLINE_MAX = 256 * 1024,	      /* of a message in its record; larger: big file */
+	SPOOL_PREFIX_MAX = 16 * 1024,	      /* of the header fields that we put before it */
+	SPOOL_ENVELOPE_MAX = 2 * 1024 * 1024, /* of its texts, four more for each */
 	SPOOL_SEGMENT_MIN = 4 * 1024 * 1024,  /* any record fits into an empty segment */
 };
 
@@ -31,60 +31,67 @@ enum { /* envelope flags */
 	SPOOL_8BIT = 2,
 	SPOOL_NEEDS_CHUNKING = 4,
 	SPOOL_TRUSTED = 8, /* came from a trusted network or our own UNIX socket */
-	SPOOL_OWN = 16,    /* written by the queue: a bounce */
+	SPOOL_OWN = 16,	   /* written by the queue: a bounce */
 };
 
-/* An envelope as a record keeps it. Texts point into the caller's memory or into the record that was read. */
+/* An envelope as a record keeps it. Texts point into the caller's memory or into the record that was
+ * read. */
 struct spool_envelope {
 	struct mail_id id;
 	int64_t arrived_ms; /* since 1970 */
 	uint32_t flags;
 	struct str reverse_path; /* as on the wire, without brackets; empty: null */
-	struct str client;       /* where it came from, for people: "192.0.2.1", "uid 1000" */
-	struct str login;        /* who handed it in, empty: nobody logged in */
-	struct str token;        /* vault's proof of the login */
-	struct str recipients;   /* packed with codec_add_str, in order */
+	struct str client;	 /* where it came from, for people: "192.0.2.1", "uid 1000" */
+	struct str login;	 /* who handed it in, empty: nobody logged in */
+	struct str token;	 /* vault's proof of the login */
+	struct str recipients;	 /* packed with codec_add_str, in order */
 	uint32_t recipients_n;
 };
 
 /* ── record.c: pure ── */
 
-/* A mail's record. The message is `prefix` followed by `message` (inline), or by the first big_size octets of big file `big`. */
+/* A mail's record. The message is `prefix` followed by `message` (inline), or by the first big_size
+ * octets of big file `big`. Who reads those checks big_crc before a byte goes anywhere. */
 struct spool_mail {
 	struct spool_envelope envelope;
 	struct str prefix, message;
 	uint64_t big, big_size; /* big 0: inline */
-	uint32_t big_crc;       /* CRC32C of those octets: whoever reads them checks it before a byte goes anywhere */
+	uint32_t big_crc;	/* CRC32C */
 };
 
 enum spool_kind { SPOOL_MAIL = 1, SPOOL_FATES = 2, SPOOL_MARK = 3 };
 
-void record_add_mail(struct buf *to, uint64_t generation, const struct spool_mail *m); /* whole record, aligned */
+/* Whole records, aligned. Texts above their limits set to->overflow. */
+void record_add_mail(struct buf *to, uint64_t generation, const struct spool_mail *m);
 void record_add_fates(struct buf *to, uint64_t generation, struct str entries);
 
 struct record {
 	enum spool_kind kind;
-	uint64_t size;      /* octets to the next record's place */
+	uint64_t size;	    /* octets to the next record's place */
 	struct mail_id id;  /* of a mail; also of a broken one */
 	struct str payload; /* CRC checked */
 };
 
 enum record_result {
 	RECORD_OK,
-	RECORD_NONE,  /* no record of this generation begins here: look 64 octets on */
-	RECORD_MORE,  /* `in` is too short: want_more says how many octets are needed */
+	RECORD_NONE,   /* no record of this generation begins here: look 64 octets on */
+	RECORD_MORE,   /* `in` is too short: want_more says how many octets are needed */
 	RECORD_BROKEN, /* header right, payload's CRC wrong */
 };
 
-/* What stands at the beginning of `in`, which lies at a 64-octet border of a segment with this generation. */
-enum record_result record_read(struct str in, uint64_t generation, struct record *r, uint64_t *want_more);
-bool record_get_mail(const struct record *r, struct spool_mail *m); /* false: not the format; texts point into the payload */
+/* What stands at the beginning of `in`, which lies at a 64-octet border of a segment with this
+ * generation. */
+enum record_result record_read(
+	struct str in, uint64_t generation, struct record *r, uint64_t *want_more);
+/* The texts point into the payload. False: it has not the format. */
+bool record_get_mail(const struct record *r, struct spool_mail *m);
 
 /* ── spool.c, segment.c: the writer ── */
 
 /*
- * One writer a process. Its committer thread gathers whatever drafts wait while the last sync runs, writes them as one group
- * and syncs once; a second thread syncs big files before their record joins a group. All functions below belong to the loop's thread.
+ * One writer a process. Its committer thread gathers whatever drafts wait while the last sync runs,
+ * writes them as one group and syncs once; a second thread syncs big files before their record joins
+ * a group. All functions below belong to the loop's thread.
  */
 struct spool_writer;
 struct draft;
@@ -92,128 +99,171 @@ struct draft;
 /* What the owner is told. The functions are called from the loop, never from within a spool_… call. */
 struct spool_hooks {
 	void *owner;
-	/* The draft that `session` asked to commit is kept (e NULL), or is not and never will be delivered (e). The draft is gone after. */
+	/* The draft that `session` asked to commit is kept (e NULL), or is not and never will be
+	 * delivered (e). The draft is gone after. */
 	void (*settled)(void *owner, void *session, const struct err *e);
-	/* Segment `number` holds whole groups up to `durable`, synced. Comes before `settled` of the mails in it. */
+	/* Segment `number` holds whole groups up to `durable`, synced. Comes before `settled` of the
+	 * mails in it. */
 	void (*durable)(void *owner, uint64_t number, uint64_t durable);
-	/* A sync or write failed: the segment ends at `durable` for ever. The drafts of the group stay unsettled until spool_writer_sealed(number),
-	 * so that nobody is told 451 before the end is logged (DESIGN §5). */
+	/* A sync or write failed: the segment ends at `durable` for ever. The drafts of the group stay
+	 * unsettled until spool_writer_sealed(number), so that nobody is told 451 before the end is
+	 * logged. */
 	void (*broken)(void *owner, uint64_t number, uint64_t durable, const struct err *e);
-	/* A segment is full or given back: it ends at `durable`. After spool_writer_retire exactly one comes, the answer to it: a segment that
-	 * became full just before is not told any more, its whole end is on the disk for the new queue to find. */
+	/* A segment is full or given back: it ends at `durable`. After spool_writer_retire exactly one
+	 * comes, the answer to it: a segment that became full just before is not told any more, its
+	 * whole end is on the disk for the new queue to find. */
 	void (*filled)(void *owner, uint64_t number, uint64_t durable);
-	/* Give so many more segments and big files when possible; comes first after opening, and after each retirement. The giver owes
-	 * them: what was asked for is not asked for again. */
+	/* Give so many more segments and big files when possible; comes first after opening, and after
+	 * each retirement. The giver owes them: what was asked for is not asked for again. */
 	void (*want)(void *owner, unsigned segments, unsigned bigs);
 };
 
-struct spool_writer *spool_writer_open(struct loop *loop, const struct spool_hooks *hooks, uint64_t memory_max);
-void spool_writer_close(struct spool_writer **w); /* waits for the group under way */
+struct spool_writer *spool_writer_open(
+	struct loop *loop, const struct spool_hooks *hooks, uint64_t memory_max);
+/* Writes what waits, as far as a segment is at hand; nobody is told of anything any more. */
+void spool_writer_close(struct spool_writer **w);
 
-/* The descriptor is the writer's from now on. A segment is empty behind its header; a big file is empty. */
-void spool_writer_give_segment(struct spool_writer *w, uint64_t number, uint64_t generation, uint64_t size, int fd);
+/* The descriptor is the writer's from now on. A segment is empty behind its header; a big file is
+ * empty. */
+void spool_writer_give_segment(
+	struct spool_writer *w, uint64_t number, uint64_t generation, uint64_t size, int fd);
 void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd);
-void spool_writer_sealed(struct spool_writer *w, uint64_t number); /* the queue logged the end that `broken` told */
+/* The queue has logged the end that `broken` told. */
+void spool_writer_sealed(struct spool_writer *w, uint64_t number);
 
-/* Stop using the current segment after the group under way; `filled` follows (with number 0 when there is none). All big files and spare
- * segments are forgotten, and drafts that had begun a big file fail, because the new queue removes what no record names. For a new queue
- * process. */
+/* For a new queue process: stop using the current segment after the group under way; `filled` follows
+ * (with number 0 when there is none). All big files and spare segments are forgotten, and drafts that
+ * had begun a big file fail, because the new queue removes what no record names. */
 void spool_writer_retire(struct spool_writer *w);
 
-bool spool_writer_is_ready(const struct spool_writer *w);     /* a segment is at hand */
-uint64_t spool_writer_free_space(struct spool_writer *w);     /* octets free on the spool's disk, as seen at most a second ago; 0 when unknown */
+bool spool_writer_is_ready(const struct spool_writer *w); /* a segment is at hand */
+/* Octets free on the spool's disk, as seen at most a second ago; 0 when unknown. */
+uint64_t spool_writer_free_space(struct spool_writer *w);
 
-/* One mail being written. Appends gather in memory; above SPOOL_INLINE_MAX, or when the process's memory budget is short, they go to a
- * big file. Failure (budget used up, no space, write error) is temporary; the draft can then only be discarded. */
+/* One mail being written. Appends gather in memory; above SPOOL_INLINE_MAX, or when the process's
+ * memory budget is short, they go to a big file. Failure (budget used up, no space, write error) is
+ * temporary; the draft can then only be discarded. */
 struct draft *draft_new(struct spool_writer *w);
 bool draft_append(struct draft *d, struct str piece, struct err *e);
 uint64_t draft_size(const struct draft *d);
-/* The first octets of the message, until the next append: SPOOL_INLINE_MAX of them if it has so many, at least 8 KiB when memory is short. */
+/* The first octets of the message, until the next append: SPOOL_INLINE_MAX of them if it has so many,
+ * but not more than were gathered before memory became short, which is 8 KiB or more. */
 struct str draft_head(const struct draft *d);
 void draft_discard(struct draft **d);
 
-/* Takes the draft; `settled` follows, with `session`. Prefix, envelope and texts are copied. An envelope above its limits, or a draft that
- * had failed, is settled with that error. */
-void draft_commit_take(struct draft **d, const struct spool_envelope *envelope, struct str prefix, void *session);
+/* Takes the draft; `settled` follows, with `session`. Prefix, envelope and texts are copied. An
+ * envelope above its limits, or a draft that had failed, is settled with that error. */
+void draft_commit_take(
+	struct draft **d, const struct spool_envelope *envelope, struct str prefix, void *session);
 
 /* The session is gone before `settled`: the mail may still be kept, nobody is told. */
 void draft_forget(struct spool_writer *w, void *session);
 
-/* ── keeper.c, recover.c, fate.c: for the queue ── */
+/* ── the keeper: for the queue ── */
 
-enum fate_kind { FATE_DELIVERED = 1, FATE_DEFERRED, FATE_FAILED, FATE_HELD, FATE_EXPANDED };
+enum fate_kind {
+	FATE_DELIVERED = 1,
+	FATE_DEFERRED,
+	FATE_FAILED,
+	FATE_HELD,
+	FATE_EXPANDED,
+};
 
-/* A recipient's fate, as the fate log keeps it: a newer one replaces the older. It names a mail by its id, never by offset. */
+/* A recipient's fate, as the fate log keeps it: a newer one replaces the older. It names a mail by
+ * its id, never by offset. */
 struct fate {
 	enum fate_kind kind;
 	struct mail_id id;
-	uint32_t recipient; /* place in the envelope; those added by `expanded` follow behind */
+	uint32_t recipient;    /* place in the envelope; those added by `expanded` follow behind */
 	int64_t at_ms, due_ms; /* when it happened; deferred: the next try */
 	uint32_t tries;
-	struct err why;      /* deferred, failed: the peer's words or ours */
+	struct err why;	     /* deferred, failed: the peer's words or ours */
 	struct str host;     /* who said so */
 	struct str children; /* expanded: packed texts, see the queue */
 };
 
 struct spool_keeper;
 
+/* Called from the loop, never from within a keeper_… call. */
 struct keeper_hooks {
 	void *owner;
 	/* Fates up to and including `ticket` are on stable storage. */
 	void (*fates_durable)(void *owner, uint64_t ticket);
-	/* The fate log cannot be written: nothing more may be acknowledged or forgotten; the role should stop loudly. */
+	/* The fate log cannot be written: no ticket becomes durable any more, nothing may be
+	 * acknowledged or forgotten; the role should stop loudly. */
 	void (*fates_broken)(void *owner, const struct err *e);
-	/* A fresh segment or big file, made by a thread because writing 64 MiB takes long. number 0: failed with e (no space). */
-	void (*segment_made)(void *owner, uint64_t number, uint64_t generation, uint64_t size, int fd, const struct err *e);
+	/* A segment is ready to be handed out, fd open for writing only and the owner's. number 0: it
+	 * could not be made (no space), e says why. */
+	void (*segment_made)(void *owner, uint64_t number, uint64_t generation, uint64_t size,
+		int fd, const struct err *e);
 };
 
 /*
- * Opens the spool directory (making it with mode 0700 when it is not there; its parent must be), locks it against a second station, reads
- * checkpoint and fate log. Fails with a permanent error when another station holds it or its format is not ours, else with a temporary one.
+ * Opens the spool directory (making it with mode 0700 when it is not there; its parent must be), locks
+ * it against a second station, reads checkpoint and fate log. Fails with a permanent error when another
+ * station holds it or its format is not ours, else with a temporary one.
  *
- * Then the queue, when every living receiver has said which segment it gave back: seals every segment of keeper_next_unsealed; reads the mails of every segment with keeper_next_mail, pinning
- * those that are not settled; keeper_forget_history. A found mail whose recipients all have final fates but that is not settled (a crash came
- * before keeper_release) is pinned and released.
+ * Then the queue, when every living receiver has said which segment it gave back: seals every segment
+ * of keeper_next_unsealed; reads the mails of every segment with keeper_next_mail, pinning those that
+ * are not settled; keeper_forget_history. A found mail whose recipients all have final fates but that
+ * is not settled (a crash came before keeper_release) is pinned and released.
  */
-struct spool_keeper *keeper_open(struct loop *loop, struct str directory, uint64_t segment_size, const struct keeper_hooks *hooks,
-	struct err *e);
-void keeper_close(struct spool_keeper **k);
+struct spool_keeper *keeper_open(struct loop *loop, struct str directory, uint64_t segment_size,
+	const struct keeper_hooks *hooks, struct err *e);
+void keeper_close(struct spool_keeper **k); /* writes what waits */
 
-/* Segments that were handed out and never sealed: a receiver may still be writing them. Returns false at the end of the list. */
+/* Segments that were handed out and never sealed: a receiver may still be writing them. False at the
+ * end of the list. */
 bool keeper_next_unsealed(struct spool_keeper *k, size_t *at, uint64_t *number);
 /* Segments that have their end and are not free yet: read them once after a start. */
 bool keeper_next_sealed(struct spool_keeper *k, size_t *at, uint64_t *number, uint64_t *end);
 
-/* Ends a segment at `durable`, in the fate log; the ticket is durable when fates_durable says so. durable UINT64_MAX: its writer is dead — sync,
- * scan to the last valid record, end there. 0 with e: the segment cannot be read. Sealed already, or not ours: the ticket of now. */
+/* Ends a segment at `durable`, in the fate log; returns the ticket of that, and 0 with e when it cannot
+ * be done: not a segment of ours, an end that cannot be, unreadable. `durable` UINT64_MAX: its writer is
+ * dead; it is synced, read to the last sound record, and ends there. One that is sealed already keeps
+ * its end, and there is a ticket none the less. */
 uint64_t keeper_seal(struct spool_keeper *k, uint64_t number, uint64_t durable, struct err *e);
 
-/* A segment for a receiver (or for the queue's own mails), recycled or new; segment_made follows. Its opening is in the fate log first. */
+/* A segment for a receiver (or for the queue's own mails), recycled or new; segment_made follows, once
+ * for each call. Its opening is in the fate log before. */
 void keeper_make_segment(struct spool_keeper *k);
-bool keeper_make_big(struct spool_keeper *k, uint64_t *number, int *fd, struct err *e); /* the descriptor is write-only, the caller's */
-void keeper_drop_big(struct spool_keeper *k, uint64_t big); /* its receiver is dead and its segment read: removed unless a mail names it */
+/* An empty big file; the descriptor is for writing only and the caller's. */
+bool keeper_make_big(struct spool_keeper *k, uint64_t *number, int *fd, struct err *e);
+/* The receiver that had it is dead, and its segment was read: removed unless a mail names it. */
+void keeper_drop_big(struct spool_keeper *k, uint64_t big);
 
-/* Mails of a segment, one after another, from *offset (0: from the beginning) up to `durable` (UINT64_MAX: the end of a sealed one): reads what was
- * published. True with a mail whose texts are valid until the next call; false at `durable`. A segment is not recycled before it was read to its end. Broken records are counted, logged and skipped, never fatal. `at` names the record for keeper_read. */
-bool keeper_next_mail(struct spool_keeper *k, uint64_t number, uint64_t *offset, uint64_t durable, struct spool_mail *m, uint64_t *at);
+/* Mails of a segment, one after another, from *offset (0: from the beginning) up to `durable`
+ * (UINT64_MAX: the end of a sealed one). True with a mail, and `at` for keeper_read; its texts are valid
+ * until the next call. False at `durable`. Broken records are logged and skipped, never fatal, and their
+ * segment is not used again. No segment is used again before it was read to its end. */
+bool keeper_next_mail(struct spool_keeper *k, uint64_t number, uint64_t *offset, uint64_t durable,
+	struct spool_mail *m, uint64_t *at);
 
-/* A mail's record again, CRC checked before a byte goes anywhere; texts lie in `to` (reset first). */
-bool keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to, struct spool_mail *m, struct err *e);
-int keeper_open_big(struct spool_keeper *k, uint64_t big, struct err *e); /* read-only descriptor, the caller closes; -1 with e */
+/* A mail's record again, CRC checked before a byte goes anywhere; texts lie in `to` (reset first). A
+ * damaged one is a permanent error. */
+bool keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to,
+	struct spool_mail *m, struct err *e);
+/* For reading; the caller closes. -1 with e. */
+int keeper_open_big(struct spool_keeper *k, uint64_t big, struct err *e);
 
-/* The queue counts: a live mail pins its segment; when the last one of a sealed segment is released and the fates are durable, the
- * segment is recycled by itself, in the order at the head of keeper.c. Release says in the log that the mail is done with, after the fates of its
- * recipients; its big file is removed once that is durable. */
+/* The queue counts: a live mail pins its segment; when the last one of a sealed segment is released and
+ * the fates are durable, the segment is recycled by itself, in the order at the head of keeper.c.
+ * Release says in the log that the mail is done with, after the fates of its recipients; its big file is
+ * removed once that is durable. */
 void keeper_pin(struct spool_keeper *k, uint64_t number);
 void keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, uint64_t big);
 
-uint64_t keeper_add_fate(struct spool_keeper *k, const struct fate *f); /* returns its ticket; written with the next group */
+/* Returns its ticket; written with the next group. */
+uint64_t keeper_add_fate(struct spool_keeper *k, const struct fate *f);
 
-/* What the log said before this start, by mail and recipient: the queue asks while it indexes what keeper_next_mail finds. */
-bool keeper_is_settled(const struct spool_keeper *k, struct mail_id id);                       /* it was released */
-bool keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, struct fate *f); /* in order of writing */
-void keeper_forget_history(struct spool_keeper *k); /* after indexing: the memory of the above; big files that no live mail names are removed */
+/* What the log said before this start: the queue asks while it indexes what keeper_next_mail finds.
+ * Settled: the mail was released. Fates come in the order of writing, the newest of each recipient. */
+bool keeper_is_settled(const struct spool_keeper *k, struct mail_id id);
+bool keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, struct fate *f);
+/* After indexing: is_settled says false from now on; fates of mails that were not found are dropped, and
+ * big files that no live mail names are removed. */
+void keeper_forget_history(struct spool_keeper *k);
 
-uint64_t keeper_free_space(struct spool_keeper *k);
+uint64_t keeper_free_space(struct spool_keeper *k); /* octets; 0 when unknown */
 
 #endif

@@ -44,6 +44,16 @@ def test_byte_for_byte_and_one_connection_for_many(make_station):
         assert sink.sessions < 50
 
 
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 300_000, 20_000_000])
+def test_large(make_station, size):
+    line = b"x" * 70 + b"\r\n"
+    message = b"Subject: large\r\n\r\n" + line * (size // len(line))
+    with Sink(data_size_limit=None) as sink:
+        station = house_for(make_station, sink.port)
+        station.hello(source=TRUSTED).mail("a@src.test", "b@dst.test", message)
+        assert sink.wait_mails(1)[0][2].endswith(message)
+
+
 @pytest.mark.parametrize("host", [{"helo_only": True}, {"enable_SMTPUTF8": False}, {"data_size_limit": None}], ids=str)
 def test_a_host_that_offers_less(make_station, host):
     with Sink(**host) as sink:

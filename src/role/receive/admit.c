@@ -14,6 +14,8 @@
 static enum step
 refuse(struct session *s, const struct err *e)
 {
+	if (err_is(e))
+		session_log_refusal(s, e);
 	ask_clear(&s->ask);
 	smtp_server_answer(&s->smtp, e);
 	return NEXT;

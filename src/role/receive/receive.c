@@ -154,11 +154,31 @@ session_take_body(struct session *s)
 	return NEXT;
 }
 
+/* An address for a log line. */
+static const char *
+session_quote(struct address a)
+{
+	struct buf text = { .max = 2 * ADDRESS_PATH_MAX };
+	const char *quoted;
+
+	address_add(&text, a);
+	quoted = log_quote(buf_str(&text));
+	buf_free(&text);
+	return quoted;
+}
+
+void
+session_log_refusal(const struct session *s, const struct err *e)
+{
+	log_event("refused", "client=%s login=%s from=%s to=%s why=%s", s->client,
+		log_quote(buf_str(&s->login)), session_quote(s->smtp.transaction.reverse_path),
+		session_quote(s->smtp.recipient), log_quote(str_of(e->text)));
+}
+
 static enum step
 session_refuse_mail(struct session *s, const struct err *e)
 {
-	log_event("refused", "client=%s from=%s why=%s", s->client,
-		log_quote(s->smtp.transaction.reverse_path.local), log_quote(str_of(e->text)));
+	session_log_refusal(s, e);
 	draft_discard(&s->draft);
 	smtp_server_answer(&s->smtp, e);
 	return NEXT;
@@ -226,7 +246,7 @@ session_commit(struct session *s)
 		return session_refuse_mail(s, &e);
 	}
 	log_event("kept", "id=%s from=%s recipients=%u octets=%llu client=%s login=%s",
-		mail_id_text(s->id, id), log_quote(s->smtp.transaction.reverse_path.local),
+		mail_id_text(s->id, id), session_quote(s->smtp.transaction.reverse_path),
 		s->recipients_n, (unsigned long long)s->smtp.transaction.size, s->client,
 		log_quote(buf_str(&s->login)));
 	snprintf(words, sizeof words, "kept as %s", id);

@@ -97,5 +97,6 @@ void ask_fail_all(struct receive *r);			 /* vault is gone */
 void ask_tick(struct session *s, int64_t now_ms);	 /* too long without an answer */
 
 void session_run(struct session *s);
+void session_log_refusal(const struct session *s, const struct err *e);
 
 #endif

@@ -519,8 +519,11 @@ link_run(struct link *l)
 	for (;;)
 		switch (smtp_client_next(&l->client)) {
 		case CLIENT_WANT_INPUT:
-		case CLIENT_WANT_OUTPUT:
 			if (link_wait(l))
+				return;
+			break;
+		case CLIENT_WANT_OUTPUT: /* all of it out: the core goes on at once */
+			if (link_wait(l) && smtp_client_output(&l->client).n)
 				return;
 			break;
 		case CLIENT_ON_READY:

@@ -238,12 +238,11 @@ station_wait_kept(struct station *s, unsigned kept)
 }
 
 bool
-fd_is_under(int fd, const char *directory)
+fd_path_has(int fd, const char *part)
 {
-	char link[64], path[256] = { 0 }, part[64];
+	char link[64], path[256] = { 0 };
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	snprintf(part, sizeof part, "/%s/", directory);
 	assert_true(readlink(link, path, sizeof path - 1) > 0);
 	return strstr(path, part) != NULL;
 }

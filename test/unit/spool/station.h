@@ -55,8 +55,8 @@ void station_end(struct station *s); /* closes, removes the directory */
 void station_wait(struct station *s, bool (*is_true)(struct station *s));
 void station_wait_kept(struct station *s, unsigned kept);
 
-bool fd_is_under(
-	int fd, const char *directory); /* "seg": for tests that put a sync of their own in place */
+/* For tests that put a sync of their own in place: is `part`, such as "/seg/", in the file's path? */
+bool fd_path_has(int fd, const char *part);
 
 struct mail_id mail_id_of(uintptr_t mail);
 size_t mail_size_of(uintptr_t mail);
