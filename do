@@ -146,7 +146,7 @@ build_sanitize()
 
 build_fuzz()
 {
-	compile build-fuzz clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+	compile build-fuzz clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 }
 
 # ── testing: each suite leaves its counts in $results and goes on to the next, so that one run shows every failure ──
@@ -235,7 +235,7 @@ test_fuzz()
 
 sources()
 {
-	find src include test examples bench -name '*.[ch]' | sort
+	find src test examples bench -name '*.[ch]' | sort
 }
 
 lint_format()
@@ -251,7 +251,7 @@ lint_tidy()
 lint_cppcheck()
 {
 	cppcheck --quiet -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=test/cppcheck-suppressions -I src -I include src
+		--suppressions-list=test/cppcheck-suppressions -I src src
 }
 
 lint_shell()

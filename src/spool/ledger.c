@@ -244,7 +244,7 @@ ledger_told(struct spool_keeper *k, struct report *r)
 		break;
 	case REPORT_RETIRED:
 	case REPORT_FAILED:
-		must(r->segment && "nobody retires the fate log, and it has no big files");
+		must(false); /* nobody retires the fate log, and it has no big files */
 	}
 	fates_commits_free(&r->commits);
 	log_file_free(r->segment);

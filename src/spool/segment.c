@@ -30,6 +30,7 @@
  *     segment_commit               committer_gather             committer_report_group
  *   ─────────┬───────────► waiting ────────────────► in a group ──┬─► DURABLE
  *            │                ▲ │                                 └─► BROKEN
+ *            │                │ ├─ segment_fail_waiting ──────► FAILED
  *            │     big_settle │ └─ segment_retire (big file) ─► FAILED
  *            └──► its big file is being synced ─ big_settle ──► FAILED
  *
@@ -462,6 +463,18 @@ segment_retire(struct committer *c, struct list *unused)
 		c->is_retiring = true;
 	else
 		committer_end_segment(c, REPORT_RETIRED);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+segment_fail_waiting(struct committer *c, const struct err *e)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->in_use && list_is_empty(&c->spares))
+		list_each_safe (at, &c->waiting) {
+			list_remove(at);
+			report_failed(c, list_of(at, struct commit, link), e);
+		}
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -81,6 +81,9 @@ void segment_give(struct committer *c, struct segment *s);
  * group fail; unused segments come back in `unused`. */
 void segment_retire(struct committer *c, struct list *unused);
 
+/* When there is no segment, and none has come: whoever waits for one comes back with FAILED. */
+void segment_fail_waiting(struct committer *c, const struct err *e);
+
 /* News, oldest first; the caller frees each report. */
 void segment_take_reports(struct committer *c, struct list *reports);
 

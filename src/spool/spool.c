@@ -707,6 +707,15 @@ spool_writer_retire(struct spool_writer *w)
 	w->segments_owed = 0;
 }
 
+void
+spool_writer_give_up(struct spool_writer *w, const struct err *e)
+{
+	segment_fail_waiting(w->committer, e);
+	list_each_safe (at, &w->waiting_for_big)
+		draft_doom(list_of(at, struct draft, link), e);
+	w->waiting_for_big_n = 0;
+}
+
 bool
 spool_writer_is_ready(const struct spool_writer *w)
 {

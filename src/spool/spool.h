@@ -136,6 +136,9 @@ void spool_writer_sealed(struct spool_writer *w, uint64_t number);
  * had begun a big file fail, because the new queue removes what no record names. */
 void spool_writer_retire(struct spool_writer *w);
 
+/* No segment, or no big file, has come for too long: the drafts that wait for one are settled with e. Others are left alone. */
+void spool_writer_give_up(struct spool_writer *w, const struct err *e);
+
 bool spool_writer_is_ready(const struct spool_writer *w); /* a segment is at hand */
 /* Octets free on the spool's disk, as seen at most a second ago; 0 when unknown. */
 uint64_t spool_writer_free_space(struct spool_writer *w);

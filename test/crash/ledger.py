@@ -11,14 +11,16 @@ end, when the queue is empty, the mailbox and the next host are read, and for ea
                a sender who died cannot be asked again. In a mailbox never: the file's name comes from the mail's id.
 """
 import collections
+import contextlib
 import random
 import threading
 import time
 
 from talk import Talk
 
+SLACK_S = 5  # a mail whose fate is older than this when something dies is long settled, and not under way
 LOCAL, REMOTE = "bob@example.org", "box@dst.test"
-Entry = collections.namedtuple("Entry", "places message begun", defaults=[None])
+Entry = collections.namedtuple("Entry", "places message")
 
 
 def message_for(token, size):
@@ -39,14 +41,14 @@ class Ledger:
         self.lock = threading.Lock()
         self.sent = {}  # token → Entry, before the first octet is on its way
         self.kept, self.refused = set(), set()
-        self.kills = []  # (moment, who)
+        self.kills = []  # (when it may have begun, when it was over)
 
     def new_mail(self):
         with self.lock:
             token = b"t%08d" % len(self.sent)
             places = self.random.choice([[LOCAL], [REMOTE], [LOCAL, REMOTE]])
             size = self.random.choice([10, 1000, 4000, 4000, 4000, 60_000] + [400_000] * (self.random.random() < 0.1))
-            self.sent[token] = Entry(places, message_for(token, size), time.monotonic())
+            self.sent[token] = Entry(places, message_for(token, size))
         return token
 
     def note(self, token, reply):
@@ -54,29 +56,34 @@ class Ledger:
             if reply is not None:
                 (self.kept if reply.startswith("250") else self.refused).add(token)
 
-    def killed(self, who):
+    @contextlib.contextmanager
+    def kill(self):
+        """The kill happens inside."""
+        begun = time.monotonic()
+        yield
         with self.lock:
-            self.kills.append((time.monotonic(), who))
+            self.kills.append((begun, time.monotonic()))
 
-    def under_way_at_a_kill(self, token, until):
-        return any(self.sent[token].begun <= moment <= until for moment, _ in self.kills)
+    def under_way_at_a_kill(self, first, second):
+        """The copies came at these moments: did something die between them, while the first was not long settled?"""
+        return any(begun <= second and begun - first < SLACK_S and first - over < SLACK_S for begun, over in self.kills)
 
     def wrongs(self, place, arrived):
         """What is wrong at one place, a line each. arrived: (token, octets, moment) of every mail there; moment None: a mailbox."""
-        wrong, seen = [], collections.Counter()
+        wrong, first = [], {}
         for token, mail, moment in arrived:
-            seen[token] += 1
             entry = self.sent.get(token)
             if entry is None or place not in entry.places:
                 wrong.append(f"{token} at {place} was never sent there")
             elif not mail.replace(b"\r\n", b"\n").endswith(entry.message.replace(b"\r\n", b"\n")):
                 wrong.append(f"{token} at {place} is not whole")
-            elif seen[token] > 1 and (moment is None or not self.under_way_at_a_kill(token, moment)):
-                wrong.append(f"{token} at {place} is there {seen[token]} times")
+            elif token in first and (moment is None or not self.under_way_at_a_kill(first[token], moment)):
+                wrong.append(f"{token} at {place} is there twice")
             if token in self.refused:
                 wrong.append(f"{token} at {place} was refused")
-        wrong += [f"{token} at {place} is lost" for token in sorted(self.kept) if place in self.sent[token].places and not seen[token]]
-        return wrong
+            first.setdefault(token, moment)
+        return wrong + [f"{token} at {place} is lost"
+                        for token in sorted(self.kept) if place in self.sent[token].places and token not in first]
 
     def missing(self, place, tokens):
         """How many that were kept have not come yet."""

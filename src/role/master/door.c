@@ -67,7 +67,7 @@ door_make_directory(const char *path, struct err *e)
 	size_t n = strlen(path);
 
 	for (size_t i = 1; i <= n && i < sizeof part; i++) {
-		if (path[i] != '/' && i < n)
+		if (i < n && path[i] != '/')
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;

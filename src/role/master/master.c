@@ -325,8 +325,9 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 static bool
 same_doors(const struct master_plan *a, const struct master_plan *b)
 {
-	return a->doors_n == b->doors_n && strcmp(a->state, b->state) == 0 &&
-	       memcmp(a->doors, b->doors, sizeof a->doors) == 0;
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): plans begin as zero, padding too */
+	return memcmp(a->doors, b->doors, sizeof a->doors) == 0 && a->doors_n == b->doors_n &&
+	       strcmp(a->state, b->state) == 0;
 }
 
 static void

@@ -41,7 +41,6 @@ state_letter(const struct recipient *r)
 	case RECIPIENT_WAITING:
 		return r->last ? 'D' : 'W';
 	case RECIPIENT_BOUNCING:
-		return 'F';
 	case RECIPIENT_FAILED:
 		return 'F';
 	case RECIPIENT_DELIVERED:

@@ -60,13 +60,17 @@ mail_free(struct mail **mail)
 static uint32_t
 recipient_add(struct mail *mail, struct str address, bool is_child)
 {
-	mail->recipients =
-		realloc(mail->recipients, (mail->recipients_n + 1) * sizeof *mail->recipients);
-	must(mail->recipients);
-	mail->recipients[mail->recipients_n] =
-		(struct recipient){ .address = owned(address), .is_child = is_child };
+	uint32_t n = mail->recipients_n;
+
+	if ((n & (n - 1)) == 0) { /* full: the room is always the next power of two */
+		mail->recipients = realloc(
+			mail->recipients, (n ? 2 * (size_t)n : 1) * sizeof *mail->recipients);
+		must(mail->recipients);
+	}
+	mail->recipients[n] = (struct recipient){ .address = owned(address), .is_child = is_child };
+	mail->recipients_n++;
 	mail->open_n++;
-	return mail->recipients_n++;
+	return n;
 }
 
 static void
@@ -275,12 +279,16 @@ recipient_deferred(struct queue *q, struct mail *mail, uint32_t i, int64_t due_m
 
 /* The alias is done with: `targets` are what it stands for, as the message `expanded` has them.
  * They are recipients of their own from now on, and the same ones after a crash. */
-void
+bool
 recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str targets)
 {
 	struct buf children = { .max = IPC_PACKET_MAX };
-	uint32_t first = mail->recipients_n;
+	uint32_t first = mail->recipients_n, n = 0;
 
+	for (struct str rest = targets, target; codec_scan_str(&rest, &target);)
+		n++;
+	if (n > RECIPIENTS_MOST - first)
+		return false;
 	codec_add_u32(&children, first);
 	buf_add(&children, targets);
 	fate_add(q, mail, i, FATE_EXPANDED, 0, buf_str(&children));
@@ -289,4 +297,5 @@ recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str ta
 	buf_free(&children);
 	for (uint32_t child = first; child < mail->recipients_n; child++)
 		road_find(q, mail, child);
+	return true;
 }

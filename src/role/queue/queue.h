@@ -100,7 +100,7 @@ void recipient_delivered(
 void recipient_failed(struct queue *q, struct mail *mail, uint32_t i); /* final: last says why */
 void recipient_deferred(struct queue *q, struct mail *mail, uint32_t i, int64_t due_ms);
 void recipient_note(struct recipient *r, const struct err *why, struct str host);
-void recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str targets);
+bool recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str targets);
 
 /* ── road.c: where a recipient goes ── */
 void road_find(struct queue *q, struct mail *mail, uint32_t i);

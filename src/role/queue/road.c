@@ -153,7 +153,10 @@ take_targets(struct queue *q, struct mail *mail, uint32_t i, struct str targets)
 		schedule_add(q, mail, i, (struct str){ 0 });
 		return;
 	}
-	recipient_expanded(q, mail, i, targets);
+	if (!recipient_expanded(q, mail, i, targets))
+		fail(q, mail, i, ERR_TOO_MANY_RECIPIENTS,
+			"the aliases of this mail have more members than a mail may have "
+			"recipients");
 }
 
 void

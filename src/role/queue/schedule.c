@@ -195,23 +195,32 @@ write_all(int fd, struct str s)
 	return true;
 }
 
+/* The big file of a mail into `to`; nothing of it is used when its octets are not those that were kept. */
 static bool
 copy_big(struct queue *q, int to, const struct spool_mail *m, struct err *e)
 {
 	int from = keeper_open_big(q->keeper, m->big, e);
 	uint64_t left = m->big_size;
-	char part[65536];
+	uint32_t crc = 0;
+	char octets[65536];
 	ssize_t n = 0;
 
 	if (from < 0)
 		return false;
-	while (left && (n = read(from, part, left < sizeof part ? left : sizeof part)) > 0 &&
-		write_all(to, (struct str){ part, (size_t)n }))
+	while (left && (n = read(from, octets, left < sizeof octets ? left : sizeof octets)) > 0) {
+		struct str part = { octets, (size_t)n };
+
+		crc = hash_crc32c(crc, part);
+		if (!write_all(to, part))
+			break;
 		left -= (uint64_t)n;
+	}
 	close(from);
-	return left == 0 ||
-	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "big file %llu cannot be read to its end",
-		       (unsigned long long)m->big);
+	if (left)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
+			"a big file of the spool cannot be read to its end");
+	return crc == m->big_crc ||
+	       err_set(e, ERR_PERMANENT, ERR_LOCAL, "the mail's big file in the spool is damaged");
 }
 
 /* The message as a sealed copy; -1 with e. */

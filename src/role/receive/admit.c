@@ -44,6 +44,24 @@ allow_as(struct session *s, int code, struct str words)
 	return NEXT;
 }
 
+/* Vault's text as words: each line of it an address, in brackets (RFC 5321 §3.4, §3.5). */
+static enum step
+allow_to(struct session *s, int code, const char *before)
+{
+	struct buf words = { .max = 2 * IPC_TEXT_MAX };
+	struct str rest = buf_str(&s->ask.text), line;
+
+	for (bool more = rest.n > 0; more;) {
+		more = str_cut(rest, '\n', &line, &rest);
+		buf_addf(&words, "%s<", before);
+		buf_add(&words, line);
+		buf_add(&words, more ? S(">\n") : S(">"));
+	}
+	allow_as(s, code, buf_str(&words));
+	buf_free(&words);
+	return NEXT;
+}
+
 static enum step
 vault_silent(struct session *s)
 {
@@ -174,7 +192,7 @@ admit_found(struct session *s)
 		return allow(s);
 	case FOUND_FORWARD:
 		recipient_add(s);
-		return allow_as(s, 251, buf_str(&s->ask.text));
+		return allow_to(s, 251, "not here; will forward to ");
 	case FOUND_MOVED:
 		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s",
 			STR_ARG(buf_str(&s->ask.text)));
@@ -262,7 +280,6 @@ question_is_allowed(struct session *s, enum config_when when, struct address *a)
 enum step
 admit_verify(struct session *s)
 {
-	struct buf words = { .max = 1024 };
 	struct address a;
 
 	if (s->ask.state == ASK_NONE) {
@@ -276,10 +293,7 @@ admit_verify(struct session *s)
 	switch ((enum found_kind)s->ask.kind) {
 	case FOUND_MAILBOX:
 	case FOUND_FORWARD:
-		buf_addf(&words, "<%.*s>", STR_ARG(buf_str(&s->ask.text)));
-		allow_as(s, s->ask.kind == FOUND_MAILBOX ? 250 : 251, buf_str(&words));
-		buf_free(&words);
-		return NEXT;
+		return allow_to(s, s->ask.kind == FOUND_MAILBOX ? 250 : 251, "");
 	case FOUND_ALIAS:
 	case FOUND_NOT_OURS:
 	case FOUND_BUSY:
@@ -292,7 +306,9 @@ admit_verify(struct session *s)
 	case FOUND_KINDS:
 		break;
 	}
-	return admit_found(s);
+	if (s->ask.kind == FOUND_MOVED)
+		return admit_found(s);
+	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
 }
 
 enum step
@@ -309,6 +325,6 @@ admit_expand(struct session *s)
 	if (s->ask.state == ASK_FAILED)
 		return vault_silent(s);
 	if (s->ask.kind == FOUND_ALIAS || s->ask.kind == FOUND_FORWARD)
-		return allow_as(s, 250, buf_str(&s->ask.text));
+		return allow_to(s, 250, "");
 	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such list here");
 }

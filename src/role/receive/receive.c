@@ -27,6 +27,7 @@ enum {
 	ACCEPTS_A_TURN = 64,
 	TICK_MS = 1000,
 	FIRST_SEGMENT_MS = 5000,
+	SEGMENT_MOST_MS = 10000, /* how long a mail waits for a segment to be written to */
 };
 
 struct door {
@@ -216,6 +217,7 @@ session_submit(struct session *s, const struct header_facts *facts)
 			.recipients_n = s->recipients_n },
 		buf_str(&prefix), s);
 	s->ask.state = ASK_WAITING; /* for the disk */
+	s->ask.since_ms = loop_now_ms(s->house->role.loop);
 	buf_free(&from);
 	buf_free(&prefix);
 }
@@ -645,11 +647,15 @@ receive_tick(void *owner)
 {
 	struct receive *r = owner;
 	int64_t now_ms = loop_now_ms(r->role.loop), idle_ms = r->role.config.limits.idle_ms;
+	bool waits_long = false;
+	struct err e;
 
 	list_each_safe (at, &r->sessions) {
 		struct session *s = list_of(at, struct session, link);
 
 		if (s->ask.state == ASK_WAITING) {
+			waits_long |=
+				s->ask.number == 0 && now_ms - s->ask.since_ms > SEGMENT_MOST_MS;
 			ask_tick(s, now_ms);
 			continue;
 		}
@@ -657,6 +663,11 @@ receive_tick(void *owner)
 			session_free(&s);
 		else if (now_ms - s->heard_ms > idle_ms)
 			session_stop(s, ERR_IDLE, "idle too long");
+	}
+	if (waits_long) { /* for the disk; where that works, and only a segment is lacking, nobody is left hanging */
+		err_set(&e, ERR_TEMPORARY, ERR_NO_SPACE,
+			"no room for mail at the moment, please try again later");
+		spool_writer_give_up(r->writer, &e);
 	}
 	open_doors(r);
 	loop_timer_set(r->tick, TICK_MS);

@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const enum ipc_role roles[] = { ROLE_MASTER, ROLE_RECEIVE, ROLE_QUEUE, ROLE_SEND, ROLE_STORE, ROLE_VAULT, ROLE_COMMAND };
+	static const enum ipc_role roles[] = { ROLE_MASTER, ROLE_RECEIVE, ROLE_QUEUE, ROLE_SEND,
+		ROLE_STORE, ROLE_VAULT, ROLE_COMMAND };
 	struct str packet;
 	struct ipc_message m;
 
@@ -19,7 +20,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (m.kind == IPC_CLOSED || m.kind >= IPC_KINDS)
 			abort();
 		if (m.kind == IPC_attempt && m.attempt.message.n &&
-			(m.attempt.message.p < packet.p || m.attempt.message.p + m.attempt.message.n > packet.p + packet.n))
+			(m.attempt.message.p < packet.p ||
+				m.attempt.message.p + m.attempt.message.n > packet.p + packet.n))
 			abort();
 	}
 	return 0;
