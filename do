@@ -11,7 +11,7 @@ export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev"
 packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
-	libauthen-sasl-perl postfix python3 python3-pytest python3-aiosmtpd strace procps"
+	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-aiosmtpd strace procps"
 packages_bench="postfix python3 python3-pytest python3-aiosmtpd"
 
 jobs=$(nproc)
@@ -152,18 +152,24 @@ build_fuzz()
 # ── testing: each suite leaves its counts in $results and goes on to the next, so that one run shows every failure ──
 
 # record NAME COMMAND…: a runner that counts nothing itself is one test.
+skipped=77
 record()
 {
-	name=$1
+	name=$1 status=0
 	shift
-	if "$@" >"$results/$name.log" 2>&1; then
+	"$@" >"$results/$name.log" 2>&1 || status=$?
+	case $status in
+	0)
 		echo "1 0 0" >"$results/$name.count"
-		say "  ok      $name"
-	else
+		say "  ok      $name" ;;
+	"$skipped")
+		echo "0 0 1" >"$results/$name.count"
+		say "  skipped $name: $(cat "$results/$name.log")" ;;
+	*)
 		echo "0 1 0" >"$results/$name.count"
 		cat "$results/$name.log"
-		say "  FAILED  $name"
-	fi
+		say "  FAILED  $name" ;;
+	esac
 }
 
 # meson_test NAME DIRECTORY: unit tests, dialogues, fuzz corpora and vectors against one build.
@@ -238,8 +244,13 @@ sources()
 	find src test examples bench -name '*.[ch]' | sort
 }
 
+# The layout is that of one clang-format; another one's taste is no mistake.
 lint_format()
 {
+	case $(clang-format --version) in
+	*"version 14."*) ;;
+	*) echo "not looked at: the layout is that of clang-format 14"; return "$skipped" ;;
+	esac
 	sources | xargs clang-format --dry-run -Werror
 }
 
@@ -251,7 +262,7 @@ lint_tidy()
 lint_cppcheck()
 {
 	cppcheck --quiet -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=test/cppcheck-suppressions -I src src
+		--suppressions-list=test/cppcheck-suppressions -DPOSTHOUSE_VERSION='""' -I src src
 }
 
 lint_shell()

@@ -27,8 +27,12 @@ def make_station():
         return station
 
     yield make
+    complaints = []
     for station in made:
+        station.end()
+        complaints += station.complaints()
         station.clean_up()
+    assert not complaints, "\n".join(complaints[:20])
 
 
 @pytest.fixture

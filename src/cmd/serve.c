@@ -71,6 +71,8 @@ check_file(const char *path_arg, int plan_fd, int config_fd)
 		return EX_CONFIG;
 	}
 	memcpy(plan.state, c.state.p, c.state.n);
+	snprintf(plan.fixed, sizeof plan.fixed, "%.*s %llu %llu", STR_ARG(c.spool),
+		(unsigned long long)c.queue.segment_size, (unsigned long long)c.limits.memory);
 	plan_doors(&plan, &c);
 	if (write(config_fd, text.p, text.n) != (ssize_t)text.n ||
 		write(plan_fd, &plan, sizeof plan) != (ssize_t)sizeof plan)

@@ -100,7 +100,7 @@ const struct option option_table[] = {
 	{ "queue", "expire", OPTION_TIME, offsetof(struct config, queue.expire_ms), "5d", NULL,
 		"age at which mail that cannot be delivered goes back to its sender", .least = 100, .most = 60 * (uint64_t)DAY_MS },
 	{ "queue", "segment-size", OPTION_SIZE, offsetof(struct config, queue.segment_size), "64M", NULL,
-		"size of the spool's files; a multiple of 4K", .least = MIB, .most = 4 * GIB },
+		"size of the spool's files; a multiple of 4K", .least = 4 * MIB /* SPOOL_SEGMENT_MIN */, .most = 4 * GIB },
 	{ "queue", "warn", OPTION_LATER, 0, NULL, "leave it out; delay warnings are not sent" },
 
 	{ "limits", "message", OPTION_SIZE, offsetof(struct config, limits.message), "50M", NULL,

@@ -33,7 +33,7 @@ struct ipc {
 	void *owner;
 	struct list waiting;
 	size_t waiting_n;
-	bool is_paused, is_dispatching, is_gone;
+	bool is_paused, is_dispatching, is_gone, is_stuck;
 };
 
 static const struct {
@@ -226,7 +226,9 @@ ipc_send(struct ipc *c, struct buf *b, int fd)
 	if (sent != 0)
 		return; /* taken; or the peer is gone, which reading will tell */
 	if (c->waiting_n >= IPC_WAITING_MAX) {
-		log_event("peer-stuck", "role=%s", ipc_role_name(c->peer));
+		if (!c->is_stuck)
+			log_event("peer-stuck", "role=%s", ipc_role_name(c->peer));
+		c->is_stuck = true;
 		shutdown(c->fd, SHUT_RDWR);
 		return;
 	}

@@ -73,23 +73,89 @@ header_next(struct str *in, struct header_field *field)
 	return true;
 }
 
+/* A field's name is whole: what of it is a fact? */
+static void
+watch_field(struct header_watch *w)
+{
+	struct str name = { w->name, w->name_n < sizeof w->name ? w->name_n : 0 };
+
+	w->facts.begins_with_field = true;
+	w->facts.has_date |= str_eq_nocase(name, S("Date"));
+	w->facts.has_message_id |= str_eq_nocase(name, S("Message-ID"));
+	w->facts.has_from |= str_eq_nocase(name, S("From"));
+	w->facts.received += str_eq_nocase(name, S("Received"));
+	w->state = WATCH_VALUE;
+}
+
+static void
+watch_name_char(struct header_watch *w, char c)
+{
+	if (w->name_n < sizeof w->name)
+		w->name[w->name_n++] = c;
+	w->state = WATCH_NAME;
+}
+
+static void
+watch_line_begins(struct header_watch *w, char c)
+{
+	bool is_first = w->state == WATCH_FIRST_LINE;
+
+	w->name_n = 0;
+	if ((c == ' ' || c == '\t') && !is_first)
+		w->state = WATCH_VALUE; /* folded */
+	else if (c == '\r')
+		w->state = WATCH_CR;
+	else if (is_name_char(c))
+		watch_name_char(w, c);
+	else
+		w->state = WATCH_OVER;
+	if (c == '\n' || c == '\r')
+		w->facts.begins_with_field = true; /* an empty line is a header too */
+}
+
+void
+header_watch_feed(struct header_watch *w, struct str piece)
+{
+	for (; piece.n && w->state != WATCH_OVER; piece = str_from(piece, 1)) {
+		char c = piece.p[0];
+
+		switch (w->state) {
+		case WATCH_FIRST_LINE:
+		case WATCH_LINE:
+			watch_line_begins(w, c);
+			break;
+		case WATCH_NAME:
+		case WATCH_BLANKS:
+			if (c == ':')
+				watch_field(w);
+			else if (c == ' ' || c == '\t')
+				w->state = WATCH_BLANKS;
+			else if (w->state == WATCH_NAME && is_name_char(c))
+				watch_name_char(w, c);
+			else
+				w->state = WATCH_OVER;
+			break;
+		case WATCH_VALUE:
+			piece = str_from(piece, str_find(piece, '\n'));
+			if (piece.n)
+				w->state = WATCH_LINE;
+			break;
+		case WATCH_CR:
+		case WATCH_OVER:
+			w->state = WATCH_OVER;
+			break;
+		}
+	}
+}
+
 void
 header_look(struct str message, struct header_facts *facts)
 {
-	struct str rest = message;
-	struct header_field field;
+	struct header_watch w = { 0 };
 
-	*facts = (struct header_facts){ 0 };
-	while (header_next(&rest, &field)) {
-		facts->begins_with_field = true;
-		facts->has_date |= str_eq_nocase(field.name, S("Date"));
-		facts->has_message_id |= str_eq_nocase(field.name, S("Message-ID"));
-		facts->has_from |= str_eq_nocase(field.name, S("From"));
-		facts->received += str_eq_nocase(field.name, S("Received"));
-	}
-	/* Nothing at all, or an empty line, which was consumed, is a header too. */
-	if (rest.n == 0 || rest.p != message.p)
-		facts->begins_with_field = true;
+	header_watch_feed(&w, message);
+	*facts = w.facts;
+	facts->begins_with_field |= message.n == 0;
 }
 
 void

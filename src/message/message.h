@@ -29,6 +29,24 @@ struct header_facts {
 
 void header_look(struct str message, struct header_facts *facts);
 
+/* The same for a message that comes in pieces, cut anywhere; nothing is gathered. Zero-initialise; facts are right for what was fed. */
+struct header_watch {
+	struct header_facts facts;
+	enum {
+		WATCH_FIRST_LINE,
+		WATCH_LINE,
+		WATCH_NAME,
+		WATCH_BLANKS,
+		WATCH_VALUE,
+		WATCH_CR,
+		WATCH_OVER
+	} state;
+	char name[12]; /* the beginning of the field's name */
+	unsigned name_n;
+};
+
+void header_watch_feed(struct header_watch *w, struct str piece);
+
 /* "Mon, 23 Nov 2026 05:19:00 +0000" (RFC 5322 §3.3); always UTC, so that no zone files are needed.
  */
 void date_add(struct buf *to, int64_t unix_seconds);

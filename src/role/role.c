@@ -105,8 +105,8 @@ role_exit(struct role *r, int code)
 }
 
 void
-role_fault(struct role *r, enum ipc_role peer, unsigned index)
+role_lost(struct role *r, enum ipc_role peer, bool broke_rules)
 {
-	ipc_send_fault(r->master,
-		&(struct ipc_fault){ .fd = -1, .role = (uint8_t)peer, .index = (uint8_t)index });
+	ipc_send_lost(r->master,
+		&(struct ipc_lost){ .fd = -1, .role = (uint8_t)peer, .broke_rules = broke_rules });
 }

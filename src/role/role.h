@@ -36,8 +36,8 @@ struct role_hooks {
  * set up before the first of them. */
 int role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, void *owner);
 void role_exit(struct role *r, int code);
-void role_fault(struct role *r, enum ipc_role peer,
-	unsigned index); /* that peer broke the rules: master restarts it */
+/* The channel to that peer is closed. Master kills it if it broke the rules; else, if both live, joins them anew: a channel may break on its own. */
+void role_lost(struct role *r, enum ipc_role peer, bool broke_rules);
 
 /* What the program does when it was started as a role. */
 int receive_main(void);

@@ -220,6 +220,7 @@ take_reply(struct smtp_client *c)
 	int digit = c->reply.code / 100;
 	bool is_no = digit == 4 || digit == 5;
 
+	c->progress++;
 	if (c->reply.code == 421 || (is_no && answers_early(c)))
 		fail_with_reply(c);
 	else if (is_no)
@@ -291,6 +292,7 @@ smtp_client_sent(struct smtp_client *c, size_t n)
 {
 	must(n <= output_pending(c));
 	c->out_sent += n;
+	c->progress += n != 0;
 	c->mail_has_left = c->mail_has_left || n;
 	if (output_pending(c))
 		return;

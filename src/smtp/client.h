@@ -102,7 +102,8 @@ struct smtp_client {
 	unsigned offers;
 	uint64_t size_max; /* of SIZE, 0: none said */
 	enum smtp_stage stage;
-	struct err error; /* with CLIENT_ON_FAILED */
+	struct err error;  /* with CLIENT_ON_FAILED */
+	uint64_t progress; /* grows with every whole reply and with octets that leave */
 	struct smtp_client_mail *mail;
 	bool output_is_secret; /* what output holds now has a password in it: not for eyes or logs
 				*/

@@ -46,6 +46,7 @@
 enum {
 	KEEPER_WINDOW = 256 * 1024, /* octets read ahead */
 	KEEPER_BIGS_READY_MIN = 4,
+	KEEPER_ROOMY = 16, /* segments that the disk must have room for, or no free one is kept */
 };
 
 /* ── a segment's way ── */
@@ -154,7 +155,8 @@ keeper_check_free(struct spool_keeper *k, struct kept_segment *g)
 		return;
 	g->state = KEPT_FREE;
 	keeper_find_free(k, &free_n);
-	if (free_n > KEEPER_FREE_MAX || g->size != k->segment_size)
+	if (free_n > KEEPER_FREE_MAX || g->size != k->segment_size ||
+		keeper_free_space(k) < KEEPER_ROOMY * k->segment_size)
 		keeper_remove_segment(k, g);
 }
 

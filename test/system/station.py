@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ smtp   {{ {smtp} }}
 queue  {{ segment-size = "{segment_size}" {queue} }}
 limits {{ {limits} }}
 """
+COMPLAINT = re.compile(r"Sanitizer|runtime error:|must\(|role-ended .*(signal=(?!9\b|15\b)|exit=(?!0\b))")
 TRUSTED, REFUSED = "127.0.0.2", "127.0.0.3"  # clients take these source addresses to be somebody else
 TOP = f'trusted = {{"{TRUSTED}/32"}}\nrefuse = {{"{REFUSED}/32"}}\n'
 
@@ -190,7 +192,8 @@ class Station:
             self.process.wait()
             until(lambda: not any(map(alive, self.ours)), "the killed roles to be gone")
 
-    def clean_up(self):
+    def end(self):
+        """However it stands with it: afterwards no process of it is there."""
         if self.process:
             self.pids()
             if self.process.poll() is None:
@@ -207,10 +210,17 @@ class Station:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
+
+    def clean_up(self):
+        self.end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def complaints(self):
+        """What no test may leave in a log: a sanitizer's report, a role that ended in another way than by our hand."""
+        return [line for line in self.log_text().splitlines() if COMPLAINT.search(line)]
 
     # ── commands ──
 

@@ -15,7 +15,7 @@ static int
 bind_inet(const struct sockaddr_storage *address)
 {
 	int s = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1,
-	    off = 0;
+	    off = 0, why;
 	socklen_t n = address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
 						    : sizeof(struct sockaddr_in6);
 
@@ -30,7 +30,9 @@ bind_inet(const struct sockaddr_storage *address)
 	}
 	if (bind(s, (const struct sockaddr *)address, n) == 0 && listen(s, BACKLOG) == 0)
 		return s;
+	why = errno;
 	close(s);
+	errno = why;
 	return -1;
 }
 

@@ -164,29 +164,40 @@ hand_over(struct process *p)
 				.fd = m->control, .door = DOOR_CONTROL, .name = S("control") });
 }
 
-/* A fresh channel for every pair that this role belongs to and whose other half lives. */
+static bool
+is_edge(enum ipc_role a, enum ipc_role b)
+{
+	for (size_t i = 0; i < EDGES; i++)
+		if ((edges[i][0] == a && edges[i][1] == b) ||
+			(edges[i][0] == b && edges[i][1] == a))
+			return true;
+	return false;
+}
+
+/* A fresh channel between two that have something to say to each other, and live. */
+static void
+join(struct process *a, struct process *b)
+{
+	int pair[2];
+
+	if (!a->pid || !b->pid || !is_edge(a->role, b->role))
+		return;
+	if (!channel_pair(pair)) {
+		log_event("no-channel", "between=%s,%s errno=%d", ipc_role_name(a->role),
+			ipc_role_name(b->role), errno);
+		return;
+	}
+	ipc_send_peer(a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
+	ipc_send_peer(b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void
 join_peers(struct process *p)
 {
-	for (size_t i = 0; i < EDGES; i++) {
-		struct process *a = process_of(p->master, edges[i][0]),
-			       *b = process_of(p->master, edges[i][1]);
-		int pair[2];
-
-		if ((a != p && b != p) || !a->pid || !b->pid)
-			continue;
-		if (!channel_pair(pair)) {
-			log_event("no-channel", "between=%s,%s errno=%d", ipc_role_name(a->role),
-				ipc_role_name(b->role), errno);
-			continue;
-		}
-		ipc_send_peer(
-			a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
-		ipc_send_peer(
-			b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
-		close(pair[0]);
-		close(pair[1]);
-	}
+	for (size_t i = 0; i < PROCESSES; i++)
+		join(p, &p->master->processes[i]);
 }
 
 static void
@@ -296,7 +307,7 @@ say_ready(struct master *m)
 static void
 master_came(void *owner, struct ipc *from, struct ipc_message *message)
 {
-	struct process *p = owner, *accused;
+	struct process *p = owner, *other;
 
 	(void)from;
 	switch (message->kind) {
@@ -304,12 +315,16 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 		p->is_ready = true;
 		say_ready(p->master);
 		break;
-	case IPC_fault:
-		accused = process_of(p->master, (enum ipc_role)message->fault.role);
-		if (accused && accused->pid) {
-			log_event("fault", "role=%s says=%s", ipc_role_name(accused->role),
+	case IPC_lost:
+		other = process_of(p->master, (enum ipc_role)message->lost.role);
+		if (!other || !other->pid || !is_edge(p->role, other->role) || p->master->draining)
+			break;
+		if (message->lost.broke_rules) {
+			log_event("fault", "role=%s says=%s", ipc_role_name(other->role),
 				ipc_role_name(p->role));
-			kill(accused->pid, SIGKILL);
+			kill(other->pid, SIGKILL);
+		} else {
+			join(p, other);
 		}
 		break;
 	default: /* its channel closed: it is dying, or lying; its pidfd will tell */
@@ -323,11 +338,10 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 /* ── reload and end ── */
 
 static bool
-same_doors(const struct master_plan *a, const struct master_plan *b)
+may_reload(const struct master_plan *a, const struct master_plan *b)
 {
 	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): plans begin as zero, padding too */
-	return memcmp(a->doors, b->doors, sizeof a->doors) == 0 && a->doors_n == b->doors_n &&
-	       strcmp(a->state, b->state) == 0;
+	return memcmp(a, b, sizeof *a) == 0;
 }
 
 static void
@@ -340,9 +354,9 @@ reload(struct master *m)
 		log_event("reload-refused", "kept=old");
 		return;
 	}
-	if (!same_doors(&plan, &m->plan)) {
-		log_event("reload-refused", "kept=old why=\"listen or state has changed: restart "
-					    "the station to apply\"");
+	if (!may_reload(&plan, &m->plan)) {
+		log_event("reload-refused", "kept=old why=\"listen, state, spool, segment-size or "
+					    "memory has changed: restart the station to apply\"");
 		close(fd);
 		return;
 	}

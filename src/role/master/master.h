@@ -14,6 +14,8 @@ enum { MASTER_DOORS_MAX = 64 };
 
 struct master_plan {
 	char state[256]; /* directory, NUL-terminated */
+	char fixed
+		[1024]; /* what only a restart can change, as text: a reload that differs is refused */
 	uint32_t doors_n;
 	struct master_door {
 		uint32_t door; /* enum config_door */

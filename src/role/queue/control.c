@@ -9,12 +9,21 @@
 /* Commands on state/control: whoever may open that socket may ask. The answer is one `item` a
  * recipient, then `end`. */
 
-enum { CONTROLS_MOST = 16 };
+enum {
+	CONTROLS_MOST = 16,
+	WAITING_MOST = 1000, /* packets on their way to a command */
+	AGAIN_MS = 5,
+};
 
 struct control {
 	struct list link;
 	struct queue *queue;
 	struct ipc *channel;
+	struct buf ids; /* of the mails to tell of: a snapshot, told as fast as the command reads */
+	size_t told;	/* octets of ids */
+	uint32_t recipient; /* of the mail that is being told */
+	struct ipc_end end;
+	struct loop_timer *again;
 };
 
 struct control_door {
@@ -27,6 +36,8 @@ static void
 control_free(struct control **c)
 {
 	ipc_close(&(*c)->channel);
+	loop_timer_close(&(*c)->again);
+	buf_free(&(*c)->ids);
 	list_remove(&(*c)->link);
 	free(*c);
 	*c = NULL;
@@ -52,42 +63,63 @@ state_letter(const struct recipient *r)
 }
 
 static void
-send_items(struct control *c, const struct mail *mail)
+send_item(struct control *c, const struct mail *mail, uint32_t i)
 {
-	for (uint32_t i = 0; i < mail->recipients_n; i++) {
-		const struct recipient *r = &mail->recipients[i];
+	const struct recipient *r = &mail->recipients[i];
 
-		ipc_send_item(c->channel,
-			&(struct ipc_item){ .fd = -1,
-				.id = mail->id,
-				.arrived_ms = (uint64_t)mail->arrived_ms,
-				.size = mail->size,
-				.recipient = i,
-				.state = (uint8_t)state_letter(r),
-				.tries = r->tries,
-				.due_ms = (uint64_t)r->due_ms,
-				.reverse_path = mail->reverse_path,
-				.address = r->address,
-				.host = r->host,
-				.words = r->last ? str_of(r->last->text) : (struct str){ 0 } });
+	ipc_send_item(
+		c->channel, &(struct ipc_item){ .fd = -1,
+				    .id = mail->id,
+				    .arrived_ms = (uint64_t)mail->arrived_ms,
+				    .size = mail->size,
+				    .recipient = i,
+				    .state = (uint8_t)state_letter(r),
+				    .tries = r->tries,
+				    .due_ms = (uint64_t)r->due_ms,
+				    .reverse_path = mail->reverse_path,
+				    .address = r->address,
+				    .host = r->host,
+				    .words = r->last ? str_of(r->last->text) : (struct str){ 0 } });
+}
+
+static void
+control_go_on(void *owner)
+{
+	struct control *c = owner;
+
+	while (c->told < c->ids.n && ipc_waiting(c->channel) < WAITING_MOST) {
+		struct mail *mail = map_get(
+			&c->queue->mails, str_part(buf_str(&c->ids), c->told, sizeof mail->id));
+
+		if (mail && c->recipient < mail->recipients_n) {
+			send_item(c, mail, c->recipient++);
+			c->end.recipients++;
+			continue;
+		}
+		c->end.mails += c->recipient > 0; /* none: settled meanwhile */
+		c->recipient = 0;
+		c->told += sizeof mail->id;
 	}
+	if (c->told < c->ids.n)
+		loop_timer_set(c->again, AGAIN_MS);
+	else
+		ipc_send_end(c->channel, &c->end);
 }
 
 static void
 control_list(struct control *c, struct str prefix)
 {
-	struct ipc_end end = { .fd = -1 };
 	char id[MAIL_ID_TEXT];
 	struct mail *mail;
 
-	for (size_t i = 0; (mail = map_next(&c->queue->mails, &i));) {
-		if (!str_starts_nocase(str_of(mail_id_text(mail->id, id)), prefix))
-			continue;
-		send_items(c, mail);
-		end.mails++;
-		end.recipients += mail->recipients_n;
-	}
-	ipc_send_end(c->channel, &end);
+	buf_reset(&c->ids);
+	c->told = 0;
+	c->recipient = 0;
+	c->end = (struct ipc_end){ .fd = -1 };
+	for (size_t i = 0; (mail = map_next(&c->queue->mails, &i));)
+		if (str_starts_nocase(str_of(mail_id_text(mail->id, id)), prefix))
+			buf_add(&c->ids, (struct str){ (const char *)&mail->id, sizeof mail->id });
+	control_go_on(c);
 }
 
 static void
@@ -122,6 +154,8 @@ control_ready(void *owner, int events)
 	c = calloc(1, sizeof *c);
 	must(c);
 	c->queue = d->queue;
+	c->ids.max = SIZE_MAX;
+	c->again = loop_timer_open(d->queue->role.loop, control_go_on, c);
 	c->channel = ipc_open(d->queue->role.loop, fd, ROLE_QUEUE, ROLE_COMMAND, control_came, c);
 	list_append(&d->queue->controls, &c->link);
 }

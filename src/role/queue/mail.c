@@ -214,6 +214,8 @@ mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64
 	apply_history(q, mail);
 	map_put(&q->mails, mail);
 	keeper_pin(q->keeper, segment);
+	if (mail->big)
+		queue_big_is_named(q, mail->big);
 	for (uint32_t i = 0; i < mail->recipients_n; i++)
 		if (mail->recipients[i].state == RECIPIENT_NEW &&
 			mail->recipients[i].due_ms > loop_wall_ms())

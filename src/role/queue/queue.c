@@ -175,6 +175,7 @@ give_bigs(struct queue *q)
 		}
 		ipc_send_big(q->receive, &big);
 		close(big.fd);
+		codec_add_u64(&q->bigs, big.number);
 		q->wants_bigs--;
 	}
 }
@@ -264,6 +265,30 @@ forget_history(struct queue *q)
 	keeper_forget_history(q->keeper);
 }
 
+/* The big files that a receiver had when it died, or gave everything back: whatever no live mail names is removed. */
+static void
+drop_bigs(struct queue *q)
+{
+	struct str given = buf_str(&q->bigs);
+	uint64_t number;
+
+	while (codec_scan_u64(&given, &number))
+		keeper_drop_big(q->keeper, number);
+	buf_reset(&q->bigs);
+}
+
+void
+queue_big_is_named(struct queue *q, uint64_t big)
+{
+	for (size_t at = 0; at < q->bigs.n; at += sizeof big)
+		if (codec_get_u64(q->bigs.p + at) == big) {
+			codec_put_u64(
+				q->bigs.p + at, codec_get_u64(q->bigs.p + q->bigs.n - sizeof big));
+			q->bigs.n -= sizeof big;
+			return;
+		}
+}
+
 /* Everything unsealed that neither this receiver still holds nor our own writer uses belonged to a
  * writer that is dead. */
 static void
@@ -284,6 +309,7 @@ receiver_reports(struct queue *q, uint64_t held, uint64_t durable)
 		seal(q, held, durable, false, false);
 	for (size_t i = 0; i < n; i++)
 		seal(q, dead[i], UINT64_MAX, false, false);
+	drop_bigs(q);
 	q->receiver_has_reported = true;
 	forget_history(q);
 }
@@ -315,8 +341,7 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 		give_bigs(q);
 		break;
 	default:
-		if (m->broke_rules)
-			role_fault(&q->role, ROLE_RECEIVE, 0);
+		role_lost(&q->role, ROLE_RECEIVE, m->broke_rules);
 		ipc_close(&q->receive);
 		break;
 	}
@@ -364,8 +389,7 @@ send_came(void *owner, struct ipc *from, struct ipc_message *m)
 		schedule_outcome(q, &m->outcome);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&q->role, ROLE_SEND, 0);
+	role_lost(&q->role, ROLE_SEND, m->broke_rules);
 	ipc_close(&q->send);
 	schedule_peer_lost(q, false);
 }
@@ -380,8 +404,7 @@ store_came(void *owner, struct ipc *from, struct ipc_message *m)
 		schedule_stored(q, &m->stored);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&q->role, ROLE_STORE, 0);
+	role_lost(&q->role, ROLE_STORE, m->broke_rules);
 	ipc_close(&q->store);
 	schedule_peer_lost(q, true);
 }
@@ -400,8 +423,7 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 	} else if (m->kind == IPC_expanded) {
 		road_came(q, &m->expanded);
 	} else {
-		if (m->broke_rules || m->kind != IPC_CLOSED)
-			role_fault(&q->role, ROLE_VAULT, 0);
+		role_lost(&q->role, ROLE_VAULT, m->broke_rules || m->kind != IPC_CLOSED);
 		ipc_close(&q->vault);
 	}
 }
@@ -566,6 +588,7 @@ queue_main(void)
 	static struct queue q = { .mails.key_of = mail_key,
 		.token_key.max = TOKEN_KEY_SIZE,
 		.attempts.key_of = errand_key,
+		.bigs.max = SIZE_MAX,
 		.scratch.max =
 			SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX + SPOOL_ENVELOPE_MAX + SPOOL_BLOCK,
 		.message.max = SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX };

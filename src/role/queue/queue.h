@@ -41,6 +41,8 @@ struct mail {
 	struct str reverse_path;
 	struct recipient *recipients;
 	uint32_t recipients_n, open_n; /* all; those without a final state */
+	int copy_fd;	   /* sealed copy of a large message, shared by the errands under way */
+	uint32_t copies_n; /* how many those are; the last one closes it */
 };
 
 /* Recipients of one mail that go the same way together; or, deferred, that wait for the same
@@ -74,6 +76,7 @@ struct queue {
 	struct list followed;	     /* segments being read */
 	struct list seals;	     /* ends that wait to be durable */
 	struct list spares;	     /* segments that nobody has asked for yet */
+	struct buf bigs;	     /* numbers of the big files that the receiver has, u64 each */
 	unsigned wants_segments, wants_bigs; /* what is owed to the receiver */
 	bool own_wants_segment, is_making, receiver_has_reported, history_is_forgotten;
 	struct loop_timer *make_timer;
@@ -88,6 +91,7 @@ struct queue {
 	struct loop_timer *bounce_timer;
 	unsigned bounces_n; /* all that are not settled */
 	struct buf scratch, message;
+	uint64_t copied; /* octets of sealed copies that exist now; bounded by limits.memory */
 	struct list controls;
 	bool is_draining;
 };
@@ -132,6 +136,7 @@ void control_listener(struct queue *q, int fd);
 
 /* ── queue.c ── */
 void queue_make_own_segment(struct queue *q);
+void queue_big_is_named(struct queue *q, uint64_t big); /* a mail has it now */
 void queue_check_drained(struct queue *q);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/must.h"
 #include "route/route.h"
+#include "smtp/address.h"
 
 /*
  * Which way a recipient goes. A domain of ours: vault says what the address stands for. Another's:
@@ -41,12 +42,16 @@ split(struct str address, struct str *local, struct str *domain)
 static void
 ask(struct queue *q, struct road *r)
 {
-	struct str local, domain;
+	struct str address = r->mail->recipients[r->recipient].address;
+	struct arena arena = { .max = 2 * ADDRESS_PATH_MAX };
+	struct address a; /* as vault knows it: without the quotes of the wire */
 
-	split(r->mail->recipients[r->recipient].address, &local, &domain);
-	ipc_send_expand(
-		q->vault, &(struct ipc_expand){
-				  .fd = -1, .ask = r->number, .local = local, .domain = domain });
+	if (address_parse(address, &arena, true, &a) != ADDRESS_OK)
+		split(address, &a.local, &a.domain); /* "postmaster" alone */
+	ipc_send_expand(q->vault,
+		&(struct ipc_expand){
+			.fd = -1, .ask = r->number, .local = a.local, .domain = a.domain });
+	arena_free(&arena);
 }
 
 static void

@@ -168,16 +168,23 @@ schedule_later(struct queue *q, struct mail *mail, const uint32_t *recipients, u
 	schedule_wait(q, mail, recipients, n, due_ms);
 }
 
-/* Something of ours failed: the recipients are as they were, a little later. */
+/* Something of ours failed: the recipients are as they were, a little later; but not for ever. */
 static void
 errand_put_off(struct queue *q, struct errand *e, const struct err *why)
 {
+	struct mail *mail = e->mail;
+	int64_t now_ms = loop_wall_ms();
+
 	log_event("put-off", "why=%s", log_quote(str_of(why->text)));
 	for (uint32_t i = 0; i < e->recipients_n; i++)
-		recipient_note(&e->mail->recipients[e->recipients[i]], why, (struct str){ 0 });
-	schedule_wait(q, e->mail, e->recipients, e->recipients_n, loop_wall_ms() + LOCAL_RETRY_MS);
+		recipient_note(&mail->recipients[e->recipients[i]], why, (struct str){ 0 });
+	if (now_ms - mail->arrived_ms >= q->role.config.queue.expire_ms)
+		schedule_later(q, mail, e->recipients, e->recipients_n);
+	else
+		schedule_wait(q, mail, e->recipients, e->recipients_n, now_ms + LOCAL_RETRY_MS);
 	list_remove(&e->link);
 	free(e);
+	mail_check_settled(q, mail);
 }
 
 /* ── trying ── */
@@ -241,23 +248,49 @@ sealed_copy(struct queue *q, const struct spool_mail *m, struct err *e)
 	return -1;
 }
 
-/* The message to hand over: in q->message, or as a descriptor when it is large. */
+/* The message to hand over: in q->message, or as a descriptor when it is large. All errands of a mail that are under way share one copy. */
 static bool
 errand_message(struct queue *q, const struct errand *e, int *fd, struct err *why)
 {
+	struct mail *mail = e->mail;
 	struct spool_mail m;
 
 	*fd = -1;
 	buf_reset(&q->message);
-	if (!keeper_read(q->keeper, e->mail->segment, e->mail->at, &q->scratch, &m, why))
-		return false;
-	if (m.big || m.prefix.n + m.message.n > INLINE_MAX) {
-		*fd = sealed_copy(q, &m, why);
-		return *fd >= 0;
+	if (mail->copies_n == 0) {
+		if (!keeper_read(q->keeper, mail->segment, mail->at, &q->scratch, &m, why))
+			return false;
+		if (!m.big && m.prefix.n + m.message.n <= INLINE_MAX) {
+			buf_add(&q->message, m.prefix);
+			buf_add(&q->message, m.message);
+			return true;
+		}
+		mail->copy_fd = sealed_copy(q, &m, why);
+		if (mail->copy_fd < 0)
+			return false;
+		q->copied += mail->size;
 	}
-	buf_add(&q->message, m.prefix);
-	buf_add(&q->message, m.message);
+	mail->copies_n++;
+	*fd = mail->copy_fd;
 	return true;
+}
+
+/* An errand is not under way any more. */
+static void
+copy_drop(struct queue *q, struct mail *mail)
+{
+	if (mail->copies_n == 0 || --mail->copies_n)
+		return;
+	close(mail->copy_fd);
+	q->copied -= mail->size;
+}
+
+/* Is there room for the message of the next errand in line? Small ones need none, and one alone may always go. */
+static bool
+copy_has_room(const struct queue *q, const struct errand *e)
+{
+	return e->mail->size <= INLINE_MAX || e->mail->copies_n || q->copied == 0 ||
+	       q->copied + e->mail->size <= q->role.config.limits.memory;
 }
 
 static void
@@ -334,8 +367,6 @@ errand_try(struct queue *q, struct errand *e)
 		send_attempt(q, e, fd);
 	else
 		send_delivery(q, e, fd);
-	if (fd >= 0)
-		close(fd);
 }
 
 /* Deferred recipients whose time has come look for their road anew: routes and aliases may have
@@ -370,8 +401,13 @@ schedule_go(struct queue *q)
 		struct destination *d = list_of(at, struct destination, link);
 
 		while (destination_peer(q, d) && d->under_way_n < d->under_way_most &&
-			!list_is_empty(&d->waiting))
-			errand_try(q, list_of(d->waiting.next, struct errand, link));
+			!list_is_empty(&d->waiting)) {
+			struct errand *e = list_of(d->waiting.next, struct errand, link);
+
+			if (!copy_has_room(q, e))
+				break; /* a settled one calls here again */
+			errand_try(q, e);
+		}
 	}
 }
 
@@ -387,6 +423,7 @@ errand_finish(struct queue *q, uint64_t number)
 		return NULL; /* given up when its peer was lost */
 	list_remove(&e->link);
 	e->to->under_way_n--;
+	copy_drop(q, e->mail);
 	return e;
 }
 

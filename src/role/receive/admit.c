@@ -154,15 +154,30 @@ has_route(const struct config *c, struct str domain)
 	return false;
 }
 
-static void
+/* The recipient joins the envelope, unless that would become larger than the log keeps. */
+static bool
 recipient_add(struct session *s)
 {
-	struct buf text = { .max = 2 * ADDRESS_PATH_MAX };
+	struct buf text = { .max = 2 * ADDRESS_PATH_MAX }, packed = { .max = 3 * ADDRESS_PATH_MAX };
+	bool fits;
 
 	address_add(&text, s->smtp.recipient);
-	codec_add_str(&s->recipients, buf_str(&text));
-	s->recipients_n++;
+	codec_add_str(&packed, buf_str(&text));
+	fits = packed.n <= s->recipients.max - s->recipients.n;
+	if (fits) {
+		buf_add(&s->recipients, buf_str(&packed));
+		s->recipients_n++;
+	}
 	buf_free(&text);
+	buf_free(&packed);
+	return fits;
+}
+
+static enum step
+refuse_more(struct session *s)
+{
+	return refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS,
+		"no more recipients in this mail: send another");
 }
 
 /* A recipient elsewhere. */
@@ -175,8 +190,7 @@ admit_away(struct session *s)
 	if (!has_route(&s->house->role.config, s->smtp.recipient.domain))
 		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE,
 			"no route leads there: name one in the configuration");
-	recipient_add(s);
-	return allow(s);
+	return recipient_add(s) ? allow(s) : refuse_more(s);
 }
 
 /* A recipient of ours that is not simply a mailbox, in vault's words. */
@@ -188,11 +202,10 @@ admit_found(struct session *s)
 	switch ((enum found_kind)s->ask.kind) {
 	case FOUND_MAILBOX:
 	case FOUND_ALIAS:
-		recipient_add(s);
-		return allow(s);
+		return recipient_add(s) ? allow(s) : refuse_more(s);
 	case FOUND_FORWARD:
-		recipient_add(s);
-		return allow_to(s, 251, "not here; will forward to ");
+		return recipient_add(s) ? allow_to(s, 251, "not here; will forward to ")
+					: refuse_more(s);
 	case FOUND_MOVED:
 		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s",
 			STR_ARG(buf_str(&s->ask.text)));
@@ -228,10 +241,8 @@ admit_recipient(struct session *s)
 				"too many recipients in a minute, please slow down");
 		if (to.domain.n && !config_domain(&r->role.config, to.domain))
 			return admit_away(s);
-		if (r->table && address_table_has(r->table, to.local, to.domain)) {
-			recipient_add(s);
-			return allow(s);
-		}
+		if (r->table && address_table_has(r->table, to.local, to.domain))
+			return recipient_add(s) ? allow(s) : refuse_more(s);
 		if (ask_lookup(s, 'R', to) == WAIT)
 			return WAIT;
 	}
@@ -243,6 +254,7 @@ admit_message(struct session *s)
 {
 	must(!s->draft);
 	s->draft = draft_new(s->house->writer);
+	s->header = (struct header_watch){ 0 };
 	return allow(s);
 }
 
@@ -259,7 +271,7 @@ argument_address(struct session *s, struct address *a)
 		*a = (struct address){ text, c->domains[0].name };
 		return true;
 	}
-	return address_parse(text, &s->smtp.transaction.arena, true, a) == ADDRESS_OK;
+	return address_parse(text, &s->smtp.scratch, true, a) == ADDRESS_OK;
 }
 
 /* May VRFY's or EXPN's argument be asked about? Otherwise the refusal is said. */

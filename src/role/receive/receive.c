@@ -3,8 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -26,6 +27,7 @@ enum {
 	SCRATCH_SIZE = 64 * 1024,
 	ACCEPTS_A_TURN = 64,
 	TICK_MS = 1000,
+	FD_RESERVE = 64,
 	FIRST_SEGMENT_MS = 5000,
 	SEGMENT_MOST_MS = 10000, /* how long a mail waits for a segment to be written to */
 };
@@ -150,6 +152,7 @@ session_take_body(struct session *s)
 {
 	struct err e = { 0 };
 
+	header_watch_feed(&s->header, s->smtp.body);
 	if (!draft_append(s->draft, s->smtp.body, &e))
 		smtp_server_fail_body(&s->smtp, &e);
 	return NEXT;
@@ -232,7 +235,8 @@ session_commit(struct session *s)
 	char id[MAIL_ID_TEXT], words[64];
 
 	if (s->ask.state == ASK_NONE) {
-		header_look(draft_head(s->draft), &facts);
+		facts = s->header.facts;
+		facts.begins_with_field |= s->smtp.transaction.size == 0;
 		if (facts.received > SMTP_HOPS_MAX) {
 			err_set(&e, ERR_PERMANENT, ERR_LOOP,
 				"this mail has passed more than %d hosts: it goes round in circles",
@@ -417,23 +421,15 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 	session_run(s);
 }
 
-/* Out of descriptors: one was kept back so that the client is turned away at once, not left
- * hanging. */
+/* No room for a session: the client is told so at once, not left hanging. */
 static void
-turn_away(struct receive *r, int listener)
+turn_away(int fd)
 {
-	int fd;
+	struct str words = S("421 4.3.2 too many connections, please try again later\r\n");
 
-	close(r->spare_fd);
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0) {
-		struct str words = S("421 4.3.2 too many connections, please try again later\r\n");
-
-		if (send(fd, words.p, words.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-			log_event("turn-away", "errno=%d", errno);
-		close(fd);
-	}
-	r->spare_fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+	if (send(fd, words.p, words.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_event("turn-away", "errno=%d", errno);
+	close(fd);
 }
 
 static void
@@ -447,12 +443,18 @@ door_ready(void *owner, int events)
 		socklen_t n = sizeof peer;
 		int fd = accept4(d->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= 0)
+		if (fd >= d->house->fd_most) {
+			turn_away(fd);
+		} else if (fd >= 0) {
 			session_begin(d, fd, &peer);
-		else if (errno == EMFILE || errno == ENFILE)
-			turn_away(d->house, d->fd);
-		else
+		} else {
+			if (errno !=
+				EAGAIN) { /* the machine is out of descriptors or memory: look again at the next tick */
+				d->house->are_doors_open = false;
+				loop_watch_set(d->watch, 0);
+			}
 			return;
+		}
 	}
 }
 
@@ -467,8 +469,6 @@ receive_listener(void *owner, unsigned kind, struct str name, int fd)
 	*d = (struct door){ .house = r, .fd = fd, .kind = kind };
 	d->watch = loop_watch_open(r->role.loop, fd, door_ready, d);
 	list_append(&r->doors, &d->link);
-	if (r->spare_fd < 0)
-		r->spare_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* ── the disk's side ── */
@@ -543,8 +543,7 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 		segment_sealed(r, m->sealed.segment);
 		break;
 	default:
-		if (m->broke_rules)
-			role_fault(&r->role, ROLE_QUEUE, 0);
+		role_lost(&r->role, ROLE_QUEUE, m->broke_rules);
 		ipc_close(&r->queue); /* the next one comes through master; until then the log takes
 					 mail */
 		break;
@@ -607,8 +606,7 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 		ask_came(r, m);
 		break;
 	default:
-		if (m->broke_rules)
-			role_fault(&r->role, ROLE_VAULT, 0);
+		role_lost(&r->role, ROLE_VAULT, m->broke_rules);
 		ipc_close(&r->vault);
 		ask_fail_all(r);
 		break;
@@ -659,7 +657,8 @@ receive_tick(void *owner)
 			ask_tick(s, now_ms);
 			continue;
 		}
-		if (now_ms - s->heard_ms > 2 * idle_ms) /* does not even take our 421 */
+		if (now_ms - s->heard_ms > 2 * idle_ms ||
+			(r->is_draining && s->is_over)) /* does not even take our 421 */
 			session_free(&s);
 		else if (now_ms - s->heard_ms > idle_ms)
 			session_stop(s, ERR_IDLE, "idle too long");
@@ -728,7 +727,11 @@ static void
 receive_begin(void *owner)
 {
 	struct receive *r = owner;
+	struct rlimit limit;
 
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
+		r->fd_most = limit.rlim_cur > 2 * FD_RESERVE ? (int)limit.rlim_cur - FD_RESERVE
+							     : (int)limit.rlim_cur / 2;
 	r->began_ms = loop_now_ms(r->role.loop);
 	loop_timer_set(r->tick, 0);
 }
@@ -756,7 +759,7 @@ receive_main(void)
 		.listener = receive_listener,
 		.begin = receive_begin,
 		.drain = receive_drain };
-	static struct receive r = { .queue_next = -1, .spare_fd = -1 };
+	static struct receive r = { .queue_next = -1 };
 	int code;
 
 	list_init(&r.sessions);

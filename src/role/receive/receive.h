@@ -48,7 +48,8 @@ struct session {
 	struct buf recipients;	 /* of the transaction, packed */
 	uint32_t recipients_n;
 	struct draft *draft;
-	struct mail_id id; /* of the mail being committed */
+	struct header_watch header; /* of the message coming in */
+	struct mail_id id;	    /* of the mail being committed */
 };
 
 struct receive {
@@ -66,7 +67,7 @@ struct receive {
 	struct list doors;
 	struct list broken; /* segments whose failure the queue has not yet logged */
 	struct rates *rates;
-	int spare_fd;	  /* given up for a moment when descriptors run out */
+	int fd_most; /* sessions have descriptors below it; the rest is for segments, files, tables, channels */
 	int64_t began_ms; /* 0: not yet */
 	bool are_doors_open, is_draining;
 };

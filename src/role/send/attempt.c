@@ -366,6 +366,7 @@ link_connected(struct link *l)
 		.login = buf_str(&l->login),
 		.password = buf_str(&l->password) };
 	smtp_client_begin(&l->client, &l->settings);
+	l->progress = UINT64_MAX; /* the greeting has its own time */
 	link_run(l);
 }
 
@@ -468,7 +469,10 @@ link_wait(struct link *l)
 		return false;
 	}
 	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? LOOP_WRITE : 0));
-	loop_timer_set(l->patience, smtp_client_patience_ms(&l->client));
+	if (l->client.progress != l->progress) { /* octets of half a reply buy no time */
+		l->progress = l->client.progress;
+		loop_timer_set(l->patience, smtp_client_patience_ms(&l->client));
+	}
 	return true;
 }
 
@@ -484,6 +488,16 @@ link_stay_warm(struct link *l)
 	loop_timer_set(l->patience, WARM_MS);
 }
 
+/* A session that broke before the peer heard of the mail, in greeting, hello or login, has settled nobody:
+ * its fate is everybody's. */
+static void
+attempt_settle_rest(struct attempt *a, const struct smtp_client *c)
+{
+	for (size_t i = 0; i < a->mail.recipients_n; i++)
+		if (!a->outcomes[i].is_settled)
+			a->outcomes[i] = (struct smtp_outcome){ c->error, c->stage, true };
+}
+
 /* The session failed. A warm link that was dead all along costs the mail nothing: the attempt
  * begins again on a new one. */
 static void
@@ -495,8 +509,10 @@ link_failed(struct link *l)
 
 	if (!a || !route || l->mails == 0 || a->was_reopened || l->client.stage != STAGE_MAIL ||
 		l->client.error.kind != ERR_CONNECTION_LOST) {
-		if (a)
+		if (a) {
+			attempt_settle_rest(a, &l->client);
 			attempt_settle(&l->attempt, l->hop_text);
+		}
 		link_free(&l);
 		return;
 	}

@@ -19,8 +19,7 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 		attempt_begin(s, &m->attempt);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&s->role, ROLE_QUEUE, 0);
+	role_lost(&s->role, ROLE_QUEUE, m->broke_rules);
 	ipc_close(&s->queue); /* attempts under way go on; the new queue tries again what it hears
 				 nothing of */
 }
@@ -35,8 +34,7 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 		link_secret_came(s, &m->secret_is);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&s->role, ROLE_VAULT, 0);
+	role_lost(&s->role, ROLE_VAULT, m->broke_rules);
 	ipc_close(&s->vault);
 	link_secrets_failed(s);
 }

@@ -33,8 +33,9 @@ struct link {
 	struct loop_watch *watch;
 	struct loop_timer *patience;
 	int fd;
-	uint64_t ask;	/* for the login, when under way */
-	unsigned mails; /* handed over so far */
+	uint64_t ask;	   /* for the login, when under way */
+	uint64_t progress; /* of the client core, when patience was last set */
+	unsigned mails;	   /* handed over so far */
 	bool is_connecting, is_over;
 };
 

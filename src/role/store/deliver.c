@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/must.h"
 
 /*
@@ -202,6 +203,19 @@ copy_all(int to, int from)
 	return true;
 }
 
+/* What goes to the log has the path; what may go to the sender has not. */
+static void
+delivery_fail(struct delivery *d, const char *what, const char *path)
+{
+	int cause = errno;
+
+	log_event("mailbox-failed", "path=%s errno=%d", log_quote(str_of(path)), cause);
+	errno = cause;
+	err_set_errno(&d->err, "the mailbox cannot be %s", what);
+	if (cause == ENOSPC || cause == EDQUOT)
+		d->err.kind = ERR_NO_SPACE;
+}
+
 /* The descriptor of the file in tmp/, or -1 with d->err. */
 static int
 write_file(struct delivery *d, bool *made_directories)
@@ -219,9 +233,7 @@ write_file(struct delivery *d, bool *made_directories)
 		d->is_written = true;
 		return fd;
 	}
-	err_set_errno(&d->err, "cannot write %s", path);
-	if (d->err.cause == ENOSPC || d->err.cause == EDQUOT)
-		d->err.kind = ERR_NO_SPACE;
+	delivery_fail(d, "written", path);
 	if (fd >= 0) {
 		close(fd);
 		unlink(path);
@@ -284,15 +296,19 @@ move_file(struct delivery *d, struct touches *directories)
 	char from[PATH_LENGTH_MAX * 2], to[PATH_LENGTH_MAX * 2];
 	int fd;
 
-	if (rename(path_of(d, "tmp", d->name, from), path_of(d, "new", d->name, to)) != 0) {
-		err_set_errno(&d->err, "cannot move %s to new", from);
+	path_of(d, "tmp", d->name, from);
+	path_of(d, "new", d->name, to);
+	if (rename(from, to) != 0 &&
+		!(errno == ENOENT && make_maildir(d) && rename(from, to) == 0)) {
+		delivery_fail(d, "moved into", from);
+		unlink(from);
 		return;
 	}
 	fd = open(path_of(d, "new", "", to), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		touch(directories, fd, false);
 	else
-		err_set_errno(&d->err, "cannot open %s", to);
+		delivery_fail(d, "opened", to);
 }
 
 /* After a failed sync nothing of the batch may stay: not even what looks whole. */

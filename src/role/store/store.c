@@ -77,8 +77,7 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 		store_take(s, &m->deliver);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&s->role, ROLE_QUEUE, 0);
+	role_lost(&s->role, ROLE_QUEUE, m->broke_rules);
 	ipc_close(&s->queue);
 }
 

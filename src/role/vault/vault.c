@@ -211,8 +211,7 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 		on_check(r, &m->check);
 		break;
 	default:
-		if (m->broke_rules)
-			role_fault(&r->vault->role, ROLE_RECEIVE, r->index);
+		role_lost(&r->vault->role, ROLE_RECEIVE, m->broke_rules);
 		ipc_close(&r->channel);
 		break;
 	}
@@ -265,8 +264,7 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 		on_expand(v, &m->expand);
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&v->role, ROLE_QUEUE, 0);
+	role_lost(&v->role, ROLE_QUEUE, m->broke_rules);
 	ipc_close(&v->queue);
 }
 
@@ -289,8 +287,7 @@ send_came(void *owner, struct ipc *from, struct ipc_message *m)
 					 .password = login ? login->password : (struct str){ 0 } });
 		return;
 	}
-	if (m->broke_rules)
-		role_fault(&v->role, ROLE_SEND, 0);
+	role_lost(&v->role, ROLE_SEND, m->broke_rules);
 	ipc_close(&v->send);
 }
 

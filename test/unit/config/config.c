@@ -69,7 +69,7 @@ static const char full[] =
 	"connections = 3 }\n"
 	"route .Partner.example { via = \"smtp://localhost\" }\n"
 	"smtp { vrfy = always  expn = never  auth-in-clear = always  repair-line-ends = true }\n"
-	"queue { retry-first = 200ms  retry-most = \"1h\"  expire = 2d  segment-size = 1m }\n"
+	"queue { retry-first = 200ms  retry-most = \"1h\"  expire = 2d  segment-size = 4m }\n"
 	"limits { message = 10M  recipients = 100  connections = 50  memory = \"1G\"  rate = 60  "
 	"idle = 30s  free-space = 4096 }\n";
 
@@ -116,7 +116,7 @@ a_full_file_means_what_it_says(void **state)
 	assert_int_equal(c.queue.retry_first_ms, 200);
 	assert_int_equal(c.queue.retry_most_ms, 3600 * 1000);
 	assert_int_equal(c.queue.expire_ms, 2 * 86400 * 1000);
-	assert_int_equal(c.queue.segment_size, 1 << 20);
+	assert_int_equal(c.queue.segment_size, 4 << 20);
 	assert_int_equal(c.limits.message, 10 << 20);
 	assert_int_equal(c.limits.recipients, 100);
 	assert_int_equal(c.limits.connections, 50);
@@ -290,7 +290,7 @@ static const struct {
 				 "s, m, h or d, such as 5m" },
 	{ "queue { expire = 61d }",
 		"posthouse.conf:1: `expire = 61d` is not between 100ms and 60d" },
-	{ HEAD LISTEN "queue { segment-size = 2000001 }",
+	{ HEAD LISTEN "queue { segment-size = 5000001 }",
 		"posthouse.conf: `segment-size` is no multiple of 4K" },
 	{ HEAD LISTEN "queue { retry-first = 5h }",
 		"posthouse.conf: `retry-first` is longer than `retry-most`" },
