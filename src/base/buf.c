@@ -54,6 +54,17 @@ buf_add_char(struct buf *b, char c)
 }
 
 void
+buf_add_clean(struct buf *b, struct str s, bool utf8)
+{
+	utf8 = utf8 && str_is_utf8(s);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		buf_add_char(b, c < ' ' || c == 0x7f || (c & 0x80 && !utf8) ? '?' : (char)c);
+	}
+}
+
+void
 buf_add_u64(struct buf *b, uint64_t value)
 {
 	char digits[20];

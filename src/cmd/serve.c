@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "io/file.h"
 #include "role/master/master.h"
 
 /*
@@ -74,8 +75,8 @@ check_file(const char *path_arg, int plan_fd, int config_fd)
 	snprintf(plan.fixed, sizeof plan.fixed, "%.*s %llu %llu", STR_ARG(c.spool),
 		(unsigned long long)c.queue.segment_size, (unsigned long long)c.limits.memory);
 	plan_doors(&plan, &c);
-	if (write(config_fd, text.p, text.n) != (ssize_t)text.n ||
-		write(plan_fd, &plan, sizeof plan) != (ssize_t)sizeof plan)
+	if (!file_write_all(config_fd, buf_str(&text)) ||
+		!file_write_all(plan_fd, (struct str){ (const char *)&plan, sizeof plan }))
 		return EX_OSERR;
 	return EX_OK;
 }

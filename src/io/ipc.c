@@ -40,23 +40,8 @@ static const struct {
 	const char *name;
 	unsigned from, to, descriptors;
 } rules[IPC_KINDS] = {
-#define U8(f)
-#define U16(f)
-#define U32(f)
-#define U64(f)
-#define ID(f)
-#define TEXT(f)
 #define MESSAGE(name, from, to, descriptors) [IPC_##name] = { #name, from, to, descriptors },
-#define END(name)
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 };
 
 /* decode_NAME: the fields of one message; false when the packet is too short. */
@@ -75,14 +60,6 @@ static const struct {
 	;         \
 	}
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 
 bool
 ipc_decode(struct str packet, int fd, enum ipc_role from, enum ipc_role to, struct ipc_message *m)
@@ -101,27 +78,12 @@ ipc_decode(struct str packet, int fd, enum ipc_role from, enum ipc_role to, stru
 	case IPC_CLOSED:
 	case IPC_KINDS:
 		return false;
-#define U8(f)
-#define U16(f)
-#define U32(f)
-#define U64(f)
-#define ID(f)
-#define TEXT(f)
 #define MESSAGE(name, from, to, descriptors)              \
 	case IPC_##name:                                  \
 		whole = decode_##name(&packet, &m->name); \
 		m->name.fd = fd;                          \
 		break;
-#define END(name)
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 	}
 	return whole && packet.n == 0;
 }
@@ -284,14 +246,6 @@ outgoing(enum ipc_kind kind)
 	ipc_send(c, b, fd); \
 	}
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 
 /* ── receiving ── */
 

@@ -43,34 +43,11 @@ enum { IPC_PACKET_MAX = 65536, IPC_TEXT_MAX = 60000, IPC_WAITING_MAX = 65536 };
 	}         \
 	;
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 
 enum ipc_kind {
 	IPC_CLOSED, /* the peer is gone, or broke the rules; the last event of a channel */
-#define U8(f)
-#define U16(f)
-#define U32(f)
-#define U64(f)
-#define ID(f)
-#define TEXT(f)
 #define MESSAGE(name, from, to, descriptors) IPC_##name,
-#define END(name)
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 	IPC_KINDS
 };
 
@@ -108,23 +85,8 @@ struct ipc_message {
 	enum ipc_kind kind;
 	bool broke_rules; /* with IPC_CLOSED: the peer is alive, but not to be trusted */
 	union {
-#define U8(f)
-#define U16(f)
-#define U32(f)
-#define U64(f)
-#define ID(f)
-#define TEXT(f)
 #define MESSAGE(name, from, to, descriptors) struct ipc_##name name;
-#define END(name)
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 	};
 };
 
@@ -139,24 +101,9 @@ size_t ipc_waiting(const struct ipc *c); /* packets not yet taken by the peer's 
 
 /* One function a message. A NULL channel is a peer that is down: the message is dropped, as one
  * that was on its way when the peer died. The descriptor stays the caller's. */
-#define U8(f)
-#define U16(f)
-#define U32(f)
-#define U64(f)
-#define ID(f)
-#define TEXT(f)
 #define MESSAGE(name, from, to, descriptors) \
 	void ipc_send_##name(struct ipc *c, const struct ipc_##name *m);
-#define END(name)
 #include "io/messages.def"
-#undef MESSAGE
-#undef END
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef ID
-#undef TEXT
 
 /* The shape of a packet, without a channel: for tests and the fuzzer. False: not permitted or not
  * of its shape. */

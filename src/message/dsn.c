@@ -51,24 +51,11 @@ advice_for(const struct dsn_recipient *r)
 	return advice[i].words;
 }
 
-/* Texts come from strangers: one that is not UTF-8 loses its upper half, and none begins a line. */
-static void
-add_clean(struct buf *to, struct str s)
-{
-	bool is_utf8 = str_is_utf8(s);
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		buf_add_char(to, c < ' ' || c == 0x7f || (c & 0x80 && !is_utf8) ? '?' : (char)c);
-	}
-}
-
 static void
 add_line(struct buf *to, struct str name, struct str value)
 {
 	buf_add(to, name);
-	add_clean(to, value);
+	buf_add_clean(to, value, true);
 	buf_add(to, S("\r\n"));
 }
 
@@ -123,7 +110,7 @@ add_subject(struct buf *to, const struct dsn *d)
 	struct buf subject = { .max = 1024 };
 
 	buf_add(&subject, S("Not delivered: your mail to "));
-	add_clean(&subject, str_part(d->recipients[0].address, 0, 320));
+	buf_add_clean(&subject, str_part(d->recipients[0].address, 0, 320), true);
 	if (d->recipients_n > 1)
 		buf_addf(&subject, " and %zu more", d->recipients_n - 1);
 	buf_add(to, S("Subject:"));
@@ -138,12 +125,12 @@ add_head(struct buf *to, const struct dsn *d)
 	struct str in_reply_to = original_message_id(d);
 
 	buf_add(to, S("From: Mail delivery <postmaster@"));
-	add_clean(to, d->hostname);
+	buf_add_clean(to, d->hostname, true);
 	add_line(to, S(">\r\nTo: "), d->to);
 	add_subject(to, d);
 	add_date_line(to, S("Date: "), d->unix_seconds);
 	buf_add(to, S("Message-ID: <"));
-	add_clean(to, d->message_id);
+	buf_add_clean(to, d->message_id, true);
 	buf_add(to, S(">\r\n"));
 	if (in_reply_to.n)
 		add_line(to, S("In-Reply-To: "), in_reply_to);
@@ -171,14 +158,14 @@ static void
 add_reason(struct buf *to, const struct dsn_recipient *r)
 {
 	buf_add(to, S("\n  "));
-	add_clean(to, r->address);
+	buf_add_clean(to, r->address, true);
 	buf_add(to, S("\n    "));
 	if (r->host.n) {
-		add_clean(to, r->host);
+		buf_add_clean(to, r->host, true);
 		buf_add(to, r->why->code ? S(" said: ") : S(": "));
 	}
 	add_remote_code(to, r->why);
-	add_clean(to, r->why->text[0] ? str_of(r->why->text) : S("no reason was given"));
+	buf_add_clean(to, r->why->text[0] ? str_of(r->why->text) : S("no reason was given"), true);
 	buf_addf(to, "\n    %s\n", advice_for(r));
 }
 
@@ -188,7 +175,7 @@ add_words(struct buf *to, const struct dsn *d)
 	struct buf words = { .max = to->max };
 
 	buf_add(&words, S("Hello,\n\nthis is the mail system at "));
-	add_clean(&words, d->hostname);
+	buf_add_clean(&words, d->hostname, true);
 	buf_add(&words, S(".\nYour mail of "));
 	date_add(&words, d->arrived_unix_seconds);
 	buf_add(&words, d->recipients_n == 1 ? S("\ncould not be delivered to this address:\n")

@@ -77,18 +77,6 @@ reply_from_err(const struct err *e)
 	return r;
 }
 
-/* Adds what can stand in a reply line, and '?' for the rest. */
-static void
-add_clean(struct buf *to, struct str text, bool utf8)
-{
-	utf8 = utf8 && str_is_utf8(text);
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		buf_add_char(to, c < ' ' || c == 0x7f || (c & 0x80 && !utf8) ? '?' : (char)c);
-	}
-}
-
 static void
 add_line(struct buf *to, struct reply r, struct str parts[3], bool is_last)
 {
@@ -100,7 +88,7 @@ add_line(struct buf *to, struct reply r, struct str parts[3], bool is_last)
 	for (int i = 0; i < 3; i++) {
 		size_t room = REPLY_LINE_MAX - 2 - (to->n - begin);
 
-		add_clean(to, str_part(parts[i], 0, room), r.utf8);
+		buf_add_clean(to, str_part(parts[i], 0, room), r.utf8);
 	}
 	buf_add(to, S("\r\n"));
 }
@@ -152,7 +140,7 @@ read_line(struct reply_reader *r, struct str line)
 		buf_add_char(&r->text, '\n');
 	else if (!scan_enhanced(text, r->code, &r->enhanced))
 		r->enhanced = (struct enhanced){ 0 };
-	add_clean(&r->text, text, true);
+	buf_add_clean(&r->text, text, true);
 	return mark == ' ';
 }
 

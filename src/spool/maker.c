@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "base/must.h"
+#include "io/file.h"
 #include "spool/keeper.h"
 
 struct maker {
@@ -75,21 +76,6 @@ job_sync_directory(struct job *j)
 }
 
 static bool
-write_all(int fd, struct str s)
-{
-	while (s.n > 0) {
-		ssize_t wrote = write(fd, s.p, s.n);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote < 0)
-			return false;
-		s = str_from(s, (size_t)wrote);
-	}
-	return true;
-}
-
-static bool
 write_fill(int fd, uint64_t size)
 {
 	char piece[MAKER_PIECE];
@@ -98,7 +84,7 @@ write_fill(int fd, uint64_t size)
 	for (uint64_t rest = size - SPOOL_BLOCK; rest > 0;) {
 		size_t n = rest < sizeof piece ? (size_t)rest : sizeof piece;
 
-		if (!write_all(fd, (struct str){ piece, n }))
+		if (!file_write_all(fd, (struct str){ piece, n }))
 			return false;
 		rest -= n;
 	}
@@ -112,7 +98,7 @@ job_make(struct job *j)
 
 	record_put_segment_header(block, &j->header);
 	j->fd = openat(j->directory, j->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (j->fd < 0 || !write_all(j->fd, (struct str){ block, sizeof block }) ||
+	if (j->fd < 0 || !file_write_all(j->fd, (struct str){ block, sizeof block }) ||
 		!write_fill(j->fd, j->header.size))
 		return job_fail(j, "make");
 	if (segment_sync(j->fd) < 0)
@@ -138,7 +124,7 @@ static bool
 job_write(struct job *j)
 {
 	int fd = openat(j->directory, "new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	bool ok = fd >= 0 && write_all(fd, buf_str(&j->content)) && segment_sync(fd) == 0 &&
+	bool ok = fd >= 0 && file_write_all(fd, buf_str(&j->content)) && segment_sync(fd) == 0 &&
 		  renameat(j->directory, "new", j->directory, j->name) == 0;
 
 	if (!ok)

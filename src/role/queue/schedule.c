@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "io/file.h"
 
 /*
  * What is tried when. Recipients of one mail that go the same way make an errand; each destination
@@ -189,19 +190,6 @@ errand_put_off(struct queue *q, struct errand *e, const struct err *why)
 
 /* ── trying ── */
 
-static bool
-write_all(int fd, struct str s)
-{
-	while (s.n) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n <= 0)
-			return false;
-		s = str_from(s, (size_t)n);
-	}
-	return true;
-}
-
 /* The big file of a mail into `to`; nothing of it is used when its octets are not those that were kept. */
 static bool
 copy_big(struct queue *q, int to, const struct spool_mail *m, struct err *e)
@@ -218,7 +206,7 @@ copy_big(struct queue *q, int to, const struct spool_mail *m, struct err *e)
 		struct str part = { octets, (size_t)n };
 
 		crc = hash_crc32c(crc, part);
-		if (!write_all(to, part))
+		if (!file_write_all(to, part))
 			break;
 		left -= (uint64_t)n;
 	}
@@ -236,8 +224,8 @@ sealed_copy(struct queue *q, const struct spool_mail *m, struct err *e)
 {
 	int fd = memfd_create("mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd >= 0 && write_all(fd, m->prefix) &&
-		(m->big ? copy_big(q, fd, m, e) : write_all(fd, m->message)) &&
+	if (fd >= 0 && file_write_all(fd, m->prefix) &&
+		(m->big ? copy_big(q, fd, m, e) : file_write_all(fd, m->message)) &&
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
 			0)
 		return fd;

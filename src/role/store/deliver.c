@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "io/file.h"
 
 /*
  * A batch into Maildirs, in an order that a power cut cannot spoil:
@@ -175,21 +176,6 @@ is_there(const struct delivery *d)
 }
 
 static bool
-write_all(int fd, struct str s)
-{
-	while (s.n) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = str_from(s, (size_t)n);
-	}
-	return true;
-}
-
-static bool
 copy_all(int to, int from)
 {
 	struct stat st;
@@ -228,8 +214,9 @@ write_file(struct delivery *d, bool *made_directories)
 		*made_directories = true;
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
-	if (fd >= 0 && write_all(fd, d->head) &&
-		(d->message_fd >= 0 ? copy_all(fd, d->message_fd) : write_all(fd, d->message))) {
+	if (fd >= 0 && file_write_all(fd, d->head) &&
+		(d->message_fd >= 0 ? copy_all(fd, d->message_fd)
+				    : file_write_all(fd, d->message))) {
 		d->is_written = true;
 		return fd;
 	}
