@@ -438,23 +438,27 @@ a_power_cut_loses_nothing(void **state)
 	free(l);
 }
 
+/* Every fortieth sync fails, of whatever file; runs are repeated until one of them was a mail's. */
 static void
 failing_syncs_and_power_cuts_raise_nobody(void **state)
 {
-	struct ledger *l;
 	unsigned refused = 0;
 
 	(void)state;
-	sync_fails_each = 40;
-	l = run_with_cuts(2000, 8);
-	sync_fails_each = 0;
-	for (size_t i = 0; i < MAILS_MAX; i++)
-		refused += l->refused[i];
+	for (int run = 0; run < 20 && refused == 0; run++) {
+		struct ledger *l;
+
+		sync_fails_each = 40;
+		l = run_with_cuts(2000, 8);
+		sync_fails_each = 0;
+		for (size_t i = 0; i < MAILS_MAX; i++)
+			refused += l->refused[i];
+		assert_int_equal(l->lost, 0);
+		assert_int_equal(l->twice, 0);
+		assert_int_equal(l->raised, 0);
+		free(l);
+	}
 	assert_true(refused > 0);
-	assert_int_equal(l->lost, 0);
-	assert_int_equal(l->twice, 0);
-	assert_int_equal(l->raised, 0);
-	free(l);
 }
 
 static void
