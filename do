@@ -326,11 +326,12 @@ install_house()
 {
 	prefix=/usr/local
 	case ${1:-} in
-	--prefix) prefix=${2:?"./do install --prefix P: where?"} ;;
+	--prefix) prefix=${2:-} ;;
 	--prefix=*) prefix=${1#--prefix=} ;;
 	"") ;;
 	*) stop "no such option: $1 (--prefix P)" ;;
 	esac
+	case $prefix in /*) ;; *) stop "install --prefix P: P is where to, from the root on, as in /usr/local" ;; esac
 	# shellcheck disable=SC2086
 	need $packages_build
 	[ ! -d build-release ] || meson configure build-release -Dprefix="$prefix"

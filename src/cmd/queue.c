@@ -203,8 +203,9 @@ ask(const struct config *c, struct asker *a, const char *id)
 		return EX_DATAERR;
 	}
 	if (!a->is_json && !a->is_show)
-		printf("%llu mails, %llu recipients\n", (unsigned long long)a->mails,
-			(unsigned long long)a->recipients);
+		printf("%llu mail%s, %llu recipient%s\n", (unsigned long long)a->mails,
+			a->mails == 1 ? "" : "s", (unsigned long long)a->recipients,
+			a->recipients == 1 ? "" : "s");
 	return EX_OK;
 }
 
@@ -223,6 +224,7 @@ cmd_queue(int argc, char **argv)
 	const char *path = NULL, *id = "";
 	int o, code;
 
+	opterr = 0;
 	while ((o = getopt_long(argc, argv, "c:jh", options, NULL)) != -1)
 		switch (o) {
 		case 'c':
@@ -235,7 +237,9 @@ cmd_queue(int argc, char **argv)
 			fputs(help, stdout);
 			return EX_OK;
 		default:
-			fprintf(stderr, "posthouse queue: see posthouse queue --help\n");
+			fprintf(stderr,
+				"posthouse: %s: no such option; see 'posthouse queue --help'\n",
+				argv[optind - 1]);
 			return EX_USAGE;
 		}
 	a.is_show = optind < argc && strcmp(argv[optind], "show") == 0;

@@ -130,7 +130,8 @@ read_options(struct sender *s, int argc, char **argv)
 		{ 0 },
 	};
 
-	for (int c; (c = getopt_long(argc, argv, "s:m:v", options, NULL)) != -1;)
+	opterr = 0;
+	for (int c; (c = getopt_long(argc, argv, ":s:m:v", options, NULL)) != -1;)
 		switch (c) {
 		case 's':
 			s->subject = optarg;
@@ -166,8 +167,10 @@ read_options(struct sender *s, int argc, char **argv)
 			fputs(help, stdout);
 			return false;
 		default:
+			fprintf(stderr, "posthouse: %s: %s; see 'posthouse send --help'\n",
+				argv[optind - 1], c == ':' ? "needs a value" : "no such option");
 			s->exit_code = EX_USAGE;
-			return false; /* getopt has said why */
+			return false;
 		}
 	s->to = argv + optind;
 	s->to_n = (size_t)(argc - optind);
@@ -520,8 +523,11 @@ connect_to(struct sender *s, const struct sockaddr *address, socklen_t n, struct
 		return true;
 	close(s->fd);
 	s->fd = -1;
-	err_set(e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %.*s: %s", STR_ARG(s->way.text),
-		strerror(problem));
+	err_set(e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %.*s: %s%s", STR_ARG(s->way.text),
+		strerror(problem),
+		str_starts(s->way.text, S("unix:"))
+			? " (is the station up? posthouse serve starts it)"
+			: "");
 	e->cause = problem;
 	return false;
 }

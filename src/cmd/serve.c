@@ -143,7 +143,6 @@ static const char help[] =
 	"posthouse serve [--config FILE]: runs the station in the foreground\n"
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
-	"  --check-only    like `posthouse check`: only say whether it would start\n"
 	"\n"
 	"SIGHUP reads the file again (all of it or nothing), SIGTERM and Ctrl-C end the station "
 	"after what is under way.\n"
@@ -151,43 +150,47 @@ static const char help[] =
 	"open.\n"
 	"\n"
 	"Example: a station for this machine, without root or DNS\n"
-	"  cat >station.conf <<END\n"
-	"  hostname = \"mail.example.org\"\n"
-	"  state = \"/tmp/station\"\n"
-	"  spool = \"/tmp/station/spool\"\n"
-	"  listen smtp { on = \"127.0.0.1:2525\" }\n"
-	"  listen submission { on = \"127.0.0.1:2587\" }\n"
-	"  domain \"example.org\" { }\n"
-	"  END\n"
-	"  posthouse serve --config station.conf\n";
+	"\n"
+	"cat >station.conf <<END\n"
+	"hostname = \"mail.example.org\"\n"
+	"state = \"/tmp/station\"\n"
+	"spool = \"/tmp/station/spool\"\n"
+	"listen smtp { on = \"127.0.0.1:2525\" }\n"
+	"listen submission { on = \"127.0.0.1:2587\" }\n"
+	"domain \"example.org\" { }\n"
+	"END\n"
+	"posthouse serve --config station.conf\n"
+	"\n"
+	"and in another terminal, in the same directory\n"
+	"\n"
+	"export POSTHOUSE_CONFIG=$PWD/station.conf\n"
+	"posthouse user add bob@example.org\n"
+	"echo 'See you at noon.' | posthouse send bob@example.org -s Lunch\n";
 
 int
 cmd_serve(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
-		{ "check-only", no_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	const char *path = NULL;
-	struct master_plan plan = { 0 };
-	bool is_check = false;
-	int o, fd;
+	int o;
 
-	while ((o = getopt_long(argc, argv, "c:nh", options, NULL)) != -1)
+	opterr = 0;
+	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
 		switch (o) {
 		case 'c':
 			path = optarg;
-			break;
-		case 'n':
-			is_check = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
 			return EX_OK;
 		default:
-			fprintf(stderr, "posthouse serve: see posthouse serve --help\n");
+			fprintf(stderr,
+				"posthouse: %s: no such option; see 'posthouse serve --help'\n",
+				argv[optind - 1]);
 			return EX_USAGE;
 		}
 	if (optind < argc) {
@@ -200,8 +203,6 @@ cmd_serve(int argc, char **argv)
 		path = getenv("POSTHOUSE_CONFIG");
 	if (!path)
 		path = "/etc/posthouse/posthouse.conf";
-	if (is_check)
-		return read_config(path, &plan, &fd) ? EX_OK : EX_CONFIG;
 	raise_descriptors();
 	return master_run(path, read_config);
 }

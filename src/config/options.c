@@ -28,6 +28,7 @@ enum {
 };
 
 static const char *wrong_path(struct str value);
+static const char *wrong_state(struct str value);
 static const char *wrong_template(struct str value);
 static const char *wrong_target(struct str value);
 static const char *wrong_address(struct str value);
@@ -53,7 +54,7 @@ const struct option option_table[] = {
 	{ "", "hostname", OPTION_NAME, offsetof(struct config, hostname), NULL, "\"mail.example.org\"",
 		"the name of this station: in its greeting, in Received and in Message-ID" },
 	{ "", "state", OPTION_TEXT, offsetof(struct config, state), "/var/lib/posthouse", NULL,
-		"directory of accounts, run-time aliases, mailboxes and the control socket", .wrong = wrong_path },
+		"directory of accounts, run-time aliases, mailboxes and the control socket", .wrong = wrong_state },
 	{ "", "spool", OPTION_TEXT, offsetof(struct config, spool), "/var/spool/posthouse", NULL,
 		"directory of the mail that is under way", .wrong = wrong_path },
 	{ "", "trusted", OPTION_NETWORKS, offsetof(struct config, trusted), "{}", NULL,
@@ -137,6 +138,13 @@ wrong_path(struct str value)
 	return value.n > 1 && value.p[0] == '/' && value.n <= 200
 		       ? NULL
 		       : "is no absolute path of at most 200 octets";
+}
+
+/* Sockets lie there, and a socket's name has at most 107 octets. */
+static const char *
+wrong_state(struct str value)
+{
+	return value.n > 107 - sizeof "/control" ? "is too long: sockets lie there, 98 octets are the most" : wrong_path(value);
 }
 
 static const char *

@@ -88,8 +88,10 @@ role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, voi
 	prctl(PR_SET_NAME, title);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* no role outlives its master */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT,
-		SIG_IGN); /* a Ctrl-C reaches the whole foreground group; master alone decides */
+	/* A Ctrl-C, a closed terminal and a stop by the service manager reach every process; master alone decides. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	log_open(ipc_role_name(self));
 	*r = (struct role){ .loop = loop_open(), .hooks = hooks, .owner = owner, .self = self };
 	r->master = ipc_open(r->loop, MASTER_FD, self, ROLE_MASTER, role_came, r);

@@ -67,7 +67,7 @@ take_lock(struct spool_keeper *k, const char *path, struct err *e)
 		return true;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-			"the spool %s is in use: is another station running?", path);
+			"the spool %s belongs to a running station: stop it, or choose another `spool`", path);
 	return err_set_errno(e, "cannot lock %s/lock", path);
 }
 

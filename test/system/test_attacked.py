@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an attack on the doors once found: each fault has a test here, and the user's view is what it asserts."""
+import contextlib
 import email
 import os
 import resource
+import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
 from peers import Sink
-from station import POSTHOUSE, TRUSTED, free_ports, until
-from talk import body, crlf
+from station import TRUSTED, free_ports, until
 
 MESSAGE = b"Subject: s\r\n\r\nb\r\n"
 LINE = b"x" * 70 + b"\r\n"
 QUICK = 'retry-first = "200ms" retry-most = "1s" expire = "2s"'
-NEVER_AGAIN = 'retry-first = "1h"'
 
 
 def text_of(octets):
@@ -36,9 +35,10 @@ def codes_of(talk, lines):
     return codes
 
 
-def reports(notice):
-    """The fields about each recipient in a bounce."""
-    return email.message_from_bytes(notice).get_payload()[1].get_payload()[1:]
+def returned(notice):
+    """Whom a bounce is about."""
+    fields = email.message_from_bytes(notice).get_payload()[1].get_payload()[1:]
+    return [field["Final-Recipient"].split()[-1] for field in fields]
 
 
 class Liar:
@@ -90,22 +90,23 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_next_host_that_never_gets_ready(make_station, lie):
+def test_next_hosts_that_never_get_ready(make_station):
     """Tried again until the mail expires, which its sender hears of; the other routes do not notice."""
-    with Liar(LIES[lie]) as liar, Sink() as sink:
-        station = make_station(queue=QUICK, routes=f'route "liar.test" {{ via = "smtp://127.0.0.1:{liar.port}" }}\n'
-                                                   f'route "*" {{ via = "smtp://127.0.0.1:{sink.port}" }}')
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        ports = {f"{lie}.test": stack.enter_context(Liar(behave)).port for lie, behave in LIES.items()}
+        station = make_station(queue=QUICK, routes="\n".join(f'route "{domain}" {{ via = "smtp://127.0.0.1:{port}" }}'
+                                                             for domain, port in [*ports.items(), ("*", sink.port)]))
         station.add_user("alice", "wonderland")
         sender = station.pid("send")
         talk = station.logged_in()
-        talk.mail("alice@example.org", ["a@liar.test", "b@liar.test"], MESSAGE)
-        until(lambda: [i for i in station.queue() if i["tries"] > 0], "a first try that failed")
+        people = sorted(f"{name}@{domain}" for domain in ports for name in "ab")
+        talk.mail("alice@example.org", people, MESSAGE)
+        until(lambda: len([i for i in station.queue() if i["tries"] > 0]) == len(people), "a first try of each that failed")
         talk.mail("alice@example.org", "good@dst.test", MESSAGE)
         assert sink.wait_mails(1)[0][1] == ["good@dst.test"]
-        notice, = station.wait_mails("alice", 1)
-        assert sorted(r["Final-Recipient"].split()[-1] for r in reports(notice)) == ["a@liar.test", "b@liar.test"]
         station.wait_drained()
+        assert sorted(who for notice in station.mailbox("alice") for who in returned(notice)) == people
         assert station.pid("send") == sender
 
 
@@ -161,12 +162,141 @@ def test_a_quoted_plus_address(station):
 
 
 def test_aliases_with_more_members_than_a_mail_may_have(make_station):
-    """150 times 1000 members: who finds room waits in the queue, which tells of all of them; the rest come back with words."""
-    members = ", ".join(f'"m{i}@dst.test"' for i in range(1000))
-    station = make_station(queue=NEVER_AGAIN, domain=f'alias "list" {{ to = {{{members}}} }}',
-                           routes=f'route "*" {{ via = "smtp://127.0.0.1:{free_ports(1)[0]}" }}')
+    """150 times 1000 members: who finds room waits, and the list of the queue has each of them; the others come back with words."""
+    members = [f"m{i}@dst.test" for i in range(1000)]
+    with Liar(lambda peer: peer.recv(1)) as host:
+        station = make_station(domain='alias "list" { to = {' + ", ".join(f'"{m}"' for m in members) + "} }",
+                               routes=f'route "*" {{ via = "smtp://127.0.0.1:{host.port}" connections = 1 }}')
+        station.add_user("alice", "wonderland")
+        names = [f"list+{i}@example.org" for i in range(150)]
+        station.hello().mail("alice@example.org", names, MESSAGE)
+        until(lambda: station.mail_files("alice"), "words about the first that found no room")
+        until(lambda: all(i["state"] != "new" for i in station.queue()), "everybody's way to be known")
+        waiting = [i["to"] for i in station.queue() if i["to"] in members]
+        notices = station.mailbox("alice")
+        assert all(b"more members than a mail may have" in notice for notice in notices)
+        refused = [who for notice in notices for who in returned(notice)]
+        assert len(set(refused)) == len(refused) and set(refused) < set(names)
+        assert sorted(waiting) == sorted(members * (len(names) - len(refused)))
+        station.kill("all")
+
+
+def shared_kib():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Shmem:"))
+
+
+def test_one_copy_of_a_large_mail(station):
+    """However many mailboxes it is for. The store is held, so that all that is handed over at once is there."""
+    os.kill(station.pid("store"), signal.SIGSTOP)
+    before = shared_kib()
+    station.hello().mail("a@src.test", [f"bob+{i}@example.org" for i in range(100)], text_of(20_000_000))
+    until(lambda: shared_kib() - before > 15_000, "a copy for the store")
+    assert len(station.queue()) == 100  # the queue answers when it has handed over what it may
+    assert shared_kib() - before < 200_000
+    station.kill("all")
+
+
+def test_mail_that_turns_in_circles_when_memory_is_short(make_station):
+    """Its Received fields are counted as they pass: how much of it stays in memory makes no difference."""
+    station = make_station(limits='memory = "1M" message = "1M"')
+    station.add_user("bob", "builder")
+    others, half = [station.hello() for _ in range(8)], text_of(200_000)
+    for talk in others:
+        talk.envelope("a@src.test", "bob@example.org")
+        talk.raw(b"BDAT %d\r\n" % len(half) + half).expect(250)
+    talk = station.hello().envelope("a@src.test", "bob@example.org")
+    talk.data((b"Received: from a by b " + b"r" * 250 + b"\r\n") * 150 + MESSAGE, 554)
+    talk.mail("a@src.test", "bob@example.org", MESSAGE)
+    station.wait_mails("bob", 1)
+
+
+def test_a_segment_size_that_no_mail_fits(make_station):
+    station = make_station(start=False, segment_size="1M")
+    done = station.run("check", check=False)
+    assert done.returncode == 78 and "segment-size" in done.stderr and "4M" in done.stderr
+
+
+def test_a_reload_cannot_move_the_spool(station):
+    """It is refused with words, and nothing of the new file counts."""
+    old = station.spool
+    station.spool = station.directory / "elsewhere"
+    station.configure(domain='alias info { to = "bob" }')
+    station.reload()
+    until(lambda: any("reload-refused" in line and "spool" in line for line in station.log_text().splitlines()), "the refusal")
+    talk = station.hello()
+    talk.say("MAIL FROM:<a@src.test>").expect(250)
+    talk.say("RCPT TO:<info@example.org>").expect(550)
+    talk.say("RCPT TO:<bob@example.org>").expect(250)
+    talk.data(MESSAGE)
+    station.wait_mails("bob", 1)
+    assert old.exists() and not station.spool.exists()
+
+
+def test_many_long_questions_before_a_mail(make_station):
+    station = make_station(smtp='vrfy = "always"')
+    station.add_user("bob", "builder")
+    talk = station.hello()
+    for _ in range(40):
+        talk.say(f"VRFY <{'v' * 60}@{'.'.join(['d' * 60] * 3)}>").reply()
+    talk.say("VRFY bob@example.org").expect(250)
+    talk.mail("somebody@src.test", "bob@example.org", MESSAGE)
+    station.wait_mails("bob", 1)
+
+
+def test_sigterm_and_a_client_that_does_not_read(station):
+    """It cannot be told 421, and it holds up nobody."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        client.settimeout(2)
+        client.connect(("127.0.0.1", station.smtp_port))
+        with pytest.raises(TimeoutError):
+            while True:
+                client.sendall(b"HELP\r\n" * 5000)
+        began = time.monotonic()
+        assert station.stop() == 0
+        assert time.monotonic() - began < 12
+
+
+def test_a_maildir_that_lacks_a_part(station):
+    talk = station.hello()
+    talk.mail("a@src.test", "bob@example.org", MESSAGE)
+    station.wait_mails("bob", 1)
+    shutil.rmtree(station.state / "mail/example.org/bob/new")
+    talk.mail("a@src.test", "bob@example.org", MESSAGE)
+    station.wait_mails("bob", 1)
+
+
+def test_a_bounce_names_no_path(make_station):
+    """Where our mailboxes lie is in the log, and nobody else's business."""
+    station = make_station(queue=QUICK)
     station.add_user("alice", "wonderland")
-    names = [f"list+{i}@example.org" for i in range(150)]
-    station.hello().mail("alice@example.org", names, MESSAGE)
-    until(lambda: station.log_text().count("failed id=") > 40, "aliases that found no room")
-    station.stop()
+    station.add_user("bob", "builder")
+    station.hello().mail("a@src.test", "alice@example.org", MESSAGE)
+    mail, = station.wait_mails("alice", 1)
+    (station.state / "mail/example.org/bob").write_text("no Maildir")
+    station.hello().mail("alice@example.org", "bob@example.org", MESSAGE)
+    notice, = [m for m in station.wait_mails("alice", 2) if m != mail]
+    assert returned(notice) == ["bob@example.org"]
+    assert b"mail/example.org" not in notice and str(station.directory).encode() not in notice
+    assert f"{station.state}/mail/example.org/bob" in station.log_text()
+
+
+def test_big_files_of_a_receiver_that_died(station):
+    """Nobody will ever name them: they are removed, those for the next mails apart."""
+    big, half = station.spool / "big", text_of(1_000_000)
+    station.hello().mail("a@src.test", "bob@example.org", half)
+    station.wait_drained()
+    at_rest = len(list(big.iterdir()))
+    for _ in range(5):
+        talks = [station.hello() for _ in range(6)]
+        for talk in talks:
+            talk.envelope("a@src.test", "bob@example.org")
+            talk.raw(b"BDAT %d\r\n" % len(half) + half).expect(250)
+        before = station.pid("receive")
+        station.kill("receive")
+        until(lambda: station.pids().get("receive") not in (None, before), "a new receiver")
+    station.hello().mail("a@src.test", "bob@example.org", half)
+    station.wait_mails("bob", 2)
+    station.wait_drained()
+    until(lambda: len(list(big.iterdir())) <= at_rest + 8, f"spool/big to be as before ({at_rest} files)", patience=20)

@@ -89,7 +89,7 @@ def test_queue(make_station):
     assert {mail["to"], other["to"]} == {"b@dst.test", "c@dst.test"}
     assert mail["id"] == other["id"] and mail["from"] == "alice@example.org" and mail["size"] > 20 and mail["tries"] >= 1
     listed = station.run("queue", "list").stdout
-    for word in mail["id"][:12], "b@dst.test", "c@dst.test", "deferred", "1 mails, 2 recipients":
+    for word in mail["id"][:12], "b@dst.test", "c@dst.test", "deferred", "1 mail, 2 recipients":
         assert word in listed
     shown = station.run("queue", "show", mail["id"]).stdout
     for word in "alice@example.org", "b@dst.test", "c@dst.test", "refused":

@@ -23,7 +23,7 @@ struct book_entry {
 	size_t to_n;		       /* 0: no alias */
 	struct str moved;	       /* the new address; empty: not moved */
 	struct str hash;	       /* of the password, crypt(5) */
-	bool is_mailbox, is_suspended; /* a suspended mailbox takes no mail and no login */
+	bool is_mailbox, is_suspended; /* a suspended one takes no login, and mail only by an alias */
 };
 
 struct book {

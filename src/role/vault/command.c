@@ -184,6 +184,10 @@ note_where_it_leads(struct command *c, const char *name)
 		case EXPANDED_BUSY:
 			break;
 		}
+		if (strcmp(c->group, "alias") == 0 && book_login(&book, str_of(name)))
+			fprintf(stderr,
+				"note: %s is a mailbox too; its mail goes to this alias now\n",
+				name);
 		if (t->n && t->nowhere.n)
 			fprintf(stderr, "note: nobody has the name %.*s\n", STR_ARG(t->nowhere));
 	}
@@ -442,9 +446,10 @@ static const char user_help[] =
 	"       posthouse user remove|suspend|resume NAME@DOMAIN\n"
 	"       posthouse user list\n"
 	"\n"
-	"People with a mailbox and a login. A suspended one can neither log in nor get mail; "
-	"senders are asked to\n"
-	"try later. Works whether the station is up or not; a running one knows within a second.\n"
+	"People with a mailbox and a login. A suspended one cannot log in, and senders to it are "
+	"asked to try later;\n"
+	"what comes by an alias is still kept for it. Works whether the station is up or not; a "
+	"running one knows within a second.\n"
 	"\n"
 	"  --config FILE     the configuration; else $POSTHOUSE_CONFIG, else "
 	"/etc/posthouse/posthouse.conf\n"
