@@ -333,7 +333,7 @@ a_missing_file_says_what_to_do(void **state)
 	assert_false(config_load(&c, "/nonexistent/posthouse.conf", &e));
 	assert_string_equal(e.text,
 		"/nonexistent/posthouse.conf: there is no such file; write one "
-		"(posthouse check --options) or name another with --config FILE");
+		"(posthouse serve --help has a small one) or name another with --config FILE");
 	assert_false(config_load(&c, "/tmp", &e));
 	assert_string_equal(e.text, "/tmp: this is no file");
 }

@@ -81,7 +81,7 @@ a_second_station_is_told_so(void **state)
 	memcpy(second.path, s->path, sizeof second.path);
 	assert_false(station_try(&second, &e));
 	assert_int_equal(e.class, ERR_PERMANENT);
-	assert_non_null(strstr(e.text, "in use"));
+	assert_non_null(strstr(e.text, "belongs to a running station"));
 	station_close(&second);
 	station_send(s, 1, 100); /* the first one goes on */
 	station_wait_kept(s, 1);
