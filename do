@@ -11,7 +11,8 @@ export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev"
 packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
-	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-aiosmtpd strace procps"
+	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
+	python3-aiosmtpd strace"
 packages_bench="postfix python3 python3-pytest python3-aiosmtpd"
 
 jobs=$(nproc)
@@ -182,13 +183,14 @@ meson_test()
 	cp "$2/meson-logs/testlog.json" "$results/$1.json" 2>/dev/null || echo "0 1 0" >"$results/$1.count"
 }
 
-# python_test NAME BUILD [ARGUMENT…]
+# python_test NAME BUILD [ARGUMENT…]: most of these tests wait for something, so more of them run than there are processors.
+workers=4
 python_test()
 {
 	name=$1 directory=$2
 	shift 2
 	POSTHOUSE_BUILD=$PWD/$directory PYTHONDONTWRITEBYTECODE=1 \
-		/usr/bin/python3 -m pytest -q -p no:cacheprovider --tb=short -rfEs --junitxml="$results/$name.xml" "$@" || true
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider --tb=short -rfEs -n "$workers" --junitxml="$results/$name.xml" "$@" || true
 	[ -s "$results/$name.xml" ] || echo "0 1 0" >"$results/$name.count"
 }
 
@@ -223,6 +225,7 @@ test_crash()
 {
 	compile build gcc
 	say "running a short crash round"
+	workers=0 # the load is meant to be all there is
 	python_test crash build test/crash --rounds "${1:-6}"
 }
 

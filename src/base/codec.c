@@ -214,19 +214,6 @@ codec_scan_err(struct str *in, struct err *e)
 	return true;
 }
 
-void
-codec_add_hex(struct buf *to, struct str s)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		buf_add_char(to, digits[c >> 4]);
-		buf_add_char(to, digits[c & 15]);
-	}
-}
-
 static int
 hex_value(char c)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -40,7 +41,19 @@ log_flush(void)
 {
 	if (gathered.n == 0)
 		return;
-	if (would_block() || write(STDERR_FILENO, gathered.text, gathered.n) < 0)
+	bool is_out = true;
+
+	for (size_t at = 0, n; is_out && at < gathered.n; at += n) {
+		n = gathered.n - at;
+		if (n > PIPE_BUF &&
+			!never_blocks) { /* a pipe that is ready takes so much, not more */
+			n = PIPE_BUF;
+			while (gathered.text[at + n - 1] != '\n')
+				n--;
+		}
+		is_out = !would_block() && write(STDERR_FILENO, gathered.text + at, n) >= 0;
+	}
+	if (!is_out)
 		gathered.dropped++;
 	else if (gathered.dropped) {
 		dprintf(STDERR_FILENO, "%s: log-dropped writes=%lu\n", log_role, gathered.dropped);
@@ -82,8 +95,8 @@ log_event(const char *event, const char *format, ...)
 const char *
 log_quote(struct str text)
 {
-	static char ring[8][260];
-	static unsigned turn;
+	static _Thread_local char ring[8][260];
+	static _Thread_local unsigned turn;
 	char *to = ring[turn++ % 8];
 	size_t n = 0;
 	bool plain = text.n > 0 && text.n < 250;

@@ -29,7 +29,6 @@ bool str_eq_nocase(struct str a, struct str b); /* ASCII letters only, whatever 
 bool str_starts(struct str s, struct str prefix);
 bool str_starts_nocase(struct str s, struct str prefix);
 bool str_ends_nocase(struct str s, struct str suffix);
-int str_compare(struct str a, struct str b); /* by octets, shorter first: for sorting */
 
 /* The first place of c or of needle in s, or s.n when there is none. */
 size_t str_find(struct str s, char c);

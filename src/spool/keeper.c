@@ -145,6 +145,15 @@ keeper_log_gone(struct spool_keeper *k, struct job *j)
 	ledger_add(k, &(struct fate_entry){ .kind = ENTRY_GONE, .number = j->header.number });
 }
 
+/* Octets; 0 when unknown. */
+static uint64_t
+keeper_free_space(struct spool_keeper *k)
+{
+	struct statvfs disk;
+
+	return fstatvfs(k->root, &disk) == 0 ? disk.f_bavail * disk.f_frsize : 0;
+}
+
 static void
 keeper_check_free(struct spool_keeper *k, struct kept_segment *g)
 {
@@ -307,12 +316,23 @@ task_remove_big(struct spool_keeper *k, struct keeper_task *t)
 	keeper_remove_big(k, t->number);
 }
 
+static bool
+keeper_has_damage(const struct spool_keeper *k)
+{
+	const struct kept_segment *g;
+
+	for (size_t at = 0; (g = map_next(&k->state.segments, &at));)
+		if (g->is_damaged)
+			return true;
+	return false;
+}
+
 void
 keeper_drop_big(struct spool_keeper *k, uint64_t number)
 {
 	struct kept_big *b = keeper_big(k, number);
 
-	if (b && b->state == BIG_GIVEN)
+	if (b && b->state == BIG_GIVEN && !keeper_has_damage(k))
 		keeper_remove_big(k, number);
 }
 
@@ -657,18 +677,13 @@ drop_found_bigs(struct spool_keeper *k)
 void
 keeper_forget_history(struct spool_keeper *k)
 {
-	drop_unclaimed_mails(k);
-	drop_found_bigs(k);
+	if (!keeper_has_damage(
+		    k)) { /* else what nobody names may belong to a mail that could not be read */
+		drop_unclaimed_mails(k);
+		drop_found_bigs(k);
+	}
 	map_free(&k->history);
 	arena_free(&k->history_arena);
-}
-
-uint64_t
-keeper_free_space(struct spool_keeper *k)
-{
-	struct statvfs disk;
-
-	return fstatvfs(k->root, &disk) == 0 ? disk.f_bavail * disk.f_frsize : 0;
 }
 
 /* ── what the maker has done ── */

@@ -67,7 +67,9 @@ take_lock(struct spool_keeper *k, const char *path, struct err *e)
 		return true;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-			"the spool %s belongs to a running station: stop it, or choose another `spool`", path);
+			"the spool %s belongs to a running station: stop it, or choose another "
+			"`spool`",
+			path);
 	return err_set_errno(e, "cannot lock %s/lock", path);
 }
 
@@ -207,9 +209,9 @@ list_numbers(int directory, bool is_hex, struct str suffix, struct numbers *foun
 
 /* ── the fates ── */
 
-/* A file as octets; a short one, or one that cannot be read, as far as that went. */
-static void
-read_file(int directory, const char *name, struct buf *to)
+/* A file as octets. False with e when it cannot be read: then nothing is known, and nothing may be removed. */
+static bool
+read_file(int directory, const char *name, struct buf *to, struct err *e)
 {
 	int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
 	ssize_t got = 0;
@@ -224,33 +226,37 @@ read_file(int directory, const char *name, struct buf *to)
 			buf_grew(to, (size_t)got);
 	} while (got > 0 || (got < 0 && fd >= 0 && errno == EINTR));
 	if (got < 0)
-		log_event("fates-unreadable", "file=%s why=%s", name,
-			log_quote(str_of(strerror(errno))));
+		err_set_errno(e, "cannot read fate/%s of the spool", name);
 	if (fd >= 0)
 		close(fd);
+	return got == 0;
 }
 
 /* The newest checkpoint that is whole; 0: there is none. */
-static uint64_t
+static bool
 read_checkpoint(struct spool_keeper *k, const struct numbers *checkpoints, struct buf *file,
-	uint64_t *damaged)
+	uint64_t *found, uint64_t *damaged, struct err *e)
 {
+	*found = 0;
 	for (size_t i = checkpoints->n; i-- > 0;) {
 		char name[32];
 
 		snprintf(name, sizeof name, "%08llu.state", (unsigned long long)checkpoints->v[i]);
-		read_file(k->fate, name, file);
-		if (fate_apply_file(&k->state, buf_str(file), SEGMENT_STATE, damaged))
-			return checkpoints->v[i];
+		if (!read_file(k->fate, name, file, e))
+			return false;
+		if (fate_apply_file(&k->state, buf_str(file), SEGMENT_STATE, damaged)) {
+			*found = checkpoints->v[i];
+			return true;
+		}
 		log_event("checkpoint-damaged", "file=%s", name);
 		fate_state_free(&k->state);
 	}
-	return 0;
+	return true;
 }
 
-static void
+static bool
 read_logs(struct spool_keeper *k, const struct numbers *logs, uint64_t from, struct buf *file,
-	uint64_t *damaged)
+	uint64_t *damaged, struct err *e)
 {
 	for (size_t i = 0; i < logs->n; i++) {
 		char name[32];
@@ -258,9 +264,11 @@ read_logs(struct spool_keeper *k, const struct numbers *logs, uint64_t from, str
 		if (logs->v[i] < from)
 			continue;
 		snprintf(name, sizeof name, "%08llu", (unsigned long long)logs->v[i]);
-		read_file(k->fate, name, file);
+		if (!read_file(k->fate, name, file, e))
+			return false;
 		fate_apply_file(&k->state, buf_str(file), SEGMENT_FATES, damaged);
 	}
+	return true;
 }
 
 /* What was released becomes the history. Where a log was applied to a checkpoint that had it, ids stand twice. */
@@ -291,34 +299,43 @@ make_history(struct spool_keeper *k)
 
 /* ── segments ── */
 
-static bool
+enum header_found { HEADER_SOUND, HEADER_NONE, HEADER_UNREADABLE };
+
+static enum header_found
 read_header(struct spool_keeper *k, uint64_t number, struct segment_header *h)
 {
 	char name[32], block[SPOOL_BLOCK];
 	struct stat st;
+	ssize_t got;
 	bool ok;
 	int fd;
 
 	snprintf(name, sizeof name, "%08llu", (unsigned long long)number);
 	fd = openat(k->seg, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
-	ok = fstat(fd, &st) == 0 && pread(fd, block, sizeof block, 0) == (ssize_t)sizeof block &&
+		return HEADER_UNREADABLE;
+	got = pread(fd, block, sizeof block, 0);
+	ok = got == (ssize_t)sizeof block && fstat(fd, &st) == 0 &&
 	     record_get_segment_header((struct str){ block, sizeof block }, h) &&
 	     h->use == SEGMENT_MAILS && h->number == number && h->size == (uint64_t)st.st_size &&
 	     h->size >= SPOOL_SEGMENT_MIN && h->size % SPOOL_BLOCK == 0;
 	close(fd);
-	return ok;
+	return ok ? HEADER_SOUND : got < 0 ? HEADER_UNREADABLE : HEADER_NONE;
 }
 
-static void
-reconcile_segment(struct spool_keeper *k, uint64_t number)
+static bool
+reconcile_segment(struct spool_keeper *k, uint64_t number, struct err *e)
 {
 	struct kept_segment *g = fate_segment(&k->state, number);
 	struct segment_header h;
 	char name[32];
 
-	if (read_header(k, number, &h)) {
+	enum header_found found = read_header(k, number, &h);
+
+	if (found == HEADER_UNREADABLE)
+		return err_set_errno(
+			e, "cannot read seg/%08llu of the spool", (unsigned long long)number);
+	if (found == HEADER_SOUND) {
 		if (!g || g->generation != h.generation)
 			fate_apply(&k->state, &(struct fate_entry){ .kind = ENTRY_MADE,
 						      .number = number,
@@ -327,7 +344,7 @@ reconcile_segment(struct spool_keeper *k, uint64_t number)
 	} else if (!g) { /* its making was cut short */
 		snprintf(name, sizeof name, "%08llu", (unsigned long long)number);
 		unlinkat(k->seg, name, 0);
-		return;
+		return true;
 	} else {
 		log_event("segment-header-torn", "segment=%llu", (unsigned long long)number);
 	}
@@ -335,6 +352,7 @@ reconcile_segment(struct spool_keeper *k, uint64_t number)
 	if (g->state == KEPT_OPENING)
 		g->state = KEPT_OPEN;
 	g->is_there = true;
+	return true;
 }
 
 static void
@@ -361,14 +379,17 @@ recover_segments(struct spool_keeper *k, struct err *e)
 {
 	struct numbers found;
 
+	bool ok = true;
+
 	if (!list_numbers(k->seg, false, S(""), &found, e))
 		return false;
-	for (size_t i = 0; i < found.n; i++)
-		reconcile_segment(k, found.v[i]);
+	for (size_t i = 0; ok && i < found.n; i++)
+		ok = reconcile_segment(k, found.v[i], e);
 	k->segment_next = found.n > 0 ? found.v[found.n - 1] + 1 : 1;
 	free(found.v);
-	drop_missing_segments(k);
-	return true;
+	if (ok)
+		drop_missing_segments(k);
+	return ok;
 }
 
 static bool
@@ -429,8 +450,9 @@ recover_state(struct spool_keeper *k, struct err *e)
 	if (!list_numbers(k->fate, false, S(""), &logs, e) ||
 		!list_numbers(k->fate, false, S(".state"), &checkpoints, e))
 		goto out;
-	from = read_checkpoint(k, &checkpoints, &file, &damaged);
-	read_logs(k, &logs, from, &file, &damaged);
+	if (!read_checkpoint(k, &checkpoints, &file, &from, &damaged, e) ||
+		!read_logs(k, &logs, from, &file, &damaged, e))
+		goto out;
 	if (damaged > 0)
 		log_event("fates-damaged", "records=%llu", (unsigned long long)damaged);
 	make_history(k);

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/must.h"
 #include "spool/record.h"
 #include "spool/segment.h"
@@ -207,6 +208,8 @@ draft_write_big(struct draft *d, struct str piece)
 			err_set_errno(&d->e, "cannot write a big file of the spool");
 			if (d->e.cause == ENOSPC || d->e.cause == EDQUOT)
 				d->e.kind = ERR_NO_SPACE;
+			if (ftruncate(d->big->fd, 0) < 0)
+				log_event("big-file-not-emptied", "errno=%d", errno);
 			big_free(&d->big);
 			return false;
 		}
@@ -265,18 +268,6 @@ draft_append(struct draft *d, struct str piece, struct err *e)
 	memcpy(d->body + d->body_n, piece.p, piece.n);
 	d->body_n = want;
 	return true;
-}
-
-uint64_t
-draft_size(const struct draft *d)
-{
-	return d->big ? d->big_size : d->body_n;
-}
-
-struct str
-draft_head(const struct draft *d)
-{
-	return (struct str){ d->body, d->body_n };
 }
 
 /* A discarded draft's big file serves the next one. */
@@ -437,6 +428,9 @@ draft_settle(struct draft *d, const struct err *e)
 
 	if (e)
 		why = *e;
+	if (e && d->big &&
+		ftruncate(d->big->fd, 0) < 0) /* nobody will deliver it: its room is free again */
+		log_event("big-file-not-emptied", "errno=%d", errno);
 	draft_free(d);
 	if (session)
 		w->hooks.settled(w->hooks.owner, session, e ? &why : NULL);

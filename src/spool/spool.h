@@ -148,10 +148,6 @@ uint64_t spool_writer_free_space(struct spool_writer *w);
  * temporary; the draft can then only be discarded. */
 struct draft *draft_new(struct spool_writer *w);
 bool draft_append(struct draft *d, struct str piece, struct err *e);
-uint64_t draft_size(const struct draft *d);
-/* The first octets of the message, until the next append: SPOOL_INLINE_MAX of them if it has so many,
- * but not more than were gathered before memory became short, which is 8 KiB or more. */
-struct str draft_head(const struct draft *d);
 void draft_discard(struct draft **d);
 
 /* Takes the draft; `settled` follows, with `session`. Prefix, envelope and texts are copied. An
@@ -266,7 +262,5 @@ bool keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *a
 /* After indexing: is_settled says false from now on; fates of mails that were not found are dropped, and
  * big files that no live mail names are removed. */
 void keeper_forget_history(struct spool_keeper *k);
-
-uint64_t keeper_free_space(struct spool_keeper *k); /* octets; 0 when unknown */
 
 #endif

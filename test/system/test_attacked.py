@@ -192,7 +192,7 @@ def test_one_copy_of_a_large_mail(station):
     before = shared_kib()
     station.hello().mail("a@src.test", [f"bob+{i}@example.org" for i in range(100)], text_of(20_000_000))
     until(lambda: shared_kib() - before > 15_000, "a copy for the store")
-    assert len(station.queue()) == 100  # the queue answers when it has handed over what it may
+    until(lambda: len(station.queue()) == 100, "all in the queue, which answers when it has handed over what it may")
     assert shared_kib() - before < 200_000
     station.kill("all")
 
@@ -201,7 +201,7 @@ def test_mail_that_turns_in_circles_when_memory_is_short(make_station):
     """Its Received fields are counted as they pass: how much of it stays in memory makes no difference."""
     station = make_station(limits='memory = "1M" message = "1M"')
     station.add_user("bob", "builder")
-    others, half = [station.hello() for _ in range(8)], text_of(200_000)
+    others, half = [station.hello() for _ in range(3)], text_of(200_000)  # each takes 256K: only big files for who comes then
     for talk in others:
         talk.envelope("a@src.test", "bob@example.org")
         talk.raw(b"BDAT %d\r\n" % len(half) + half).expect(250)
@@ -245,17 +245,16 @@ def test_many_long_questions_before_a_mail(make_station):
 
 
 def test_sigterm_and_a_client_that_does_not_read(station):
-    """It cannot be told 421, and it holds up nobody."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
-        client.settimeout(2)
-        client.connect(("127.0.0.1", station.smtp_port))
+    """It cannot be told 421, and it holds up nobody. (At the station's own socket, which buffers little.)"""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        client.connect(str(station.state / "submit"))
         with pytest.raises(TimeoutError):
             while True:
                 client.sendall(b"HELP\r\n" * 5000)
         began = time.monotonic()
         assert station.stop() == 0
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 15  # of 30, after which master ends it by force
 
 
 def test_a_maildir_that_lacks_a_part(station):

@@ -13,7 +13,7 @@
  *    │                  └──bounce_begin──▶ BOUNCING ──recipient_failed──▶ FAILED
  *    └──recipient_expanded──▶ EXPANDED, and its children are NEW
  *
- * Each arrow into a final state, and each deferral, is a fate in the log. The states never go back.
+ * Each arrow into a final state, and each deferral, is a fate in the log. Final states never change.
  */
 
 enum {
@@ -113,8 +113,8 @@ fate_add(struct queue *q, const struct mail *mail, uint32_t i, enum fate_kind ki
 
 /* ── coming into the index ── */
 
-/* A stranger's mail may leave this house only with vault's word for its login: a receiver alone
- * cannot make us a relay. */
+/* A mail leaves this house only with vault's word for its login, or the receiver's that it came from a trusted network or our own socket: a
+ * receiver that was taken over cannot invent a login, but such a network it can. */
 static bool
 may_relay(struct queue *q, const struct spool_envelope *e)
 {

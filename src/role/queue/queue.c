@@ -25,6 +25,8 @@
 
 enum {
 	MAKE_AGAIN_MS = 1000,
+	SEGMENTS_OWED_MOST = 8,
+	BIGS_OWED_MOST = 4096, /* a large mail at the final dot waits for one */
 	DRAIN_MS = 20000,
 };
 
@@ -314,6 +316,13 @@ receiver_reports(struct queue *q, uint64_t held, uint64_t durable)
 	forget_history(q);
 }
 
+/* A receiver asks for what it lacks; one that was taken over asks for the disk. */
+static unsigned
+at_most(unsigned most, uint64_t wanted)
+{
+	return wanted < most ? (unsigned)wanted : most;
+}
+
 static void
 receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 {
@@ -334,8 +343,9 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 		seal(q, m->broken.segment, m->broken.durable, true, false);
 		break;
 	case IPC_want:
-		q->wants_segments += m->want.segments;
-		q->wants_bigs += m->want.bigs;
+		q->wants_segments =
+			at_most(SEGMENTS_OWED_MOST, (uint64_t)q->wants_segments + m->want.segments);
+		q->wants_bigs = at_most(BIGS_OWED_MOST, (uint64_t)q->wants_bigs + m->want.bigs);
 		give_spares(q);
 		make_more(q);
 		give_bigs(q);
@@ -442,15 +452,13 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		q->receive = ipc_open(l, fd, ROLE_QUEUE, peer, receive_came, q);
 		break;
 	case ROLE_SEND:
-		if (q->send)
-			schedule_peer_lost(q, false);
-		ipc_close(&q->send);
+		ipc_close(&q->send); /* before anything is tried again: not on the dead channel */
+		schedule_peer_lost(q, false);
 		q->send = ipc_open(l, fd, ROLE_QUEUE, peer, send_came, q);
 		break;
 	case ROLE_STORE:
-		if (q->store)
-			schedule_peer_lost(q, true);
 		ipc_close(&q->store);
+		schedule_peer_lost(q, true);
 		q->store = ipc_open(l, fd, ROLE_QUEUE, peer, store_came, q);
 		break;
 	case ROLE_VAULT:

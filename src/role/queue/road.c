@@ -93,6 +93,7 @@ go_elsewhere(struct queue *q, struct mail *mail, uint32_t i, struct str domain)
 	const struct config *c = &q->role.config;
 	const struct config_route *best = NULL;
 	size_t most = 0;
+	struct err e;
 
 	for (size_t k = 0; k < c->routes_n; k++) {
 		size_t fit = route_matches(c->routes[k].pattern, domain);
@@ -102,7 +103,11 @@ go_elsewhere(struct queue *q, struct mail *mail, uint32_t i, struct str domain)
 			best = &c->routes[k];
 		}
 	}
-	if (!best)
+	if (!best && mail->recipients[i].last) { /* it had one: the file may name it again */
+		err_set(&e, ERR_TEMPORARY, ERR_NO_ROUTE, "no route leads there any more");
+		recipient_note(&mail->recipients[i], &e, (struct str){ 0 });
+		schedule_later(q, mail, &i, 1);
+	} else if (!best)
 		fail(q, mail, i, ERR_NO_ROUTE,
 			"no route leads there: name one in the configuration");
 	else

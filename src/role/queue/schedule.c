@@ -23,8 +23,9 @@ enum {
 	STORE_UNDER_WAY_MOST = 256,
 	INLINE_MAX = 24 * 1024, /* octets of a message that travel in the packet, beside up to 100
 				   recipients; larger ones in a sealed memfd */
-	TIMER_MOST_MS = 60000,	/* the wall clock may be set meanwhile */
-	LOCAL_RETRY_MS = 5000,	/* something of ours failed, not the mail */
+	PASSED_OVER_MOST = 100,
+	TIMER_MOST_MS = 60000, /* the wall clock may be set meanwhile */
+	LOCAL_RETRY_MS = 5000, /* something of ours failed, not the mail */
 };
 
 int64_t
@@ -388,13 +389,18 @@ schedule_go(struct queue *q)
 	list_each (at, &q->destinations) {
 		struct destination *d = list_of(at, struct destination, link);
 
-		while (destination_peer(q, d) && d->under_way_n < d->under_way_most &&
-			!list_is_empty(&d->waiting)) {
-			struct errand *e = list_of(d->waiting.next, struct errand, link);
+		unsigned passed_over = 0;
 
-			if (!copy_has_room(q, e))
-				break; /* a settled one calls here again */
-			errand_try(q, e);
+		list_each_safe (line, &d->waiting) {
+			struct errand *e = list_of(line, struct errand, link);
+
+			if (!destination_peer(q, d) || d->under_way_n >= d->under_way_most ||
+				passed_over == PASSED_OVER_MOST)
+				break;
+			if (copy_has_room(q, e))
+				errand_try(q, e);
+			else
+				passed_over++; /* a large one waits for its turn, those behind it do not */
 		}
 	}
 }

@@ -11,6 +11,11 @@
  * changes a mail.
  */
 
+enum {
+	LOGINS_REFUSED_MOST = 5,	  /* in a session, then 421 */
+	LOGIN_MOST_MS = 23 * 3600 * 1000, /* an hour less than the queue takes its proof for good */
+};
+
 static enum step
 refuse(struct session *s, const struct err *e)
 {
@@ -89,6 +94,21 @@ admit_client(struct session *s)
 	return allow(s);
 }
 
+/* A few wrong passwords may be a person's; more are somebody's who guesses. */
+static enum step
+login_refused(struct session *s)
+{
+	struct err e;
+
+	log_event("login-refused", "login=%s client=%s", log_quote(s->smtp.auth.login), s->client);
+	refuse_as(s, ERR_PERMANENT, ERR_LOGIN_REFUSED, "name or password is wrong");
+	if (++s->logins_refused < LOGINS_REFUSED_MOST)
+		return NEXT;
+	err_set(&e, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS, "too many wrong passwords");
+	smtp_server_stop(&s->smtp, &e);
+	return NEXT;
+}
+
 enum step
 admit_login(struct session *s)
 {
@@ -98,10 +118,9 @@ admit_login(struct session *s)
 		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER,
 			"logins cannot be checked now, please try again later");
 	if (s->ask.kind != CHECKED_OK) {
-		log_event("login-refused", "login=%s client=%s", log_quote(s->smtp.auth.login),
-			s->client);
-		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_REFUSED, "name or password is wrong");
+		return login_refused(s);
 	}
+	s->login_ms = loop_now_ms(s->house->role.loop);
 	buf_reset(&s->login);
 	buf_add(&s->login, buf_str(&s->ask.text));
 	buf_reset(&s->token);
@@ -133,6 +152,9 @@ admit_sender(struct session *s)
 	if (!has_space(s) || !spool_writer_is_ready(s->house->writer))
 		return refuse_as(s, ERR_TEMPORARY, ERR_NO_SPACE,
 			"no space for mail now, please try again later");
+	if (s->smtp.is_logged_in && loop_now_ms(s->house->role.loop) - s->login_ms > LOGIN_MOST_MS)
+		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER,
+			"your login is a day old: connect and log in again");
 	if (!s->smtp.is_logged_in || address_is_null(from))
 		return allow(s);
 	if (s->ask.state == ASK_NONE && ask_lookup(s, 'S', from) == WAIT)

@@ -710,9 +710,8 @@ receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 
 	(void)index;
 	if (peer == ROLE_VAULT) {
-		if (r->vault)
-			ask_fail_all(r);
 		ipc_close(&r->vault);
+		ask_fail_all(r);
 		r->vault = ipc_open(r->role.loop, fd, ROLE_RECEIVE, ROLE_VAULT, vault_came, r);
 		return;
 	}

@@ -44,6 +44,8 @@ struct session {
 	bool is_running; /* session_run is on the stack: completions must not enter it again */
 	char client[64]; /* "192.0.2.1", "uid 1000" */
 	struct ask ask;
+	int64_t login_ms; /* of the AUTH that went well */
+	unsigned logins_refused;
 	struct buf login, token; /* after AUTH */
 	struct buf recipients;	 /* of the transaction, packed */
 	uint32_t recipients_n;

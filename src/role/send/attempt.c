@@ -508,7 +508,7 @@ link_failed(struct link *l)
 	struct link *next;
 
 	if (!a || !route || l->mails == 0 || a->was_reopened || l->client.stage != STAGE_MAIL ||
-		l->client.error.kind != ERR_CONNECTION_LOST) {
+		(l->client.error.kind != ERR_CONNECTION_LOST && l->client.error.code != 421)) {
 		if (a) {
 			attempt_settle_rest(a, &l->client);
 			attempt_settle(&l->attempt, l->hop_text);

@@ -89,12 +89,13 @@ maildir_path(struct buf *to, const struct config *c, const struct ipc_deliver *m
 void
 batch_add(struct batch *b, const struct config *c, struct ipc_deliver *m)
 {
-	struct delivery *d = &b->deliveries[b->n++];
+	struct delivery *d = &b->deliveries[b->n];
 	struct buf memory = { .max = PATH_LENGTH_MAX };
 	size_t path_n, head_n;
 	char id[MAIL_ID_TEXT];
 
-	must(b->n <= BATCH_MAX);
+	must(b->n < BATCH_MAX);
+	b->n++;
 	*d = (struct delivery){ .attempt = m->attempt, .message_fd = m->fd, .again = m->again };
 	if (!maildir_path(&memory, c, m, &d->err)) {
 		buf_free(&memory);
@@ -298,6 +299,23 @@ move_file(struct delivery *d, struct touches *directories)
 		delivery_fail(d, "opened", to);
 }
 
+/* What an earlier try moved into place was perhaps never synced. */
+static void
+touch_found(struct delivery *d, struct touches *directories)
+{
+	static const char *const parts[] = { "new", "cur" };
+	char path[PATH_LENGTH_MAX * 2];
+
+	for (size_t i = 0; i < 2; i++) {
+		int fd = open(path_of(d, parts[i], "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			touch(directories, fd, false);
+		else
+			delivery_fail(d, "opened", path);
+	}
+}
+
 /* After a failed sync nothing of the batch may stay: not even what looks whole. */
 static void
 take_back(struct batch *b, const char *part)
@@ -307,9 +325,10 @@ take_back(struct batch *b, const char *part)
 	for (size_t i = 0; i < b->n; i++) {
 		struct delivery *d = &b->deliveries[i];
 
-		if (!d->is_written)
+		if (!d->is_written && !d->is_there)
 			continue;
-		unlink(path_of(d, part, d->name, path));
+		if (d->is_written) /* one that is there stays: the next try syncs it again */
+			unlink(path_of(d, part, d->name, path));
 		if (!err_is(&d->err))
 			err_set(&d->err, ERR_TEMPORARY, ERR_SYNC,
 				"the disk of the mailboxes did not confirm the mail");
@@ -326,7 +345,8 @@ batch_deliver(struct batch *b)
 		bool made_directories = false;
 		int fd;
 
-		if (err_is(&d->err) || (d->again && is_there(d)))
+		d->is_there = !err_is(&d->err) && d->again && is_there(d);
+		if (err_is(&d->err) || d->is_there)
 			continue;
 		fd = write_file(d, &made_directories);
 		if (fd >= 0)
@@ -339,6 +359,8 @@ batch_deliver(struct batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		if (b->deliveries[i].is_written)
 			move_file(&b->deliveries[i], &touched);
+		else if (b->deliveries[i].is_there)
+			touch_found(&b->deliveries[i], &touched);
 	if (!sync_all(&touched))
 		take_back(b, "new");
 }

@@ -90,6 +90,7 @@ store_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	must(peer == ROLE_QUEUE);
 	ipc_close(&s->queue);
 	s->queue = ipc_open(s->role.loop, fd, ROLE_STORE, ROLE_QUEUE, queue_came, s);
+	ipc_pause(s->queue, s->is_busy && s->gathering && s->gathering->n == BATCH_MAX);
 }
 
 static void

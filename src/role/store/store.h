@@ -16,7 +16,7 @@ struct delivery {
 	struct str message; /* or: */
 	int message_fd;	    /* a sealed memfd; -1: none */
 	bool again; /* an earlier try may have left the file, here or where a reader moved it */
-	bool is_written;
+	bool is_written, is_there; /* by this try; by an earlier one */
 	struct err err;
 };
 

@@ -18,12 +18,13 @@
  */
 
 struct book_entry {
-	struct str name;	       /* "bob@example.org", lower case */
-	struct str *to;		       /* alias: whole addresses */
-	size_t to_n;		       /* 0: no alias */
-	struct str moved;	       /* the new address; empty: not moved */
-	struct str hash;	       /* of the password, crypt(5) */
-	bool is_mailbox, is_suspended; /* a suspended one takes no login, and mail only by an alias */
+	struct str name;  /* "bob@example.org", lower case */
+	struct str *to;	  /* alias: whole addresses */
+	size_t to_n;	  /* 0: no alias */
+	struct str moved; /* the new address; empty: not moved */
+	struct str hash;  /* of the password, crypt(5) */
+	bool is_mailbox,
+		is_suspended; /* a suspended one takes no login, and mail only by an alias */
 };
 
 struct book {
