@@ -22,8 +22,11 @@
  * It starts the roles, joins them by channels, starts again what died, and ends them in order. It
  * reads no file's contents and no octet from a network.
  *
- *   absent ──role_start──▶ starting ──`ready`──▶ working ──its pidfd says so──▶ absent (role_died:
- * again, after a pause that grows while the role dies young)
+ *             role_start              `ready`
+ *   absent ──────────────▶ starting ────────▶ working
+ *      ▲                       │                 │
+ *      └────── role_died ──────┴─────────────────┘
+ *        (its pidfd says so; role_again starts it after a pause that grows while it dies young)
  */
 
 enum {

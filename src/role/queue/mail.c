@@ -9,8 +9,10 @@
  * A mail is in the index from the moment its record is read until every recipient has a final fate:
  *
  *   NEW ──road_find──▶ WAITING ──recipient_delivered──▶ DELIVERED
- *    │                  │  ▲ └──recipient_deferred, schedule──┘
- *    │                  └──bounce_begin──▶ BOUNCING ──recipient_failed──▶ FAILED
+ *    │ ▲                │ │
+ *    │ └──── when due ──┘ └──bounce_begin──▶ BOUNCING ──recipient_failed──▶ FAILED
+ *    │                                          ▲
+ *    ├──no road leads there: bounce_begin───────┘
  *    └──recipient_expanded──▶ EXPANDED, and its children are NEW
  *
  * Each arrow into a final state, and each deferral, is a fate in the log. Final states never change.

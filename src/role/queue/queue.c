@@ -12,15 +12,14 @@
  * The queue owns every mail's fate. It learns of mails by reading the log, never further than a
  * receiver has published as durable, and it alone opens the files of the spool.
  *
- *   a receiver says `durable` ──follow──▶ mail.c: indexed ──road.c──▶ schedule.c: tried ──▶ a fate
- * in the log ──▶ forgotten
+ *   `durable` ──follow──▶ mail.c: indexed ──road.c──▶ schedule.c: tried ──▶ a fate in the log
  *
  * Laws kept here:
- *   1. A segment whose writer may be alive is never sealed without that writer's word (`holding`,
- * `filled`, `broken`).
+ *   1. A segment whose writer may be alive is never sealed without that writer's word: `holding`,
+ *      `filled` or `broken`.
  *   2. Nobody is told `sealed` before the end is durable in the fate log.
  *   3. Nothing is read before vault's token key is known: a stranger's mail could not be told from
- * a login's.
+ *      a login's.
  */
 
 enum {

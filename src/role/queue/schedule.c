@@ -14,9 +14,11 @@
  * What is tried when. Recipients of one mail that go the same way make an errand; each destination
  * has a line of them and a number that may be under way at once.
  *
- *   schedule_add ─▶ waiting ──errand_try──▶ under way ──schedule_outcome, schedule_stored──▶
- * settled ▲                        │ └──road_find, when due── deferred (schedule_later) failed for
- * good: bounce_begin
+ *                    errand_try              schedule_outcome, schedule_stored
+ *   schedule_add ─▶ waiting ─────────▶ under way ─┬─────────▶ delivered
+ *                      ▲                          ├─────────▶ failed for good: bounce_begin
+ *                      │ road_find, when due      │
+ *                      └──────────────────── deferred (schedule_later)
  */
 
 enum {

@@ -20,12 +20,12 @@
  *   link_ask_secret   the route's login, from vault, when the file names one
  *   link_connect      TCP
  *   link_run          greet and hand over: smtp/client.h's events, one arm each
- *   link_settle       the outcome of every recipient goes to the queue; the link waits warm for the
- * next mail
+ *   attempt_settle    the outcome of every recipient goes to the queue
+ *   link_stay_warm    the link waits for the next mail
  *
- * A link that was warm may be dead without our knowing: when it breaks before the peer has answered
- * a word about the mail, the attempt begins again on a new link, once. Behind the peer's first
- * answer to the mail a break is the attempt's outcome.
+ * A link that was warm may be dead without our knowing: when it breaks, or the peer says 421, before
+ * it has answered a word about the mail, the attempt begins again on a new link, once. Behind the
+ * peer's first answer to the mail a break is the attempt's outcome.
  */
 
 enum {

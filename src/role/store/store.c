@@ -10,8 +10,9 @@
  * becomes the next batch: a busy store syncs once for many mails, an idle one at once for one. A
  * thread does the waiting; the loop only gathers and answers.
  *
- *   gathering ──store_go_on, the thread is free──▶ under way ──batch_deliver──▶ batch_done:
- * `stored`, one a mail
+ *               store_go_on                batch_deliver
+ *   gathering ────────────────▶ under way ────────────────▶ batch_done: `stored`, one a mail
+ *            (the thread is free)
  */
 
 struct store {
