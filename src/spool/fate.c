@@ -31,7 +31,10 @@
 #include "base/must.h"
 #include "spool/keeper.h"
 
-enum { FATES_RECORD_OCTETS = 256 * 1024 }; /* of entries, in a record of a checkpoint */
+enum {
+	FATES_RECORD_OCTETS = 256 * 1024, /* of entries, in a record of a checkpoint */
+	FATE_RECIPIENTS_MAX = 1 << 20,
+};
 
 static struct str
 id_str(const struct mail_id *id)
@@ -68,6 +71,8 @@ mail_free(struct fate_mail *m)
 {
 	if (!m)
 		return;
+	for (uint32_t i = 0; i < m->fates_n; i++)
+		free((char *)(uintptr_t)m->fates[i].p);
 	free(m->fates);
 	free(m);
 }
@@ -127,23 +132,20 @@ add_kept_fate(struct buf *to, const struct fate *f)
 	codec_add_str(to, f->children);
 }
 
-/* Takes the recipient's older fate out of the row, if there is one. */
+/* The array reaches to that recipient: its length is the next power of two. */
 static void
-mail_drop_fate(struct fate_mail *m, uint32_t recipient)
+mail_make_room(struct fate_mail *m, uint32_t recipient)
 {
-	struct str rest = { m->fates, m->fates_n }, kept;
+	uint32_t n = m->fates_n ? m->fates_n : 1;
 
-	while (rest.n > 0) {
-		char *at = m->fates + (m->fates_n - rest.n);
-
-		must(codec_scan_str(&rest, &kept));
-		if (codec_get_u32(kept.p) != recipient)
-			continue;
-		if (rest.n)
-			memmove(at, rest.p, rest.n);
-		m->fates_n -= (uint32_t)(kept.n + sizeof(uint32_t));
+	while (n <= recipient)
+		n *= 2;
+	if (n == m->fates_n)
 		return;
-	}
+	m->fates = realloc(m->fates, n * sizeof *m->fates);
+	must(m->fates);
+	memset(m->fates + m->fates_n, 0, (n - m->fates_n) * sizeof *m->fates);
+	m->fates_n = n;
 }
 
 static void
@@ -152,21 +154,20 @@ apply_fate(struct fate_state *s, const struct fate *f)
 	struct fate_mail *m = fate_mail(s, f->id);
 	struct buf one = { .max = RECORD_PAYLOAD_MAX };
 
+	if (f->recipient >= FATE_RECIPIENTS_MAX)
+		return; /* no mail has so many */
 	if (!m) {
 		m = calloc(1, sizeof *m);
 		must(m);
 		m->id = f->id;
 		map_put(&s->mails, m);
 	}
-	mail_drop_fate(m, f->recipient);
 	add_kept_fate(&one, f);
-	must(!one.overflow && one.n < UINT32_MAX - sizeof(uint32_t) - m->fates_n);
-	m->fates = realloc(m->fates, m->fates_n + sizeof(uint32_t) + one.n);
-	must(m->fates);
-	codec_put_u32(m->fates + m->fates_n, (uint32_t)one.n);
-	memcpy(m->fates + m->fates_n + sizeof(uint32_t), one.p, one.n);
-	m->fates_n += (uint32_t)(sizeof(uint32_t) + one.n);
-	buf_free(&one);
+	must(!one.overflow);
+	mail_make_room(m, f->recipient);
+	free((char *)(uintptr_t)m->fates[f->recipient].p); /* the newest counts */
+	m->fates[f->recipient] = (struct str){ realloc(one.p, one.n), one.n };
+	must(m->fates[f->recipient].p);
 }
 
 static void
@@ -327,11 +328,11 @@ scan_fate_body(struct str in, struct fate *f)
 }
 
 bool
-fate_scan_kept(struct str *fates, struct fate *f)
+fate_next_kept(const struct fate_mail *m, uint32_t *at, struct fate *f)
 {
-	struct str one;
-
-	return codec_scan_str(fates, &one) && scan_fate_body(one, f);
+	while (*at < m->fates_n && m->fates[*at].n == 0)
+		(*at)++;
+	return *at < m->fates_n && scan_fate_body(m->fates[(*at)++], f);
 }
 
 static bool
@@ -425,9 +426,9 @@ checkpoint_add_mails(
 	struct fate_mail *m;
 
 	for (size_t at = 0; (m = map_next(&s->mails, &at));) {
-		struct str fates = { m->fates, m->fates_n };
+		uint32_t recipient = 0;
 
-		while (fate_scan_kept(&fates, &entry.fate)) {
+		while (fate_next_kept(m, &recipient, &entry.fate)) {
 			entry.fate.id = m->id;
 			fate_add_entry(entries, &entry);
 			checkpoint_flush(to, generation, entries, FATES_RECORD_OCTETS);

@@ -46,7 +46,7 @@
 enum {
 	KEEPER_WINDOW = 256 * 1024, /* octets read ahead */
 	KEEPER_BIGS_READY_MIN = 4,
-	KEEPER_ROOMY = 16, /* segments that the disk must have room for, or no free one is kept */
+	KEEPER_ROOMY = 64, /* segments that the disk must have room for, or no free one is kept */
 };
 
 /* ── a segment's way ── */
@@ -625,15 +625,12 @@ bool
 keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, struct fate *f)
 {
 	const struct fate_mail *m = fate_mail(&k->state, id);
-	struct str fates;
+	uint32_t recipient = (uint32_t)*at;
 
-	if (!m)
-		return false;
-	fates = str_from((struct str){ m->fates, m->fates_n }, *at);
-	if (fates.n == 0 || !fate_scan_kept(&fates, f))
+	if (!m || !fate_next_kept(m, &recipient, f))
 		return false;
 	f->id = id;
-	*at = m->fates_n - fates.n;
+	*at = recipient;
 	return true;
 }
 

@@ -37,8 +37,8 @@ struct kept_segment {
 /* The newest fate of each recipient that has one, of a mail that is not released. */
 struct fate_mail {
 	struct mail_id id;
-	char *fates;	   /* packed texts, one a recipient, in order of writing */
-	uint32_t fates_n;  /* octets */
+	struct str *fates; /* by recipient, packed; empty: it has none; owned */
+	uint32_t fates_n;  /* length of the array */
 	bool is_unclaimed; /* from before this start, and its record was not read yet */
 };
 
@@ -74,7 +74,8 @@ void fate_add_entry(struct buf *to, const struct fate_entry *entry);
 /* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed
  * over and counted. */
 bool fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped);
-bool fate_scan_kept(struct str *fates, struct fate *f); /* from fate_mail.fates, all but the id */
+/* The next recipient at or behind *at that has a fate, and its fate but for the id; *at then stands behind it. */
+bool fate_next_kept(const struct fate_mail *m, uint32_t *at, struct fate *f);
 
 /* A whole checkpoint file. */
 void fate_add_checkpoint(struct buf *to, const struct fate_state *s, uint64_t number);

@@ -256,7 +256,7 @@ void keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, 
 uint64_t keeper_add_fate(struct spool_keeper *k, const struct fate *f);
 
 /* What the log said before this start: the queue asks while it indexes what keeper_next_mail finds.
- * Settled: the mail was released. Fates come in the order of writing, the newest of each recipient. */
+ * Settled: the mail was released. Fates come in the order of recipients, the newest of each. */
 bool keeper_is_settled(const struct spool_keeper *k, struct mail_id id);
 bool keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, struct fate *f);
 /* After indexing: is_settled says false from now on; fates of mails that were not found are dropped, and

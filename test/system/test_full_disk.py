@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A full disk answers 452 before the edge, loses nothing, and is over without a restart. The disk is a small tmpfs: needs root."""
+import os
 import subprocess
 
 import pytest
@@ -34,12 +35,13 @@ def room(talk, message=b"Subject: x\r\n\r\nb\r\n"):
 
 
 def test_others_fill_the_disk(make_station, small_disk):
-    station = make_station(spool=small_disk / "spool", limits='free-space = "16M"')
+    station = make_station(spool=small_disk / "spool", limits='free-space = "16M" message = "1M"')
     station.add_user("bob", "builder")
     talk = station.hello()
     assert room(talk) == "250"
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"\0" * (80 << 20))
+    disk = os.statvfs(small_disk)
+    ballast.write_bytes(b"\0" * (disk.f_bavail * disk.f_frsize - (12 << 20)))
     until(lambda: room(talk) == "452", "452 on a disk that is nearly full")
     assert talk.say("NOOP").reply()[:3] == "250"
     ballast.unlink()
@@ -49,8 +51,8 @@ def test_others_fill_the_disk(make_station, small_disk):
 def test_waiting_mail_fills_the_disk(make_station, small_disk):
     """The next host is down; mail is taken until 452; then the host comes back, and each mail that got its 250 arrives."""
     port = free_ports(1)[0]
-    station = make_station(spool=small_disk / "spool", limits='free-space = "16M"', queue='retry-first = "1s" retry-most = "2s"',
-                           routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{port}" }}')
+    station = make_station(spool=small_disk / "spool", limits='free-space = "16M" message = "1M"',
+                           queue='retry-first = "1s" retry-most = "2s"', routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{port}" }}')
     talk, kept = station.hello(source=TRUSTED), set()
     for i in range(1000):
         talk.say("RSET").expect(250)
