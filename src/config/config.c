@@ -310,7 +310,8 @@ config_read_file(const char *path_arg, const char **path, struct buf *text, stru
 	fd = open(*path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT)
 		return err_set(e, ERR_PERMANENT, ERR_OTHER,
-			"%s: there is no such file; write one (posthouse serve --help has a small one) or name "
+			"%s: there is no such file; write one (posthouse serve --help has a small "
+			"one) or name "
 			"another with --config FILE",
 			*path);
 	if (fd < 0)

@@ -144,7 +144,9 @@ wrong_path(struct str value)
 static const char *
 wrong_state(struct str value)
 {
-	return value.n > 107 - sizeof "/control" ? "is too long: sockets lie there, 98 octets are the most" : wrong_path(value);
+	return value.n > 107 - sizeof "/control"
+		       ? "is too long: sockets lie there, 98 octets are the most"
+		       : wrong_path(value);
 }
 
 static const char *
