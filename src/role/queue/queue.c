@@ -149,9 +149,9 @@ segment_made(void *owner, uint64_t number, uint64_t generation, uint64_t size, i
 	struct queue *q = owner;
 	struct spare *s;
 
+	(void)e; /* the keeper has logged why */
 	q->is_making = false;
 	if (number == 0) {
-		log_event("no-segment", "why=%s", log_quote(str_of(e->text)));
 		loop_timer_set(q->make_timer, MAKE_AGAIN_MS);
 		return;
 	}
