@@ -224,9 +224,9 @@ test_system()
 test_crash()
 {
 	compile build gcc
-	say "running a short crash round"
+	say "killing roles under load ${1:-14} times, failing syncs, planted bugs"
 	workers=0 # the load is meant to be all there is
-	python_test crash build test/crash --rounds "${1:-6}"
+	python_test crash build test/crash --rounds "${1:-14}"
 }
 
 test_fuzz()

@@ -31,9 +31,15 @@ class Strace:
 
         def attached():
             if self.process.poll() is not None:
-                pytest.skip("no ptrace here: " + self.process.stderr.read())
-            return all(f"TracerPid:\t{self.process.pid}\n" in (task / "status").read_text()
-                       for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir())
+                why = self.process.stderr.read()
+                if why:
+                    pytest.skip("no ptrace here: " + why)
+                return True  # what we are here to do to it has ended it already
+            try:
+                return all(f"TracerPid:\t{self.process.pid}\n" in (task / "status").read_text()
+                           for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir())
+            except OSError:
+                return False  # a thread ended while we looked
         until(attached, "strace to be attached")
         return self
 
