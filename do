@@ -319,7 +319,7 @@ bench()
 	# shellcheck disable=SC2086
 	need $packages_build $packages_bench
 	compile build-release gcc --buildtype=release -Db_ndebug=false
-	[ $# -gt 0 ] || set -- relay idle
+	[ $# -gt 0 ] || set -- relay idle spool
 	for name; do
 		"bench/$name" build-release
 	done

@@ -82,7 +82,6 @@ watch_field(struct header_watch *w)
 	w->facts.begins_with_field = true;
 	w->facts.has_date |= str_eq_nocase(name, S("Date"));
 	w->facts.has_message_id |= str_eq_nocase(name, S("Message-ID"));
-	w->facts.has_from |= str_eq_nocase(name, S("From"));
 	w->facts.received += str_eq_nocase(name, S("Received"));
 	w->state = WATCH_VALUE;
 }

@@ -23,7 +23,7 @@ bool header_next(struct str *in, struct header_field *field);
 struct header_facts {
 	bool begins_with_field; /* the first line is a header field, or empty: no empty line needs
 				   to be put before it */
-	bool has_date, has_message_id, has_from;
+	bool has_date, has_message_id;
 	unsigned received; /* number of Received fields */
 };
 
