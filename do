@@ -226,7 +226,7 @@ test_crash()
 	compile build gcc
 	say "killing roles under load ${1:-14} times, failing syncs, planted bugs"
 	workers=0 # the load is meant to be all there is
-	python_test crash build test/crash --rounds "${1:-14}"
+	python_test crash build test/crash --rounds "${1:-16}"
 }
 
 test_fuzz()

@@ -33,7 +33,7 @@ static const char help[] =
 
 struct asker {
 	struct loop *loop;
-	bool is_json, is_show, is_answered;
+	bool is_json, is_show, is_answered, is_partial;
 	uint64_t mails, recipients;
 	struct mail_id shown;
 };
@@ -154,6 +154,7 @@ came(void *owner, struct ipc *from, struct ipc_message *m)
 		a->is_answered = true;
 		a->mails = m->end.mails;
 		a->recipients = m->end.recipients;
+		a->is_partial = m->end.is_partial;
 	}
 	loop_stop(a->loop);
 }
@@ -193,6 +194,12 @@ ask(const struct config *c, struct asker *a, const char *id)
 	if (!a->is_answered) {
 		fprintf(stderr,
 			"posthouse queue: the station ended while it answered: try again\n");
+		return EX_TEMPFAIL;
+	}
+	if (a->is_partial) {
+		fprintf(stderr,
+			"posthouse queue: the station is still reading its spool, there may "
+			"be more mail: try again\n");
 		return EX_TEMPFAIL;
 	}
 	if (a->is_show && a->mails == 0) {

@@ -13,6 +13,7 @@ enum {
 	CONTROLS_MOST = 16,
 	WAITING_MOST = 1000, /* packets on their way to a command */
 	AGAIN_MS = 5,
+	PATIENCE_MS = 10000, /* with an index that is not whole yet */
 };
 
 struct control {
@@ -23,7 +24,9 @@ struct control {
 	size_t told;	/* octets of ids */
 	uint32_t recipient; /* of the mail that is being told */
 	struct ipc_end end;
-	struct loop_timer *again;
+	struct loop_timer *again, *patience;
+	struct buf prefix; /* of the ids that are asked for */
+	bool is_waiting;   /* for the index to be whole */
 };
 
 struct control_door {
@@ -37,7 +40,9 @@ control_free(struct control **c)
 {
 	ipc_close(&(*c)->channel);
 	loop_timer_close(&(*c)->again);
+	loop_timer_close(&(*c)->patience);
 	buf_free(&(*c)->ids);
+	buf_free(&(*c)->prefix);
 	list_remove(&(*c)->link);
 	free(*c);
 	*c = NULL;
@@ -107,19 +112,54 @@ control_go_on(void *owner)
 }
 
 static void
-control_list(struct control *c, struct str prefix)
+control_list(struct control *c)
 {
+	struct str prefix = buf_str(&c->prefix);
 	char id[MAIL_ID_TEXT];
 	struct mail *mail;
 
+	c->is_waiting = false;
 	buf_reset(&c->ids);
 	c->told = 0;
 	c->recipient = 0;
-	c->end = (struct ipc_end){ .fd = -1 };
+	c->end = (struct ipc_end){ .fd = -1, .is_partial = !queue_is_whole(c->queue) };
 	for (size_t i = 0; (mail = map_next(&c->queue->mails, &i));)
 		if (str_starts_nocase(str_of(mail_id_text(mail->id, id)), prefix))
 			buf_add(&c->ids, (struct str){ (const char *)&mail->id, sizeof mail->id });
 	control_go_on(c);
+}
+
+static void
+control_patience_ends(void *owner)
+{
+	struct control *c = owner;
+
+	if (c->is_waiting)
+		control_list(c);
+}
+
+/* A list that lacks what the log still holds would be taken for "all delivered". */
+void
+control_index_is_whole(struct queue *q)
+{
+	list_each (at, &q->controls) {
+		struct control *c = list_of(at, struct control, link);
+
+		if (c->is_waiting)
+			control_list(c);
+	}
+}
+
+static void
+control_ask(struct control *c, struct str prefix)
+{
+	buf_reset(&c->prefix);
+	buf_add(&c->prefix, prefix);
+	c->is_waiting = !queue_is_whole(c->queue);
+	if (c->is_waiting)
+		loop_timer_set(c->patience, PATIENCE_MS);
+	else
+		control_list(c);
 }
 
 static void
@@ -129,7 +169,7 @@ control_came(void *owner, struct ipc *from, struct ipc_message *m)
 
 	(void)from;
 	if (m->kind == IPC_list)
-		control_list(c, m->list.id);
+		control_ask(c, m->list.id);
 	else
 		control_free(&c);
 }
@@ -155,6 +195,8 @@ control_ready(void *owner, int events)
 	must(c);
 	c->queue = d->queue;
 	c->ids.max = SIZE_MAX;
+	c->prefix.max = IPC_TEXT_MAX;
+	c->patience = loop_timer_open(d->queue->role.loop, control_patience_ends, c);
 	c->again = loop_timer_open(d->queue->role.loop, control_go_on, c);
 	c->channel = ipc_open(d->queue->role.loop, fd, ROLE_QUEUE, ROLE_COMMAND, control_came, c);
 	list_append(&d->queue->controls, &c->link);

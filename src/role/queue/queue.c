@@ -4,6 +4,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "io/token.h"
@@ -260,10 +261,19 @@ fates_broken(void *owner, const struct err *e)
 static void
 forget_history(struct queue *q)
 {
-	if (q->history_is_forgotten || !q->receiver_has_reported || !q->token_key.n)
+	if (!queue_is_whole(q))
 		return;
+	if (!q->history_is_forgotten)
+		keeper_forget_history(q->keeper);
 	q->history_is_forgotten = true;
-	keeper_forget_history(q->keeper);
+	control_index_is_whole(q);
+}
+
+/* Not while a receiver that died may have left mail behind its last word. */
+bool
+queue_is_whole(const struct queue *q)
+{
+	return q->receiver_has_reported && q->token_key.n;
 }
 
 /* The big files that a receiver had when it died, or gave everything back: whatever no live mail names is removed. */
@@ -352,6 +362,7 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 	default:
 		role_lost(&q->role, ROLE_RECEIVE, m->broke_rules);
 		ipc_close(&q->receive);
+		q->receiver_has_reported = false;
 		break;
 	}
 }
@@ -447,6 +458,7 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	switch (peer) {
 	case ROLE_RECEIVE:
 		ipc_close(&q->receive);
+		q->receiver_has_reported = false;
 		q->wants_segments = q->wants_bigs = 0; /* a new receiver asks for itself */
 		q->receive = ipc_open(l, fd, ROLE_QUEUE, peer, receive_came, q);
 		break;
@@ -609,6 +621,9 @@ queue_main(void)
 	list_init(&q.bounces);
 	list_init(&q.controls);
 	q.asked.key_of = road_key;
+	/* Send, store and vault may still answer what a queue that died has asked: those answers must
+	 * meet no question of ours. */
+	hash_random(&q.numbers, sizeof q.numbers);
 	code = role_run(&q.role, ROLE_QUEUE, &hooks, &q);
 	spool_writer_close(&q.writer);
 	keeper_close(&q.keeper);

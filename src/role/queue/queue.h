@@ -133,10 +133,12 @@ void bounce_settled(void *owner, void *bounce, const struct err *e);
 
 /* ── control.c: commands ── */
 void control_listener(struct queue *q, int fd);
+void control_index_is_whole(struct queue *q); /* questions that waited for it are answered */
 
 /* ── queue.c ── */
 void queue_make_own_segment(struct queue *q);
 void queue_big_is_named(struct queue *q, uint64_t big); /* a mail has it now */
 void queue_check_drained(struct queue *q);
+bool queue_is_whole(const struct queue *q); /* is every mail of the log in the index? */
 
 #endif
