@@ -94,19 +94,23 @@ store_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	ipc_pause(s->queue, s->is_busy && s->gathering && s->gathering->n == BATCH_MAX);
 }
 
+/* Each delivery reads the configuration of its moment. The worker is there before the queue, which may send work ahead of
+ * master's `begin`. */
 static void
 store_configured(void *owner)
 {
-	(void)owner; /* each delivery reads the configuration of its moment */
+	struct store *s = owner;
+
+	if (s->worker)
+		return;
+	umask(077);
+	s->worker = worker_open(s->role.loop, batch_done, s);
 }
 
 static void
 store_begin(void *owner)
 {
-	struct store *s = owner;
-
-	umask(077);
-	s->worker = worker_open(s->role.loop, batch_done, s);
+	(void)owner;
 }
 
 static void
