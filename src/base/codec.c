@@ -238,6 +238,39 @@ codec_from_hex(struct str hex, void *to, size_t n)
 	return true;
 }
 
+static bool
+scan_xtext_octet(struct str *in, char *octet)
+{
+	struct str hex = str_part(*in, 1, 2);
+
+	*octet = in->p[0];
+	if (*octet != '+') {
+		*in = str_from(*in, 1);
+		return *octet > ' ' && *octet < 0x7f && *octet != '=';
+	}
+	*in = str_from(*in, 3);
+	for (size_t i = 0; i < hex.n; i++)
+		if (hex.p[i] >= 'a') /* RFC 3461 §4: upper case */
+			return false;
+	return codec_from_hex(hex, octet, 1);
+}
+
+bool
+codec_add_from_xtext(struct buf *to, struct str xtext)
+{
+	size_t begin = to->n;
+	char octet;
+
+	while (xtext.n)
+		if (scan_xtext_octet(&xtext, &octet)) {
+			buf_add_char(to, octet);
+		} else {
+			to->n = begin;
+			return false;
+		}
+	return true;
+}
+
 static const char base64_digits[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -39,6 +39,10 @@ bool codec_from_hex(struct str hex, void *to, size_t n); /* exactly n octets; ei
 void codec_add_base64(struct buf *to, struct str s);
 bool codec_add_from_base64(struct buf *to, struct str base64);
 
+/* xtext (RFC 3461 §4): printable ASCII in which "+2B" stands for an octet. Decoding is strict: upper
+ * case digits, no bare '=' or blank; false and *to as it was. */
+bool codec_add_from_xtext(struct buf *to, struct str xtext);
+
 /* The 128-bit name of a mail. As text it is 32 hexadecimal digits. */
 struct mail_id {
 	unsigned char octet[16];

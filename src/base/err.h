@@ -59,6 +59,13 @@ enum err_kind {
 	ERR_CONNECTION_LOST,
 	ERR_TIMEOUT,
 	ERR_PROTOCOL, /* the peer does not speak SMTP */
+	/* the road there */
+	ERR_DNS,	     /* the DNS gives no answer now */
+	ERR_DOMAIN_UNKNOWN,  /* it does not exist */
+	ERR_DOMAIN_NO_HOST,  /* it exists, and no host that could take its mail */
+	ERR_NULL_MX,	     /* its owner says that it takes no mail: RFC 7505 */
+	ERR_PRIVATE_ADDRESS, /* its hosts are where mail of the world does not go */
+	ERR_NEEDS_8BITMIME,  /* the next host takes no 8-bit mail, and we do not send it unasked */
 	ERR_KINDS
 };
 

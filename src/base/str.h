@@ -42,6 +42,10 @@ struct str str_trim(struct str s); /* without blanks and tabs at both ends */
  * s. */
 bool str_cut(struct str s, char c, struct str *before, struct str *after);
 
+/* Least number of letters to put in, take out, change, or swap with the next, from a to b, in either
+ * case: what "did you mean" compares. SIZE_MAX when either has more than 32. */
+size_t str_distance(struct str a, struct str b);
+
 bool str_is_ascii(struct str s);
 bool str_is_utf8(struct str s); /* well-formed UTF-8, RFC 3629 */
 

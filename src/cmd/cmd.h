@@ -14,6 +14,9 @@ int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_queue(int argc, char **argv);
+int cmd_why(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_vault(int argc, char **argv); /* user, alias: done by the executable beside us that alone
 					 has their libraries */
 

@@ -14,7 +14,10 @@ static const struct command commands[] = {
 	{ "send", cmd_send, "write a mail and hand it in" },
 	{ "user", cmd_vault, "people with a mailbox: add, passwd, list, remove, suspend, resume" },
 	{ "alias", cmd_vault, "names that lead to others: add, list, remove" },
-	{ "queue", cmd_queue, "what waits: list, show" },
+	{ "queue", cmd_queue, "what waits: list, show, hold, release, retry, bounce, drop, suspend" },
+	{ "why", cmd_why, "the life of one mail, and what happens next" },
+	{ "explain", cmd_explain, "what a reply code means; where a mail would go" },
+	{ "top", cmd_top, "how the queue runs" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

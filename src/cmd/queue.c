@@ -1,219 +1,495 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "config/config.h"
-#include "io/ipc.h"
+#include "cmd/ask.h"
+#include "role/queue/filter.h"
 
-/* `posthouse queue list|show`: asks the queue on <state>/control and prints what it says. */
+/*
+ * `posthouse queue`: what waits, and the operator's hand on it. The queue does the matching and the deeds; here words become an
+ * order, and answers become lines. A deed goes in two orders: a trial, which shows what it would be done to, and the deed, which is
+ * bound to mails that were there at the trial.
+ */
 
 static const char help[] =
-	"posthouse queue list            every mail that waits, a line a recipient\n"
-	"posthouse queue show ID         one mail with all its recipients; the first digits of the "
-	"id are enough\n"
+	"posthouse queue [FILTER…]                     what waits, by destination\n"
+	"posthouse queue [FILTER…] list [--by WHAT]    a line a recipient; or by destination, "
+	"sender, recipient, age\n"
+	"posthouse queue [FILTER…] show                with all their recipients; `show ID` needs "
+	"only the first digits\n"
+	"posthouse queue [FILTER…] hold | release      nothing is tried, until it is let go\n"
+	"posthouse queue [FILTER…] retry               now\n"
+	"posthouse queue [FILTER…] bounce              back to the sender\n"
+	"posthouse queue [FILTER…] drop                away, and nobody is told\n"
+	"posthouse queue undo                          brings back what was dropped in the last 60 "
+	"seconds\n"
+	"posthouse queue suspend NAME --until WHEN     a domain or host gets nothing until then "
+	"(2h, 3d, 2026-12-24T18:00Z)\n"
+	"posthouse queue resume NAME\n"
+	"posthouse queue suspended                     what is\n"
 	"\n"
+	"FILTER: words that must all fit; ! before one negates it, \"…\" holds blanks together\n"
+	"  to:TEXT from:TEXT dest:HOST   a part of it; with * the whole; from:<> is the null "
+	"sender\n"
+	"  domain:NAME id:DIGITS         the recipient's domain; how the id begins (id: may be "
+	"left out)\n"
+	"  age>2h age<1d tries>3 size>1M\n"
+	"  err:~WORDS err:4.7.28 err:421 what the other host said last\n"
+	"  state:WORD hold:yes|no        waiting, deferred, held, dropped, failed\n"
+	"\n"
+	"  --yes           do not ask first       --dry-run  only show what it would be done to\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object a line: id, arrived, size, from, to, state, tries, next, "
-	"host, words\n"
+	"host, words;\n"
+	"                  groups: name, recipients, mails, size, oldest; deeds: deed, mails, "
+	"recipients, later\n"
 	"\n"
-	"States: waiting, deferred (words say why, next when it is tried again), failed (its "
-	"bounce is being written),\n"
-	"delivered, expanded (an alias: its members follow).\n"
+	"States: waiting, deferred (words say why, next when it is tried again), held, dropped, "
+	"failed (its bounce is being\n"
+	"written); with show also delivered, expanded (an alias: its members follow).\n"
 	"\n"
 	"Example\n"
+	"  posthouse queue 'age>1d' 'err:~greylist' retry\n"
 	"  posthouse queue list --json | grep '\"state\":\"deferred\"'\n";
 
-struct asker {
-	struct loop *loop;
-	bool is_json, is_show, is_answered, is_partial;
-	uint64_t mails, recipients;
-	struct mail_id shown;
+static const struct verb {
+	const char *name;
+	enum order_verb verb;
+	bool is_deed, takes_name;
+	const char *past; /* deeds: "12 mails, 15 recipients …" */
+} verbs[] = {
+	{ "list", ORDER_LIST, false, false, NULL },
+	{ "show", ORDER_SHOW, false, false, NULL },
+	{ "hold", ORDER_HOLD, true, false, "held" },
+	{ "release", ORDER_RELEASE, true, false, "released" },
+	{ "retry", ORDER_RETRY, true, false, "tried again now" },
+	{ "bounce", ORDER_BOUNCE, true, false, "sent back" },
+	{ "drop", ORDER_DROP, true, false, "dropped" },
+	{ "undo", ORDER_UNDO, true, false, "brought back" },
+	{ "suspend", ORDER_SUSPEND, false, true, NULL },
+	{ "resume", ORDER_RESUME, false, true, NULL },
+	{ "suspended", ORDER_SUSPENDED, false, false, NULL },
 };
 
-static const char *
-state_word(uint8_t letter)
-{
-	switch (letter) {
-	case 'W':
-		return "waiting";
-	case 'D':
-		return "deferred";
-	case 'F':
-		return "failed";
-	case 'O':
-		return "delivered";
-	case 'E':
-		return "expanded";
-	default:
-		return "unknown";
-	}
-}
+static const struct verb summary = { "list", ORDER_GROUP, false, false, NULL };
+static const char *const by_words[ORDER_BYS] = { [BY_DESTINATION] = "destination",
+	[BY_SENDER] = "sender",
+	[BY_RECIPIENT] = "recipient",
+	[BY_AGE] = "age" };
 
-static const char *
-time_text(uint64_t ms, char text[32])
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
+struct asker {
+	struct ask ask;
+	const struct verb *verb;
+	const char *by, *until, *config;
+	bool is_json, is_sure, is_dry, is_trial;
+	struct buf what;	  /* filter or name */
+	uint64_t shown, expected; /* mails; recipients of the deed */
+	struct mail_id last;
+};
 
-	text[0] = 0;
-	if (ms && gmtime_r(&seconds, &tm))
-		strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return text;
-}
+/* ── answers ── */
 
 static void
-json_text(struct buf *to, const char *name, struct str value)
+print_item_json(const struct ipc_item *i)
 {
-	buf_addf(to, ",\"%s\":", name);
-	codec_add_json(to, value);
-}
-
-static void
-print_json(const struct ipc_item *i)
-{
-	struct buf line = { .max = IPC_PACKET_MAX };
-	char id[MAIL_ID_TEXT], when[32];
+	struct buf line = { .max = 2 * IPC_PACKET_MAX };
+	char id[MAIL_ID_TEXT];
 
 	buf_addf(&line, "{\"id\":\"%s\"", mail_id_text(i->id, id));
-	json_text(&line, "arrived", str_of(time_text(i->arrived_ms, when)));
-	buf_addf(&line, ",\"size\":%llu", (unsigned long long)i->size);
-	json_text(&line, "from", i->reverse_path);
-	json_text(&line, "to", i->address);
-	json_text(&line, "state", str_of(state_word(i->state)));
-	buf_addf(&line, ",\"tries\":%u", i->tries);
-	json_text(&line, "next", str_of(time_text(i->due_ms, when)));
-	json_text(&line, "host", i->host);
-	json_text(&line, "words", i->words);
+	ask_json_time(&line, "arrived", i->arrived_ms);
+	ask_json_number(&line, "size", i->size);
+	ask_json_text(&line, "from", i->reverse_path);
+	ask_json_text(&line, "to", i->address);
+	ask_json_text(&line, "state", str_of(filter_state_word(i->state)));
+	ask_json_number(&line, "tries", i->tries);
+	ask_json_time(&line, "next", i->due_ms);
+	ask_json_text(&line, "host", i->host);
+	ask_json_text(&line, "words", i->words);
 	printf("%.*s}\n", STR_ARG(buf_str(&line)));
 	buf_free(&line);
 }
 
-/* Strangers' words on a terminal: nothing but plain text. */
 static void
-print_plain(struct str s)
+print_mail_head(struct asker *a, const struct ipc_item *i)
 {
-	for (size_t i = 0; i < s.n; i++)
-		putchar((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f ? '?' : s.p[i]);
+	char id[MAIL_ID_TEXT], when[32];
+
+	if (mail_id_eq(a->last, i->id))
+		return;
+	printf("%s%s\n  from     <", a->shown ? "\n" : "", mail_id_text(i->id, id));
+	ask_print_plain(i->reverse_path);
+	printf(">\n  arrived  %s\n  size     %llu\n", ask_time(i->arrived_ms, when),
+		(unsigned long long)i->size);
+	a->last = i->id;
+	a->shown++;
 }
 
 static void
 print_item(struct asker *a, const struct ipc_item *i)
 {
+	const char *state = filter_state_word(i->state);
+	struct str why = i->why;
+	struct err last;
 	char id[MAIL_ID_TEXT], when[32];
 
-	if (a->is_show && !mail_id_eq(a->shown, i->id)) {
-		printf("%s%s\n  from     <", a->mails ? "\n" : "", mail_id_text(i->id, id));
-		print_plain(i->reverse_path);
-		printf(">\n  arrived  %s\n  size     %llu\n", time_text(i->arrived_ms, when),
-			(unsigned long long)i->size);
-		a->shown = i->id;
-		a->mails++;
-	}
-	if (a->is_show)
+	if (a->verb->verb == ORDER_SHOW) {
+		print_mail_head(a, i);
 		printf("  to       <");
-	else
-		printf("%.12s  %s  %-9s <", mail_id_text(i->id, id), time_text(i->arrived_ms, when),
-			state_word(i->state));
-	print_plain(i->address);
+	} else {
+		printf("%.12s  %s  %-9s <", mail_id_text(i->id, id), ask_time(i->arrived_ms, when),
+			state);
+	}
+	ask_print_plain(i->address);
 	printf(">");
-	if (a->is_show)
-		printf("  %s", state_word(i->state));
+	if (a->verb->verb == ORDER_SHOW)
+		printf("  %s", state);
 	if (i->tries)
 		printf("  tries %u", i->tries);
-	if (i->state == 'D')
-		printf("  next %s", time_text(i->due_ms, when));
-	if (i->words.n) {
+	if (i->due_ms)
+		printf("  next %s", ask_time(i->due_ms, when));
+	if (codec_scan_err(&why, &last)) {
 		printf("  ");
-		print_plain(i->words);
+		ask_print_said(&last);
+	}
+	if (i->next.n && i->state != FILTER_DEFERRED) {
+		printf("  ");
+		ask_print_plain(i->next);
 	}
 	putchar('\n');
 }
 
 static void
-came(void *owner, struct ipc *from, struct ipc_message *m)
+print_group(const struct asker *a, const struct ipc_group *g)
+{
+	struct buf line = { .max = 2 * IPC_PACKET_MAX };
+	char size[32], oldest[32];
+
+	if (a->is_json) {
+		buf_addf(&line, "{\"recipients\":%llu", (unsigned long long)g->recipients);
+		ask_json_number(&line, "mails", g->mails);
+		ask_json_number(&line, "size", g->size);
+		ask_json_time(&line, "oldest", g->oldest_ms);
+		ask_json_text(&line, "name", g->name);
+		printf("%.*s}\n", STR_ARG(buf_str(&line)));
+	} else {
+		printf("%10llu  %10llu  %9s  %s  ", (unsigned long long)g->recipients,
+			(unsigned long long)g->mails, ask_size(g->size, size),
+			ask_time(g->oldest_ms, oldest));
+		ask_print_plain(g->name);
+		putchar('\n');
+	}
+	buf_free(&line);
+}
+
+static void
+print_suspended(const struct asker *a, const struct ipc_place *p)
+{
+	struct buf line = { .max = IPC_PACKET_MAX };
+	char until[32];
+
+	if (a->is_json) {
+		buf_add(&line, S("{\"suspended\":true"));
+		ask_json_text(&line, "name", p->name);
+		ask_json_time(&line, "until", p->suspended_until_ms);
+		printf("%.*s}\n", STR_ARG(buf_str(&line)));
+	} else {
+		printf("until %s  ", ask_time(p->suspended_until_ms, until));
+		ask_print_plain(p->name);
+		putchar('\n');
+	}
+	buf_free(&line);
+}
+
+static void
+print_progress(const struct asker *a, uint64_t done)
+{
+	enum { WIDTH = 40 };
+	uint64_t most = a->expected ? a->expected : 1;
+	int filled = (int)((done > most ? most : done) * WIDTH / most);
+
+	if (isatty(STDERR_FILENO) && !a->is_json)
+		fprintf(stderr, "\r[%.*s%*s] %llu of %llu", filled,
+			"########################################", WIDTH - filled, "",
+			(unsigned long long)done, (unsigned long long)a->expected);
+}
+
+static void
+came(void *owner, const struct ipc_message *m)
 {
 	struct asker *a = owner;
 
-	(void)from;
-	if (m->kind == IPC_item) {
-		if (a->is_json)
-			print_json(&m->item);
-		else
-			print_item(a, &m->item);
-		return;
-	}
-	if (m->kind == IPC_end) {
-		a->is_answered = true;
-		a->mails = m->end.mails;
-		a->recipients = m->end.recipients;
-		a->is_partial = m->end.is_partial;
-	}
-	loop_stop(a->loop);
+	if (m->kind == IPC_item && a->is_json && (!a->is_trial || a->is_dry))
+		print_item_json(&m->item);
+	else if (m->kind == IPC_item && a->is_json)
+		return; /* a sample, for people who are asked */
+	else if (m->kind == IPC_item)
+		print_item(a, &m->item);
+	else if (m->kind == IPC_group)
+		print_group(a, &m->group);
+	else if (m->kind == IPC_place)
+		print_suspended(a, &m->place);
+	else if (m->kind == IPC_end)
+		print_progress(a, m->end.recipients);
+}
+
+/* ── orders ── */
+
+static int
+order(struct asker *a, int64_t until_ms)
+{
+	enum order_by by = BY_DESTINATION;
+
+	while (a->by && by < ORDER_BYS && strcmp(a->by, by_words[by]) != 0)
+		by++;
+	return ask_order(&a->ask, &(struct ipc_order){ .fd = -1,
+					  .verb = (uint8_t)(a->by ? ORDER_GROUP : a->verb->verb),
+					  .by = (uint8_t)by,
+					  .is_trial = a->is_trial,
+					  .until_ms = (uint64_t)until_ms,
+					  .what = buf_str(&a->what) });
+}
+
+static void
+print_count(const struct ipc_end *end, const char *ending)
+{
+	printf("%llu mail%s, %llu recipient%s%s\n", (unsigned long long)end->mails,
+		end->mails == 1 ? "" : "s", (unsigned long long)end->recipients,
+		end->recipients == 1 ? "" : "s", ending);
 }
 
 static int
-connect_control(const struct config *c)
+list(struct asker *a)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool is_group = a->by || a->verb->verb == ORDER_GROUP;
+	int code;
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%.*s/control", STR_ARG(c->state));
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		return fd;
-	fprintf(stderr,
-		"posthouse queue: no station answers at %s (%s): start it with posthouse serve, as "
-		"the same user\n",
-		address.sun_path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static int
-ask(const struct config *c, struct asker *a, const char *id)
-{
-	int fd = connect_control(c);
-	struct ipc *channel;
-
-	if (fd < 0)
-		return EX_UNAVAILABLE;
-	a->loop = loop_open();
-	channel = ipc_open(a->loop, fd, ROLE_COMMAND, ROLE_QUEUE, came, a);
-	ipc_send_list(channel, &(struct ipc_list){ .fd = -1, .id = str_of(id) });
-	loop_run(a->loop);
-	ipc_close(&channel);
-	loop_close(&a->loop);
-	if (!a->is_answered) {
+	if (is_group && !a->is_json)
+		printf("recipients       mails       size  oldest                %s\n",
+			a->by ? a->by : by_words[BY_DESTINATION]);
+	code = order(a, 0);
+	if (code != EX_OK)
+		return code;
+	if (a->verb->verb == ORDER_SHOW && a->ask.end.mails == 0 && !a->ask.end.is_partial) {
 		fprintf(stderr,
-			"posthouse queue: the station ended while it answered: try again\n");
-		return EX_TEMPFAIL;
-	}
-	if (a->is_partial) {
-		fprintf(stderr,
-			"posthouse queue: the station is still reading its spool, there may "
-			"be more mail: try again\n");
-		return EX_TEMPFAIL;
-	}
-	if (a->is_show && a->mails == 0) {
-		fprintf(stderr,
-			"posthouse queue: no mail here has an id that begins with %s: it may be "
-			"settled (see the station's log)\n",
-			id);
+			"posthouse queue: no mail here fits %.*s: it may be settled (see posthouse "
+			"why)\n",
+			STR_ARG(buf_str(&a->what)));
 		return EX_DATAERR;
 	}
-	if (!a->is_json && !a->is_show)
-		printf("%llu mail%s, %llu recipient%s\n", (unsigned long long)a->mails,
-			a->mails == 1 ? "" : "s", (unsigned long long)a->recipients,
-			a->recipients == 1 ? "" : "s");
+	code = ask_partial(&a->ask);
+	if (code == EX_OK && !a->is_json && a->verb->verb != ORDER_SHOW &&
+		a->verb->verb != ORDER_SUSPENDED)
+		print_count(&a->ask.end, "");
+	return code;
+}
+
+static bool
+is_confirmed(const struct asker *a, int *code)
+{
+	char answer[16];
+
+	*code = EX_OK;
+	if (a->is_sure)
+		return true;
+	if (!isatty(STDIN_FILENO) || a->is_json) {
+		fprintf(stderr, "posthouse queue: nothing was done: say --yes, or --dry-run\n");
+		*code = EX_USAGE;
+		return false;
+	}
+	printf("%s them? (y/N) ", a->verb->name);
+	fflush(stdout);
+	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* What it would be done to; false: nothing more is to be done. */
+static bool
+try_deed(struct asker *a, int64_t now_ms, int *code)
+{
+	char size[32], age[32], ending[96];
+
+	a->is_trial = true;
+	*code = order(a, now_ms);
+	if (*code == EX_OK)
+		*code = ask_partial(&a->ask);
+	if (*code != EX_OK)
+		return false;
+	a->is_trial = false;
+	a->expected = a->ask.end.recipients;
+	snprintf(ending, sizeof ending, ", %s, the oldest came %s ago: %s",
+		ask_size(a->ask.end.size, size),
+		ask_duration(now_ms - (int64_t)a->ask.end.oldest_ms, age), a->verb->name);
+	if (!a->is_json)
+		print_count(&a->ask.end, a->expected ? ending : ": nothing fits");
+	return a->expected && !a->is_dry && is_confirmed(a, code);
+}
+
+static void
+print_done(const struct asker *a)
+{
+	const struct ipc_end *end = &a->ask.end;
+
+	if (a->is_json) {
+		printf("{\"deed\":\"%s\",\"dry-run\":%s,\"mails\":%llu,\"recipients\":%llu,"
+		       "\"later\":%llu}\n",
+			a->verb->name, a->is_dry ? "true" : "false", (unsigned long long)end->mails,
+			(unsigned long long)end->recipients, (unsigned long long)end->later);
+		return;
+	}
+	printf("%s: ", a->verb->past);
+	print_count(end, "");
+	if (end->later)
+		printf("%llu of them are under way now: as soon as they come back unsettled\n",
+			(unsigned long long)end->later);
+	if (a->verb->verb == ORDER_DROP && end->recipients)
+		printf("posthouse queue undo brings them back, for 60 seconds\n");
+}
+
+static int
+deed(struct asker *a)
+{
+	bool needs_thought = a->verb->verb != ORDER_UNDO;
+	int64_t now_ms = loop_wall_ms();
+	int code = EX_OK;
+
+	if (needs_thought && !try_deed(a, now_ms, &code)) {
+		if (a->is_json && code == EX_OK)
+			print_done(a);
+		return code;
+	}
+	code = order(a, needs_thought ? now_ms : 0);
+	if (a->expected && isatty(STDERR_FILENO) && !a->is_json)
+		fputs("\r\033[K", stderr);
+	if (code == EX_OK)
+		print_done(a);
+	return code;
+}
+
+/* ── words ── */
+
+/* "2026-12-24T18:00Z", with or without seconds. */
+static bool
+read_moment(const char *text, int64_t *ms)
+{
+	struct tm tm = { 0 };
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+
+	if (end && *end == ':')
+		end = strptime(end, ":%S", &tm);
+	*ms = (int64_t)timegm(&tm) * 1000;
+	return end && strcmp(end, "Z") == 0;
+}
+
+/* A moment, or "2h" from now; 0: neither. */
+static int64_t
+read_until(const char *text)
+{
+	static const struct {
+		char unit;
+		int64_t ms;
+	} units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
+	struct str rest = str_of(text);
+	int64_t ms;
+	uint64_t n;
+
+	if (read_moment(text, &ms))
+		return ms;
+	if (scan_u64(&rest, &n) && rest.n == 1 && n > 0 && n < 100000)
+		for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+			if (rest.p[0] == units[i].unit)
+				return loop_wall_ms() + (int64_t)n * units[i].ms;
+	return 0;
+}
+
+static int
+suspend(struct asker *a)
+{
+	int64_t until_ms = a->until ? read_until(a->until) : 0;
+	char text[32];
+	int code;
+
+	if (a->verb->verb == ORDER_SUSPEND && until_ms <= loop_wall_ms()) {
+		fprintf(stderr, "posthouse queue: say until when: --until 2h, or --until "
+				"2026-12-24T18:00Z\n");
+		return EX_USAGE;
+	}
+	code = order(a, until_ms);
+	if (code != EX_OK)
+		return code;
+	if (a->is_json)
+		printf("{\"deed\":\"%s\",\"until\":\"%s\"}\n", a->verb->name,
+			ask_time((uint64_t)until_ms, text));
+	else if (until_ms)
+		printf("suspended until %s; posthouse queue resume %.*s ends it before\n",
+			ask_time((uint64_t)until_ms, text), STR_ARG(buf_str(&a->what)));
+	else
+		printf("resumed\n");
 	return EX_OK;
+}
+
+static const struct verb *
+verb_of(const char *word)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		if (strcmp(word, verbs[i].name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+/* The verb stands behind the filter, or before it. */
+static bool
+read_words(struct asker *a, int n, char **words)
+{
+	struct filter f;
+	struct err e = { 0 };
+
+	a->verb = n ? verb_of(words[n - 1]) : NULL;
+	if (a->verb) {
+		n--;
+	} else if (n && (a->verb = verb_of(words[0]))) {
+		words++;
+		n--;
+	}
+	for (int i = 0; i < n; i++) {
+		if (i)
+			buf_add_char(&a->what, ' ');
+		buf_add(&a->what, str_of(words[i]));
+	}
+	if (!a->verb)
+		a->verb = &summary;
+	if (a->verb->takes_name && n == 1)
+		return true;
+	if (a->verb->takes_name || (a->verb->verb == ORDER_SHOW && n == 0))
+		err_set(&e, ERR_PERMANENT, ERR_OTHER,
+			"%s what? posthouse queue --help has examples", a->verb->name);
+	else
+		filter_parse(&f, buf_str(&a->what), &e);
+	if (err_is(&e))
+		fprintf(stderr, "posthouse queue: %s\n", e.text);
+	return !err_is(&e);
+}
+
+static bool
+by_is_known(const char *by)
+{
+	for (size_t i = 0; i < ORDER_BYS; i++)
+		if (strcmp(by, by_words[i]) == 0)
+			return true;
+	return false;
+}
+
+static int
+run(struct asker *a)
+{
+	int code = ask_open(&a->ask, a->config);
+
+	if (code == EX_OK)
+		code = a->verb->is_deed ? deed(a) : a->verb->takes_name ? suspend(a) : list(a);
+	ask_close(&a->ask);
+	return code;
 }
 
 int
@@ -222,23 +498,38 @@ cmd_queue(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "by", required_argument, NULL, 'b' },
+		{ "until", required_argument, NULL, 'u' },
+		{ "yes", no_argument, NULL, 'y' },
+		{ "dry-run", no_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct config c = { 0 };
-	struct asker a = { 0 };
-	struct err e = { 0 };
-	const char *path = NULL, *id = "";
+	struct asker a = { .ask = { .command = "posthouse queue", .came = came },
+		.what = { .max = IPC_TEXT_MAX } };
 	int o, code;
 
+	a.ask.owner = &a;
 	opterr = 0;
-	while ((o = getopt_long(argc, argv, "c:jh", options, NULL)) != -1)
+	while ((o = getopt_long(argc, argv, "c:jyn", options, NULL)) != -1)
 		switch (o) {
 		case 'c':
-			path = optarg;
+			a.config = optarg;
 			break;
 		case 'j':
 			a.is_json = true;
+			break;
+		case 'b':
+			a.by = optarg;
+			break;
+		case 'u':
+			a.until = optarg;
+			break;
+		case 'y':
+			a.is_sure = true;
+			break;
+		case 'n':
+			a.is_dry = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
@@ -249,19 +540,11 @@ cmd_queue(int argc, char **argv)
 				argv[optind - 1]);
 			return EX_USAGE;
 		}
-	a.is_show = optind < argc && strcmp(argv[optind], "show") == 0;
-	if (a.is_show && argc - optind == 2)
-		id = argv[optind + 1];
-	else if (argc - optind != 1 || strcmp(argv[optind], "list") != 0) {
-		fprintf(stderr, "posthouse queue: say `list`, or `show ID`; posthouse queue --help "
-				"has more\n");
+	if (a.by && !by_is_known(a.by)) {
+		fprintf(stderr, "posthouse queue: --by destination, sender, recipient or age\n");
 		return EX_USAGE;
 	}
-	if (!config_load(&c, path, &e)) {
-		fprintf(stderr, "posthouse queue: %s\n", e.text);
-		return EX_CONFIG;
-	}
-	code = ask(&c, &a, id);
-	config_free(&c);
+	code = read_words(&a, argc - optind, argv + optind) ? run(&a) : EX_USAGE;
+	buf_free(&a.what);
 	return code;
 }

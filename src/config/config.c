@@ -64,7 +64,12 @@ store(struct config *c, const struct option *o, const union option_value *v, voi
 	case OPTION_TIME:
 		*(uint64_t *)to = v->number;
 		break;
-	case OPTION_SOCKET:
+	case OPTION_VIA:
+		*(struct config_via *)to = v->via;
+		((struct config_via *)to)->text = copy_text(c, v->via.text, false);
+		((struct config_via *)to)->host =
+			copy_text(c, v->via.host, v->via.family != HOP_UNIX);
+		break;
 	case OPTION_SOCKETS:
 		*(struct sockaddr_storage *)to = v->socket;
 		break;
@@ -76,7 +81,8 @@ store(struct config *c, const struct option *o, const union option_value *v, voi
 	}
 }
 
-_Static_assert(sizeof(enum config_when) == 4 && sizeof(enum config_clear) == 4,
+_Static_assert(sizeof(enum config_when) == 4 && sizeof(enum config_clear) == 4 &&
+		       sizeof(enum config_language) == 4,
 	"OPTION_CHOICE writes four octets");
 
 static void
@@ -172,13 +178,8 @@ fill_domain(struct config *c, cfg_t *section, struct config_domain *d)
 static void
 fill_route(struct config *c, cfg_t *section, struct config_route *r)
 {
-	struct buf via = { .max = 64 };
-
 	fill(c, "route", section, r);
 	r->pattern = title_of(c, section);
-	option_add_socket(&via, &r->via);
-	r->via_text = copy_text(c, buf_str(&via), false);
-	buf_free(&via);
 }
 
 /* The library takes asking for a section that is not there for a mistake in the file. */
@@ -192,6 +193,7 @@ static void
 fill_all(struct config *c, cfg_t *tree)
 {
 	fill(c, "", tree, c);
+	fill(c, "resolver", only(tree, "resolver"), c);
 	fill(c, "smtp", only(tree, "smtp"), c);
 	fill(c, "queue", only(tree, "queue"), c);
 	fill(c, "limits", only(tree, "limits"), c);
@@ -219,6 +221,18 @@ sockets_of(cfg_t *tree)
 	return n;
 }
 
+/* One whole address a family, or nothing. */
+static const char *
+wrong_source(const struct config_route *r)
+{
+	for (size_t i = 0; i < r->source_n; i++)
+		if (r->source[i].prefix != (r->source[i].family == AF_INET ? 32 : 128))
+			return "`source` of a route is a network; write addresses";
+	if (r->source_n > 2 || (r->source_n == 2 && r->source[0].family == r->source[1].family))
+		return "`source` of a route has two addresses of one family";
+	return NULL;
+}
+
 /* What no single line is to blame for. */
 static bool
 check_whole(const struct config *c, const char *name, struct err *e)
@@ -235,6 +249,8 @@ check_whole(const struct config *c, const char *name, struct err *e)
 		wrong = "`segment-size` is no multiple of 4K";
 	else if (c->limits.memory < c->limits.message && c->limits.memory < 16 * 1024 * 1024)
 		wrong = "`memory` is less than 16M and less than one `message`";
+	for (size_t i = 0; i < c->routes_n && !wrong; i++)
+		wrong = wrong_source(&c->routes[i]);
 	if (wrong)
 		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: %s", name, wrong);
 	return !wrong;

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "route/hop.h"
 
 /*
  * The configuration file as a value. It is read once, by `posthouse check` or the checker that
@@ -69,14 +70,33 @@ struct config_domain {
 	size_t moved_n;
 };
 
+/* Where a route leads: "smtp://192.0.2.1:25", "smtp://relay.example.net", "lmtp://…", "lmtp+unix:/run/dovecot/lmtp". */
+struct config_via {
+	struct str text; /* as written; empty: by the DNS of the recipient's domain */
+	enum hop_protocol protocol;
+	struct str
+		host; /* a name in lower case, an address without brackets, or the path of a UNIX socket */
+	enum hop_family family; /* of an address or a path; 0: a name, which the DNS is asked for */
+	unsigned char address[16];
+	uint16_t port;
+};
+
 struct config_route {
 	struct str pattern; /* "partner.example", ".partner.example" (any name below it), "*" */
-	struct sockaddr_storage via;
-	struct str via_text;   /* as people know it, without scheme: "127.0.0.1:2526" */
+	struct str *from;   /* senders it is for: "wei@example.org", "@example.org"; none: all */
+	size_t from_n;
+	struct config_via via;
 	struct str login_file; /* file:PATH of `login`: "user\npassword\n", read by vault alone;
 				  empty: no login */
 	unsigned connections;  /* at once, at most */
+	unsigned rate;	       /* mails a minute, at most; 0: any number */
+	unsigned port;	       /* of the hosts that the DNS names */
+	struct config_network
+		*source; /* addresses that connections come from: at most one a family */
+	size_t source_n;
 };
+
+enum config_language { CONFIG_ENGLISH, CONFIG_CHINESE };
 
 struct config {
 	struct str hostname; /* lower case */
@@ -96,12 +116,27 @@ struct config {
 	} smtp;
 	struct { /* queue { … } */
 		int64_t retry_first_ms, retry_most_ms, expire_ms;
+		int64_t warn_ms;      /* a delay warning after so long; 0: none */
+		int64_t hold_most_ms; /* FUTURERELEASE: the furthest moment; 0: not offered */
+		enum config_language language; /* of what we write to senders */
+		bool bounces_8bit; /* 8-bit mail to a host without 8BITMIME: back, or as it is */
 		uint64_t segment_size; /* octets; a multiple of 4096, at least 1 MiB */
 	} queue;
+	struct {	     /* resolver { … } */
+		bool is_off; /* roads by the file's routes alone */
+		struct str
+			*forward; /* "127.0.0.1@5353", "192.0.2.53"; none: what the system uses */
+		size_t forward_n;
+		struct str trust_anchor; /* a file, or one DS or DNSKEY record; empty: the root's */
+		struct config_networks
+			allow; /* loopback and private networks in which a mail host of the DNS may be */
+	} resolver;
 	struct {		      /* limits { … } */
 		uint64_t message;     /* octets */
 		uint32_t recipients;  /* a transaction */
 		uint32_t connections; /* at once, all doors */
+		uint32_t outbound;    /* connections to other hosts at once */
+		uint32_t queued;      /* recipients that may wait: above them 452 */
 		uint64_t memory;      /* octets of messages gathered in memory at once */
 		uint32_t rate;	 /* recipients a minute and client address or login; 0: no limit */
 		int64_t idle_ms; /* then 421 */

@@ -19,11 +19,24 @@ enum option_type {
 	OPTION_COUNT,	 /* uint32_t */
 	OPTION_SIZE,	 /* uint64_t, octets */
 	OPTION_TIME,	 /* int64_t, milliseconds */
-	OPTION_SOCKET,	 /* struct sockaddr_storage: smtp://ADDRESS[:PORT] */
+	OPTION_VIA,	 /* struct config_via: smtp://HOST[:PORT], lmtp://…, lmtp+unix:PATH */
 	OPTION_TEXTS,	 /* lists, from here on: a pointer, then a size_t */
 	OPTION_NETWORKS, /* struct config_network */
 	OPTION_SOCKETS,	 /* struct sockaddr_storage: ADDRESS:PORT */
 	OPTION_LATER,	 /* a word that is known, but not built yet */
+};
+
+/* Units of sizes and times. */
+#define KIB ((uint64_t)1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+#define TIB (GIB * 1024)
+
+enum {
+	SECOND_MS = 1000,
+	MINUTE_MS = 60 * SECOND_MS,
+	HOUR_MS = 60 * MINUTE_MS,
+	DAY_MS = 24 * HOUR_MS
 };
 
 struct option {
@@ -59,15 +72,17 @@ union option_value {
 	uint64_t number;
 	struct sockaddr_storage socket;
 	struct config_network network;
+	struct config_via via; /* as `text` */
 };
 
 /* One value (of a list: one member). False: `wrong` says what it is, to stand behind the value: "is
  * no size; write …". */
 bool option_read(const struct option *o, struct str text, union option_value *v, struct buf *wrong);
 
-bool option_is_list(const struct option *o);
+/* An address without brackets; a host's or domain's name. */
+bool option_read_address(struct str text, struct config_network *a);
+bool option_is_name(struct str text);
 
-/* "127.0.0.1:25", "[::1]:25". */
-void option_add_socket(struct buf *to, const struct sockaddr_storage *s);
+bool option_is_list(const struct option *o);
 
 #endif

@@ -225,38 +225,6 @@ check_encoding(struct syntax *s, struct str text)
 
 /* ── did you mean ── */
 
-/* Least number of letters to put in, take out, change, or swap with the next, from a to b. */
-static size_t
-distance(struct str a, struct str b)
-{
-	enum { WORD_MAX = 32 };
-	size_t rows[3][WORD_MAX + 1] = { 0 }, *before = rows[0], *last = rows[1], *row = rows[2],
-				  *spare;
-
-	if (a.n > WORD_MAX || b.n > WORD_MAX)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b.n; j++)
-		last[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t best = last[j - 1] + (char_lower(a.p[i - 1]) != b.p[j - 1]);
-
-			best = last[j] + 1 < best ? last[j] + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] &&
-				a.p[i - 2] == b.p[j - 1] && before[j - 2] + 1 < best)
-				best = before[j - 2] + 1;
-			row[j] = best;
-		}
-		spare = before;
-		before = last;
-		last = row;
-		row = spare;
-	}
-	return last[b.n];
-}
-
 static const char *
 nearest(const cfg_t *section, struct str word)
 {
@@ -264,7 +232,7 @@ nearest(const cfg_t *section, struct str word)
 	size_t least = word.n / 3 + 1;
 
 	for (const cfg_opt_t *o = section->opts; o->name; o++) {
-		size_t d = distance(word, str_of(o->name));
+		size_t d = str_distance(word, str_of(o->name));
 
 		if (d <= least && (!found || d < least)) {
 			least = d;

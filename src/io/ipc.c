@@ -104,6 +104,8 @@ ipc_role_name(unsigned role)
 		return "store";
 	case ROLE_VAULT:
 		return "vault";
+	case ROLE_RESOLVE:
+		return "resolve";
 	case ROLE_COMMAND:
 		return "command";
 	default:

@@ -21,7 +21,8 @@ enum ipc_role {
 	ROLE_STORE = 16,
 	ROLE_VAULT = 32,
 	ROLE_COMMAND = 64,
-	ROLE_ANY = 127
+	ROLE_RESOLVE = 128,
+	ROLE_ANY = 255
 };
 
 const char *ipc_role_name(unsigned role); /* "receive" */
@@ -76,6 +77,28 @@ enum expanded_kind {
 	EXPANDED_LOOP,
 	EXPANDED_BUSY
 };
+
+/* `order`: what an operator wants, and how a list is to be gathered. */
+enum order_verb {
+	ORDER_LIST,  /* items that wait */
+	ORDER_SHOW,  /* items, also those that are done with */
+	ORDER_GROUP, /* groups, the greatest first */
+	ORDER_HOLD,
+	ORDER_RELEASE,
+	ORDER_RETRY,
+	ORDER_BOUNCE,
+	ORDER_DROP,
+	ORDER_UNDO, /* of drop */
+	ORDER_WHY,  /* told, and items */
+	ORDER_TOP,  /* totals, places */
+	ORDER_SUSPENDED, /* places */
+	ORDER_SUSPEND,
+	ORDER_RESUME,
+	ORDER_ROUTE, /* traced */
+	ORDER_VERBS
+};
+enum order_by { BY_DESTINATION, BY_SENDER, BY_RECIPIENT, BY_AGE, ORDER_BYS };
+enum { ORDER_SAMPLES = 3, ORDER_UNDO_MS = 60000 };
 
 struct ipc;
 

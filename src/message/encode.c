@@ -41,8 +41,8 @@ is_printable(char c)
 	return c >= ' ' && c < 0x7f;
 }
 
-static size_t
-column(const struct buf *to)
+size_t
+encode_column(const struct buf *to)
 {
 	const char *line_end = to->n ? memrchr(to->p, '\n', to->n) : NULL;
 
@@ -131,7 +131,7 @@ add_encoded_words(struct buf *to, struct str text)
 	bool as_q = q_size(text) <= b_size(text);
 
 	while (text.n && !to->overflow) {
-		size_t at = column(to), room;
+		size_t at = encode_column(to), room;
 		struct str part;
 
 		if (at + WORD_LEAST > LINE_COLUMNS) {
@@ -200,7 +200,7 @@ encode_unstructured(struct buf *to, struct str text)
 	}
 	for (struct str word; text.n; text = str_from(text, word.n)) {
 		word = leading_word(text);
-		if (word.p[0] == ' ' && column(to) + word.n > LINE_COLUMNS)
+		if (word.p[0] == ' ' && encode_column(to) + word.n > LINE_COLUMNS)
 			buf_add(to, S("\r\n"));
 		buf_add(to, word);
 	}
@@ -236,7 +236,8 @@ add_quoted(struct buf *to, struct str text)
 void
 encode_mailbox(struct buf *to, struct str name, struct str address)
 {
-	buf_add(to, column(to) + name.n + address.n + 4 > LINE_COLUMNS ? S("\r\n ") : S(" "));
+	buf_add(to,
+		encode_column(to) + name.n + address.n + 4 > LINE_COLUMNS ? S("\r\n ") : S(" "));
 	if (name.n == 0) {
 		buf_add(to, address);
 		return;
@@ -247,7 +248,7 @@ encode_mailbox(struct buf *to, struct str name, struct str address)
 		buf_add(to, name);
 	else
 		add_quoted(to, name);
-	buf_add(to, column(to) + address.n + 3 > LINE_COLUMNS ? S("\r\n <") : S(" <"));
+	buf_add(to, encode_column(to) + address.n + 3 > LINE_COLUMNS ? S("\r\n <") : S(" <"));
 	buf_add(to, address);
 	buf_add_char(to, '>');
 }

@@ -73,6 +73,17 @@ header_next(struct str *in, struct header_field *field)
 	return true;
 }
 
+struct str
+header_get(struct str header, struct str name)
+{
+	struct header_field field;
+
+	while (header_next(&header, &field))
+		if (str_eq_nocase(field.name, name))
+			return field.value;
+	return (struct str){ 0 };
+}
+
 /* A field's name is whole: what of it is a fact? */
 static void
 watch_field(struct header_watch *w)

@@ -18,6 +18,9 @@ struct header_field {
  * line is no field (left in `in`). `in` begins at a line. */
 bool header_next(struct str *in, struct header_field *field);
 
+/* The value of the first field of this name, folded as it came; empty when there is none. */
+struct str header_get(struct str header, struct str name);
+
 /* What receive must know before it keeps a message. `message` is its beginning: all of it, or at
  * least the header. */
 struct header_facts {
@@ -51,6 +54,11 @@ void header_watch_feed(struct header_watch *w, struct str piece);
  */
 void date_add(struct buf *to, int64_t unix_seconds);
 
+/* "2026-11-23T05:19:00Z" (RFC 3339 §5.6), always UTC. Reading takes a fraction of the second, which is
+ * dropped, and no moment before 1970. */
+void date_add_rfc3339(struct buf *to, int64_t unix_seconds);
+bool date_scan_rfc3339(struct str *in, int64_t *unix_seconds);
+
 /* "Wei <wei@example.org>" or "wei@example.org" → name (without its quotes, may be empty) and
  * address, both pointing into text. */
 void mailbox_split(struct str text, struct str *name, struct str *address);
@@ -62,6 +70,7 @@ void mailbox_split(struct str text, struct str *name, struct str *address);
  * must be UTF-8 without CR, LF, NUL (encode_is_clean).
  */
 bool encode_is_clean(struct str text);
+size_t encode_column(const struct buf *to); /* octets behind the last line end */
 void encode_unstructured(struct buf *to, struct str text);		  /* Subject */
 void encode_mailbox(struct buf *to, struct str name, struct str address); /* From, To */
 
@@ -88,30 +97,91 @@ struct message_parts {
 bool message_compose(struct buf *to, const struct message_parts *parts, struct err *e);
 
 /*
- * A bounce (RFC 3464 in RFC 6522; with addresses that are not ASCII RFC 6533): who, why in plain
- * words, what the other host said, what to do; the machine part; the header of the mail that did
- * not arrive. Control characters in any text but original_header become '?'. The caller sends it
- * with a null reverse-path and checks to->overflow.
+ * Delivery status notifications: what a sender may ask for (RFC 3461), and the report that tells of a
+ * failure, a delay or a success (RFC 3464 in RFC 6522; with addresses that are not ASCII RFC 6533).
  */
+enum dsn_notify { /* NOTIFY= of a recipient; none: failures, and delays if we like */
+	DSN_NOTIFY_NEVER = 1,
+	DSN_NOTIFY_SUCCESS = 2,
+	DSN_NOTIFY_FAILURE = 4,
+	DSN_NOTIFY_DELAY = 8,
+};
+
+enum {
+	DSN_ENVELOPE_ID_MAX = 100, /* RFC 3461 §4.4, octets of xtext */
+	DSN_ORIGINAL_MAX = 500,	   /* RFC 3461 §4.2, octets of type;xtext */
+};
+
+/* The address of an ORCPT=utf-8;… (RFC 6533 §3), in which "\x{F6}" may stand for a character: decoded
+ * behind `to`; false and *to as it was when it is not of that grammar. */
+bool dsn_add_utf8_address(struct buf *to, struct str address);
+
+/* What an ORCPT (type;xtext) means, without its type, behind `to`; nothing when it is empty or malformed. */
+void dsn_add_original(struct buf *to, struct str orcpt);
+
+enum dsn_kind { DSN_FAILED, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED, DSN_EXPANDED };
+enum dsn_language { DSN_ENGLISH, DSN_CHINESE, DSN_LANGUAGES };
+
 struct dsn_recipient {
 	struct str address;
-	const struct err *why;	/* its text is told to the sender */
-	struct enhanced status; /* of why, as reply_from_err has it */
+	struct str original; /* ORCPT= as on the wire, type;xtext; empty: none given */
+	enum dsn_kind action;
+	const struct err *why;	/* failed, delayed: its text is told to the sender; else NULL */
+	struct enhanced status; /* of why, as reply_from_err has it; zero: what the action says */
 	struct str host;	/* who said so: name or address of the next host, empty: we did */
+	int64_t last_attempt_s; /* since 1970; 0: none, or unknown */
+	int64_t retry_until_s;	/* delayed: since 1970; 0: unknown */
 };
 
 struct dsn {
-	struct str hostname;	/* the reporting host: ours */
-	struct str to;		/* the sender, who gets it */
-	struct str message_id;	/* of the bounce, without brackets; random in part, so that it also
+	enum dsn_kind kind;	    /* what the report is about; recipients may differ in success */
+	enum dsn_language language; /* Chinese: with the English below it */
+	struct str hostname;	    /* the reporting host: ours */
+	struct str to;		    /* the sender, who gets it */
+	struct str message_id;	/* of the report, without brackets; random in part, so that it also
 				   makes a boundary that nobody can guess */
-	struct str original_id; /* what the log calls the mail that did not arrive; may be empty */
+	struct str original_id; /* what the log calls the mail; may be empty */
+	struct str envelope_id; /* ENVID= as on the wire, xtext; empty: none given */
 	int64_t unix_seconds, arrived_unix_seconds; /* now; when we took the mail */
 	const struct dsn_recipient *recipients;	    /* at least one */
 	size_t recipients_n;
 	struct str original_header; /* up to, not including, the empty line; cut by the caller */
+	struct str original_whole;  /* RET=FULL: all of the message, lines up to 998 and no NUL;
+				       empty: the header alone goes back */
 };
 
+/*
+ * The report: for people who, why in plain words, what the other host said, what to do; for programs
+ * the same in fields; and the mail or its header. Control characters in any text but the original
+ * become '?'. The caller sends it with a null reverse-path, as 8-bit where it is not ASCII, and checks
+ * to->overflow.
+ */
 void dsn_compose(struct buf *to, const struct dsn *d);
+
+/* The part for people alone (dsn_text.c): lines that end in LF. */
+void dsn_add_text(struct buf *to, const struct dsn *d);
+
+/* Did the queue give up a recipient whose last error would have allowed another try? */
+bool dsn_is_expired(const struct err *why);
+
+/*
+ * An enhanced code (RFC 3463 and the registry of RFC 5248) in one plain sentence, and what the sender can
+ * do in another. A detail that is not known gets the words of its subject, an unknown subject those of
+ * all. The texts last for ever. (dsn_words.c)
+ */
+void dsn_explain(struct enhanced code, enum dsn_language language, struct str *meaning,
+	struct str *advice);
+/* What its first number says: done, not yet, or never. Empty for a class that there is not. */
+struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
+
+/*
+ * A message whose header is UTF-8 (RFC 6532), for a host without SMTPUTF8: the same with an ASCII header
+ * behind `to`. Texts and names become encoded words (RFC 2047), parameters the form of RFC 2231, in lines
+ * of at most 76; comments where nothing can be encoded go; fields that are ASCII and the body stay octet
+ * for octet. Fails (permanent, ERR_NEEDS_SMTPUTF8) where an address or an identifier is not ASCII, the
+ * header is not UTF-8, or the message is a message/global; and where `to` overflows. What stands in `to` is
+ * then worth nothing. (ascii.c)
+ */
+bool message_to_ascii(struct buf *to, struct str message, struct err *e);
 
 #endif

@@ -5,13 +5,17 @@
 #include "base/str.h"
 
 /*
- * Which way a mail goes, as pure policy. Today the ways that the file names; the answers of DNS
- * join them here.
+ * Which of the file's routes fits a mail. Where the DNS leads is route/road.h.
  *
  * route_matches: does `pattern` ("partner.example", ".partner.example" for any name below it, "*")
  * fit `domain`, and how well? 0: no; otherwise the greater the better: an exact name beats a
  * suffix, a longer suffix a shorter one, anything beats "*".
  */
 size_t route_matches(struct str pattern, struct str domain);
+
+/* Is `pattern` ("wei@example.org", "@example.org", "example.org") the sender's address or its
+ * domain? Domains in any case, local parts as they are (RFC 5321 §2.4). The null reverse-path is
+ * nobody's. */
+bool route_sender_matches(struct str pattern, struct str reverse_path);
 
 #endif

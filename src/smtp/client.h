@@ -8,7 +8,7 @@
 #include "smtp/reply.h"
 
 /*
- * The SMTP client as a value (RFC 5321): bytes in, bytes out, and the next event returned. One
+ * The client of SMTP (RFC 5321) and LMTP (RFC 2033) as a value: bytes in, bytes out, and the next event returned. One
  * session hands over any number of mails, one after another. The driver's whole duty:
  *
  *   smtp_client_begin(&c, &settings);
@@ -24,13 +24,15 @@ enum smtp_client_event {
 			       fed meanwhile, and should be: the peer may refuse in mid-body */
 	CLIENT_ON_READY,    /* greeting, EHLO/HELO, AUTH are done: hand over a mail
 			       (smtp_client_mail) or smtp_client_quit */
-	CLIENT_WANT_BODY,   /* give the next piece of the message: smtp_client_body */
-	CLIENT_ON_DONE,	    /* the mail is settled: every recipient has its outcome; ready for the
+	CLIENT_WANT_ASCII, /* the peer does not offer SMTPUTF8, which this mail needs for its header
+			       alone: smtp_client_ascii */
+	CLIENT_WANT_BODY,  /* give the next piece of the message: smtp_client_body */
+	CLIENT_ON_DONE,	   /* the mail is settled: every recipient has its outcome; ready for the
 			       next */
-	CLIENT_ON_FAILED,   /* the session is over with client.error; recipients of the mail under
+	CLIENT_ON_FAILED,  /* the session is over with client.error; recipients of the mail under
 			       way have their outcome. Output may hold a QUIT: send it if that costs
 			       no waiting */
-	CLIENT_WANT_CLOSE,  /* after QUIT: flush, close */
+	CLIENT_WANT_CLOSE, /* after QUIT: flush, close */
 };
 
 enum smtp_stage { /* where something happened, for people */
@@ -56,6 +58,14 @@ struct smtp_outcome {
 	struct err err;
 	enum smtp_stage stage;
 	bool is_settled;
+	bool dsn_taken; /* the next host took it and offers DSN: it reports from here on (RFC 3461
+			   §5.2.2) */
+};
+
+/* What the sender asked to be told about a recipient (RFC 3461 §4). */
+struct smtp_client_dsn {
+	uint8_t notify;	  /* enum dsn_notify of message/message.h; 0: nothing said */
+	struct str orcpt; /* as on the wire, "rfc822;xtext"; empty: none */
 };
 
 enum {
@@ -67,11 +77,15 @@ enum {
 /* One mail to hand over. The caller owns it and all texts in it until CLIENT_ON_DONE or
  * CLIENT_ON_FAILED. */
 struct smtp_client_mail {
-	struct str reverse_path;       /* as on the wire, without brackets; empty: <> */
-	const struct str *recipients;  /* as on the wire, without brackets */
-	struct smtp_outcome *outcomes; /* as many, zeroed; filled by the core */
-	size_t recipients_n;	       /* 1 … SMTP_CLIENT_RECIPIENTS_MAX */
+	struct str reverse_path;	   /* as on the wire, without brackets; empty: <> */
+	const struct str *recipients;	   /* as on the wire, without brackets */
+	struct smtp_outcome *outcomes;	   /* as many, zeroed; filled by the core */
+	const struct smtp_client_dsn *dsn; /* as many; NULL: nothing was asked for anybody */
+	size_t recipients_n;		   /* 1 … SMTP_CLIENT_RECIPIENTS_MAX */
 	uint64_t size;		/* octets of the message: exactly what smtp_client_body will give */
+	char ret;		/* what a bounce shall bring back (RFC 3461 §4.3): 'F' all, 'H' the
+				   header, 0: nothing said */
+	struct str envid;	/* as on the wire, xtext; empty: none */
 	bool smtputf8;		/* needs it: addresses, or header text, are not ASCII */
 	bool has_8bit;		/* BODY=8BITMIME where the peer offers it */
 	bool needs_chunking;	/* holds NUL or lines over 998: only BDAT can carry it */
@@ -83,6 +97,8 @@ struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
 	struct str login, password; /* empty login: no AUTH */
 	bool avoids_chunking;	    /* DATA even where BDAT is offered */
+	bool is_lmtp;		    /* RFC 2033: each recipient has its own reply at the end */
+	bool bounces_8bit; /* 8-bit mail to a peer without 8BITMIME fails, instead of going as it is */
 };
 
 enum { /* bits of smtp_client.offers */
@@ -95,6 +111,7 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_AUTH_LOGIN = 64,
 	OFFERS_ENHANCED = 128,
 	OFFERS_STARTTLS = 256,
+	OFFERS_DSN = 512,
 };
 
 struct smtp_client {
@@ -123,6 +140,7 @@ struct smtp_client {
 	bool needs_reset;	 /* the peer may hold a transaction half open */
 	bool uses_chunking;	 /* this mail goes by BDAT */
 	bool content_is_ahead;	 /* DATA or BDAT was said together with the RCPTs */
+	bool ascii_is_asked;	 /* the driver is asked for an ASCII header */
 	bool body_is_open;	 /* the driver is asked for the message */
 	uint64_t body_given;	 /* octets of it so far */
 	char body_tail[2];	 /* its last two octets; a message begins behind a CRLF */
@@ -135,6 +153,13 @@ enum smtp_client_event smtp_client_next(struct smtp_client *c);
 
 void smtp_client_mail(
 	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */
+
+/*
+ * After CLIENT_WANT_ASCII: the header has been turned into ASCII (RFC 2047, RFC 2231), and what
+ * smtp_client_body will give has `size` octets now; 0: it cannot be, and the recipients fail with
+ * ERR_NEEDS_SMTPUTF8. Changes `size` and `smtputf8` of the mail.
+ */
+void smtp_client_ascii(struct smtp_client *c, uint64_t size);
 
 /*
  * After CLIENT_WANT_BODY: a piece of the message (CRLF line ends, at most SMTP_CLIENT_PIECE_MAX

@@ -3,9 +3,11 @@
 
 #include "base/codec.h"
 #include "base/must.h"
+#include "message/message.h"
 
 /*
- * The commands of RFC 5321 §4.1, RFC 3030 (BDAT) and RFC 4954 (AUTH): when each may come, how its
+ * The commands of RFC 5321 §4.1, RFC 3030 (BDAT) and RFC 4954 (AUTH), with the parameters of RFC 3461
+ * (DSN) and RFC 4865 (FUTURERELEASE): when each may come, how its
  * argument is read, and what it makes the session do. The grammar is followed to the letter in what
  * we say, and with a wide sleeve in what we take: verbs and keywords in either case, blanks behind
  * FROM: and TO: and at the ends of a line, paths without brackets. What could mean two things is
@@ -40,8 +42,11 @@ static const struct command commands[] = {
 	{ S("AUTH"), AFTER_HELLO | BETWEEN_MAILS, run_auth,
 		S("AUTH PLAIN|LOGIN [base64 of the first response]") },
 	{ S("MAIL"), AFTER_HELLO | BETWEEN_MAILS, run_mail,
-		S("MAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [AUTH=who]") },
-	{ S("RCPT"), WITHIN_MAIL | BEFORE_CHUNKS, run_rcpt, S("RCPT TO:<recipient>") },
+		S("MAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [AUTH=who] "
+		  "[RET=FULL|HDRS] [ENVID=name] [HOLDFOR=seconds|HOLDUNTIL=time]") },
+	{ S("RCPT"), WITHIN_MAIL | BEFORE_CHUNKS, run_rcpt,
+		S("RCPT TO:<recipient> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] "
+		  "[ORCPT=type;address]") },
 	{ S("DATA"), WITHIN_MAIL | BEFORE_CHUNKS, run_data, S("DATA") },
 	{ S("BDAT"), ANYTIME, run_bdat, S("BDAT octets [LAST]") },
 	{ S("RSET"), ANYTIME, run_rset, S("RSET") },
@@ -80,6 +85,18 @@ static const struct reply
 	bad_parameter = { 501, { 5, 5, 4 }, S("a parameter is malformed") },
 	twice = { 501, { 5, 5, 4 }, S("a parameter is given twice") },
 	body_not_offered = { 504, { 5, 5, 4 }, S("BODY can be 7BIT or 8BITMIME here") },
+	bad_ret = { 501, { 5, 5, 4 }, S("RET is FULL or HDRS") },
+	bad_envid = { 501, { 5, 5, 4 },
+		S("ENVID is printable ASCII in xtext, at most 100 octets") },
+	bad_notify = { 501, { 5, 5, 4 },
+		S("NOTIFY is NEVER, or any of SUCCESS, FAILURE and DELAY with commas between") },
+	bad_orcpt = { 501, { 5, 5, 4 },
+		S("ORCPT is type;address with the address in xtext, at most 500 octets") },
+	bad_hold_for = { 501, { 5, 5, 4 }, S("HOLDFOR is a number of seconds") },
+	bad_hold_until = { 501, { 5, 5, 4 },
+		S("HOLDUNTIL is a moment of UTC, like 2031-05-17T08:00:00Z") },
+	hold_too_long = { 501, { 5, 5, 4 }, S("mail is not held for so long; EHLO says how long") },
+	hold_twice = { 501, { 5, 5, 4 }, S("HOLDFOR and HOLDUNTIL do not go together") },
 	too_big = { 552, { 5, 3, 4 }, S("the message is larger than we take") },
 	auth_not_offered = { 502, { 5, 5, 1 }, S("logging in is switched off here") },
 	auth_done = { 503, { 5, 5, 1 }, S("you are logged in already") },
@@ -215,10 +232,14 @@ run_ehlo(struct smtp_server *s, const struct command *c, struct str name)
 		return;
 	buf_add(&lines, s->settings->hostname);
 	buf_addf(&lines,
-		"\nPIPELINING\nSIZE %llu\n8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nSMTPUTF8",
+		"\nPIPELINING\nSIZE %llu\n8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nSMTPUTF8\nDSN",
 		(unsigned long long)s->settings->message_size_max);
 	if (s->offers_auth)
 		buf_add(&lines, S("\nAUTH PLAIN LOGIN\nAUTH=PLAIN LOGIN"));
+	if (s->hold_most_s) {
+		buf_addf(&lines, "\nFUTURERELEASE %u ", s->hold_most_s);
+		date_add_rfc3339(&lines, s->now_s + s->hold_most_s);
+	}
 	buf_addf(&lines, "\nHELP\nLIMITS RCPTMAX=%u", s->settings->recipients_max);
 	smtp_server_say(s, (struct reply){ 250, { 0 }, buf_str(&lines) });
 	buf_free(&lines);
@@ -385,42 +406,155 @@ take_smtputf8(struct smtp_server *s, struct str value)
 	return NULL;
 }
 
-/* xtext (RFC 3461 §4): "+2B" stands for an octet. */
-static bool
-decode_xtext(struct str xtext, struct arena *arena, struct str *text)
-{
-	char *to = arena_take(arena, xtext.n);
-	size_t n = 0;
-
-	if (!to)
-		return false;
-	while (xtext.n) {
-		bool is_hex = scan_char(&xtext, '+');
-
-		if (is_hex ? !codec_from_hex(str_part(xtext, 0, 2), to + n, 1) : xtext.p[0] == '=')
-			return false;
-		if (!is_hex)
-			to[n] = xtext.p[0];
-		xtext = str_from(xtext, is_hex ? 2 : 1);
-		n++;
-	}
-	*text = (struct str){ to, n };
-	return true;
-}
-
 static const struct reply *
 take_auth(struct smtp_server *s, struct str value)
 {
 	struct smtp_transaction *t = &s->transaction;
+	struct buf text = { .max = SMTP_COMMAND_LINE_MAX };
 	struct address who;
-	struct str text;
+	bool is_good;
 
 	if (str_eq(value, S("<>")))
 		return NULL;
-	if (!decode_xtext(value, &t->arena, &text) ||
-		address_parse(text, &t->arena, true, &who) != ADDRESS_OK)
-		return &bad_parameter;
-	t->auth_identity = text;
+	is_good = codec_add_from_xtext(&text, value) &&
+		  address_parse(buf_str(&text), &t->arena, true, &who) == ADDRESS_OK &&
+		  arena_dup(&t->arena, buf_str(&text), &t->auth_identity);
+	buf_free(&text);
+	return is_good ? NULL : &bad_parameter;
+}
+
+static const struct reply *
+take_ret(struct smtp_server *s, struct str value)
+{
+	if (str_eq_nocase(value, S("FULL")))
+		s->transaction.returns = SMTP_RETURN_FULL;
+	else if (str_eq_nocase(value, S("HDRS")))
+		s->transaction.returns = SMTP_RETURN_HDRS;
+	else
+		return &bad_ret;
+	return NULL;
+}
+
+/* xtext that means printable ASCII: what a report can say of it in its own fields (RFC 3461 §4.2,
+ * §4.4). */
+static bool
+is_printable_xtext(struct str xtext)
+{
+	struct buf text = { .max = SMTP_COMMAND_LINE_MAX };
+	bool is_good = codec_add_from_xtext(&text, xtext) && str_is_ascii(buf_str(&text)) &&
+		       !has_control(buf_str(&text));
+
+	buf_free(&text);
+	return is_good && xtext.n;
+}
+
+static const struct reply *
+take_envid(struct smtp_server *s, struct str value)
+{
+	if (value.n > DSN_ENVELOPE_ID_MAX || !is_printable_xtext(value))
+		return &bad_envid;
+	must(arena_dup(&s->transaction.arena, value, &s->transaction.envelope_id));
+	return NULL;
+}
+
+static const struct reply *
+take_hold(struct smtp_server *s, int64_t until_s)
+{
+	if (s->transaction.hold_until_s)
+		return &hold_twice;
+	if (until_s > s->now_s + s->hold_most_s)
+		return &hold_too_long;
+	s->transaction.hold_until_s = until_s;
+	return NULL;
+}
+
+/* RFC 4865 §4: 1 to 9 digits, the first no zero. */
+static const struct reply *
+take_hold_for(struct smtp_server *s, struct str value)
+{
+	uint64_t seconds;
+
+	if (s->hold_most_s == 0)
+		return &unknown_parameter;
+	if (!is_digits(value) || value.n > 9 || value.p[0] == '0' || !scan_u64(&value, &seconds))
+		return &bad_hold_for;
+	return take_hold(s, s->now_s + (int64_t)seconds);
+}
+
+/* A moment that has passed already holds nothing, and is no fault. */
+static const struct reply *
+take_hold_until(struct smtp_server *s, struct str value)
+{
+	int64_t until_s;
+
+	if (s->hold_most_s == 0)
+		return &unknown_parameter;
+	if (!date_scan_rfc3339(&value, &until_s) || value.n)
+		return &bad_hold_until;
+	return take_hold(s, until_s);
+}
+
+static const struct reply *
+take_notify(struct smtp_server *s, struct str value)
+{
+	static const struct {
+		struct str word;
+		uint8_t bit;
+	} words[] = { { S("SUCCESS"), DSN_NOTIFY_SUCCESS }, { S("FAILURE"), DSN_NOTIFY_FAILURE },
+		{ S("DELAY"), DSN_NOTIFY_DELAY } };
+	struct str word;
+	size_t i;
+
+	if (str_eq_nocase(value, S("NEVER"))) {
+		s->notify = DSN_NOTIFY_NEVER;
+		return NULL;
+	}
+	for (bool more = true; more;) {
+		more = str_cut(value, ',', &word, &value);
+		for (i = 0; i < 3 && !str_eq_nocase(word, words[i].word); i++)
+			;
+		if (i == 3)
+			return &bad_notify;
+		s->notify |= words[i].bit;
+	}
+	return NULL;
+}
+
+/* An atom (RFC 5322 §3.2.3), as address types are. */
+static bool
+is_atom(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!char_is_alpha(s.p[i]) && !char_is_digit(s.p[i]) &&
+			(s.p[i] == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~", s.p[i])))
+			return false;
+	return s.n > 0;
+}
+
+/* RFC 6533 §3: a utf-8 address comes with escapes, or with SMTPUTF8 as it is; any other in xtext. */
+static bool
+is_original_address(const struct smtp_server *s, struct str type, struct str address)
+{
+	struct buf plain = { .max = SMTP_COMMAND_LINE_MAX };
+	bool is_good;
+
+	if (!str_eq_nocase(type, S("utf-8")))
+		return is_printable_xtext(address);
+	is_good = (s->transaction.smtputf8 || str_is_ascii(address)) &&
+		  dsn_add_utf8_address(&plain, address) && plain.n;
+	buf_free(&plain);
+	return is_good;
+}
+
+static const struct reply *
+take_orcpt(struct smtp_server *s, struct str value)
+{
+	struct str type, address;
+
+	if (value.n > DSN_ORIGINAL_MAX || !str_cut(value, ';', &type, &address) || !is_atom(type) ||
+		!is_original_address(s, type, address))
+		return &bad_orcpt;
+	must(arena_dup(&s->scratch, value, &s->original_recipient));
 	return NULL;
 }
 
@@ -429,9 +563,21 @@ static const struct parameter mail_parameters[] = {
 	{ S("BODY"), take_body, true },
 	{ S("SMTPUTF8"), take_smtputf8, false },
 	{ S("AUTH"), take_auth, true },
+	{ S("RET"), take_ret, true },
+	{ S("ENVID"), take_envid, true },
+	{ S("HOLDFOR"), take_hold_for, true },
+	{ S("HOLDUNTIL"), take_hold_until, true },
 };
 
-enum { MAIL_PARAMETERS_N = sizeof mail_parameters / sizeof mail_parameters[0] };
+static const struct parameter rcpt_parameters[] = {
+	{ S("NOTIFY"), take_notify, true },
+	{ S("ORCPT"), take_orcpt, true },
+};
+
+enum {
+	MAIL_PARAMETERS_N = sizeof mail_parameters / sizeof mail_parameters[0],
+	RCPT_PARAMETERS_N = sizeof rcpt_parameters / sizeof rcpt_parameters[0],
+};
 
 /* All that stands behind a path. NULL, or the first thing that is wrong. */
 static const struct reply *
@@ -503,9 +649,11 @@ run_rcpt(struct smtp_server *s, const struct command *c, struct str argument)
 	}
 	scan_blanks(&argument);
 	t->recipients_seen++;
+	s->notify = 0;
+	s->original_recipient = (struct str){ 0 };
 	switch (address_scan_path(&argument, &s->scratch, false, t->smtputf8, &s->recipient)) {
 	case ADDRESS_OK:
-		wrong = take_parameters(s, argument, NULL, 0);
+		wrong = take_parameters(s, argument, rcpt_parameters, RCPT_PARAMETERS_N);
 		break;
 	case ADDRESS_SYNTAX:
 		wrong = &recipient_syntax;

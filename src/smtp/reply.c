@@ -7,8 +7,8 @@ enum { REPLY_LINE_MAX = 512 }; /* RFC 5321 §4.5.3.1.5, octets with CRLF; longer
 
 /*
  * One row an err_kind: the codes for "try again" and for "never", and words for an err that has
- * none of its own. Codes are of RFC 5321 §4.2.2, RFC 4954 §6; the other two digits of the enhanced
- * code are of RFC 5248 and the same for both, its first is the code's. Where a kind has only one
+ * none of its own. Codes are of RFC 5321 §4.2.2, RFC 4954 §6, RFC 7505 §4; the other two numbers of the
+ * enhanced code are of RFC 5248 and the same for both, its first is the code's. Where a kind has only one
  * sensible class the other column holds the nearest generic code.
  */
 static const struct row {
@@ -53,6 +53,13 @@ static const struct row {
 	[ERR_CONNECTION_LOST] = { 451, 554, 4, 2, S("the connection to the next host broke") },
 	[ERR_TIMEOUT] = { 451, 554, 4, 2, S("the next host did not answer in time") },
 	[ERR_PROTOCOL] = { 451, 554, 5, 0, S("the next host does not speak SMTP") },
+	[ERR_DNS] = { 451, 554, 4, 3, S("the DNS does not tell the way at the moment") },
+	[ERR_DOMAIN_UNKNOWN] = { 450, 550, 1, 2, S("that domain does not exist") },
+	[ERR_DOMAIN_NO_HOST] = { 451, 550, 4, 4, S("that domain has no host for mail") },
+	[ERR_NULL_MX] = { 451, 556, 1, 10, S("that domain takes no mail") },
+	[ERR_PRIVATE_ADDRESS] = { 451, 550, 4, 4,
+		S("the hosts of that domain have no address that mail may go to") },
+	[ERR_NEEDS_8BITMIME] = { 451, 554, 6, 3, S("the next host takes no 8-bit mail") },
 };
 
 struct reply
@@ -155,6 +162,9 @@ reply_read(struct reply_reader *r, struct str *in)
 			return -1;
 		if (!scan_until(in, '\n', &line))
 			return 0;
+		r->octets += line.n + 1;
+		if (r->octets > SMTP_REPLY_MAX)
+			return -1;
 		if (line.n && line.p[line.n - 1] == '\r')
 			line.n--;
 		verdict = read_line(r, line);
@@ -169,4 +179,5 @@ reply_reader_reset(struct reply_reader *r)
 	r->code = 0;
 	r->enhanced = (struct enhanced){ 0 };
 	r->lines = 0;
+	r->octets = 0;
 }

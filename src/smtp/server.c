@@ -513,6 +513,8 @@ settle(struct smtp_server *s, const struct err *e, struct reply r)
 	}
 	arena_free(&s->scratch);
 	s->recipient = (struct address){ 0 };
+	s->notify = 0;
+	s->original_recipient = (struct str){ 0 };
 	s->argument = (struct str){ 0 };
 	s->argument_is_utf8 = false;
 	if (s->farewell.n && s->state != SERVER_CLOSED) {

@@ -50,6 +50,7 @@ enum smtp_event {
 };
 
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
+enum smtp_return { SMTP_RETURN_UNSAID, SMTP_RETURN_FULL, SMTP_RETURN_HDRS };
 
 /* What a session is told by its driver. Texts must outlive the session. */
 struct smtp_server_settings {
@@ -70,6 +71,9 @@ struct smtp_transaction {
 	bool smtputf8;
 	struct str
 		auth_identity; /* AUTH= of MAIL (RFC 4954 §5), decoded; empty when not said or <> */
+	enum smtp_return returns; /* RET= (RFC 3461 §4.3) */
+	struct str envelope_id;	  /* ENVID= (RFC 3461 §4.4) as on the wire: xtext; or empty */
+	int64_t hold_until_s;	  /* HOLDFOR= or HOLDUNTIL= (RFC 4865), since 1970; may be past; 0: none */
 	uint32_t recipients_accepted, recipients_seen;
 	uint64_t size; /* octets of the message so far, as ON_BODY gave them */
 	bool has_8bit, has_nul,
@@ -100,12 +104,17 @@ struct smtp_server {
 	const struct smtp_server_settings *settings;
 	bool offers_auth, repairs_line_ends; /* from the settings; the driver may change them while
 						the session lives */
+	uint32_t hold_most_s; /* so long this client may have a mail held: FUTURERELEASE (RFC 4865);
+				 0: not offered. The driver's, like the next, which it sets before it feeds */
+	int64_t now_s;	      /* since 1970; needed only where hold_most_s is set */
 
 	struct str hello; /* what the client called itself; empty before HELO */
 	bool is_extended; /* EHLO */
 	bool is_logged_in;
 	struct smtp_transaction transaction;
-	struct address recipient; /* during ON_RCPT */
+	struct address recipient; /* during ON_RCPT, like the next two */
+	uint8_t notify;		  /* NOTIFY= (RFC 3461 §4.1): bits of dsn_notify in message/message.h */
+	struct str original_recipient; /* ORCPT= (RFC 3461 §4.2) as on the wire: type;xtext; or empty */
 	struct str argument;	  /* during ON_VRFY, ON_EXPN */
 	struct str body;	  /* during ON_BODY */
 	struct smtp_auth auth;	  /* during ON_AUTH */

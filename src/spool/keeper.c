@@ -835,3 +835,9 @@ keeper_close(struct spool_keeper **of)
 	free(k);
 	*of = NULL;
 }
+
+unsigned
+keeper_segments(const struct spool_keeper *k)
+{
+	return (unsigned)k->state.segments.used;
+}

@@ -21,12 +21,16 @@
  *
  *   payload of a mail                    payload of fates: see fate.c
  *    0   8  arrived, ms since 1970       payload of a mark: empty; it ends a checkpoint
- *    8   4  flags
+ *    8   4  flags; the highest bit: there are wishes
  *   12   4  number of recipients
  *   16   8  number of the big file, 0: none
  *   24   8  octets of the message in it
  *   32   4  CRC32C of those
- *   36      texts: reverse-path, client, login, token, recipients, prefix, message
+ *   36      texts: reverse-path, client, login, token, recipients
+ *           wishes, if any: hold until, ms since 1970; texts: envid, dsn
+ *           texts: prefix, message
+ *
+ * Wishes are left out where there is none, so that records of stations that knew none are read as they are.
  *
  * Invariants
  * 1. Every octet of a record, padding included, is under one of its two CRCs: a flipped bit is found.
@@ -42,6 +46,8 @@
 
 #include "base/hash.h"
 #include "base/must.h"
+
+static const uint32_t HAS_WISHES = 1u << 31;
 
 enum {
 	MAIL_BIG = RECORD_HEADER + 16, /* where big, big_size and big_crc stand in a record */
@@ -80,7 +86,8 @@ static bool
 envelope_fits(const struct spool_mail *m)
 {
 	const struct spool_envelope *v = &m->envelope;
-	struct str texts[] = { v->reverse_path, v->client, v->login, v->token, v->recipients };
+	struct str texts[] = { v->reverse_path, v->client, v->login, v->token, v->recipients,
+		v->envid, v->dsn };
 	size_t sum = sizeof texts / sizeof *texts * sizeof(uint32_t);
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -89,6 +96,30 @@ envelope_fits(const struct spool_mail *m)
 		sum += texts[i].n;
 	}
 	return sum <= SPOOL_ENVELOPE_MAX && m->prefix.n <= SPOOL_PREFIX_MAX;
+}
+
+void
+spool_add_dsn(struct buf *to, uint8_t notify, struct str orcpt)
+{
+	codec_add_u8(to, notify);
+	codec_add_str(to, orcpt);
+}
+
+bool
+spool_scan_dsn(struct str *in, uint8_t *notify, struct str *orcpt)
+{
+	struct str rest = *in;
+
+	if (!codec_scan_u8(&rest, notify) || !codec_scan_str(&rest, orcpt))
+		return false;
+	*in = rest;
+	return true;
+}
+
+static bool
+has_wishes(const struct spool_envelope *v)
+{
+	return v->hold_until_ms || v->envid.n || v->dsn.n;
 }
 
 void
@@ -105,7 +136,7 @@ record_add_mail_head(struct buf *to, const struct spool_mail *m)
 		return;
 	buf_grew(to, RECORD_HEADER);
 	codec_add_u64(to, (uint64_t)v->arrived_ms);
-	codec_add_u32(to, v->flags);
+	codec_add_u32(to, v->flags | (has_wishes(v) ? HAS_WISHES : 0));
 	codec_add_u32(to, v->recipients_n);
 	codec_add_u64(to, 0);
 	codec_add_u64(to, 0);
@@ -115,6 +146,11 @@ record_add_mail_head(struct buf *to, const struct spool_mail *m)
 	codec_add_str(to, v->login);
 	codec_add_str(to, v->token);
 	codec_add_str(to, v->recipients);
+	if (has_wishes(v)) {
+		codec_add_u64(to, (uint64_t)v->hold_until_ms);
+		codec_add_str(to, v->envid);
+		codec_add_str(to, v->dsn);
+	}
 	codec_add_str(to, m->prefix);
 	codec_add_u32(to, (uint32_t)m->message.n);
 	if (!to->overflow)
@@ -258,6 +294,35 @@ recipients_are_sound(struct str packed, uint32_t n)
 	return n == 0 && packed.n == 0;
 }
 
+static bool
+dsn_is_sound(struct str packed, uint32_t n)
+{
+	uint8_t notify;
+	struct str orcpt;
+
+	if (packed.n == 0)
+		return true;
+	while (n > 0 && spool_scan_dsn(&packed, &notify, &orcpt))
+		n--;
+	return n == 0 && packed.n == 0;
+}
+
+/* A record that says it has wishes has one. */
+static bool
+scan_wishes(struct str *in, struct spool_envelope *v)
+{
+	uint64_t hold_until_ms;
+
+	if (!(v->flags & HAS_WISHES))
+		return true;
+	v->flags &= ~HAS_WISHES;
+	if (!codec_scan_u64(in, &hold_until_ms) || !codec_scan_str(in, &v->envid) ||
+		!codec_scan_str(in, &v->dsn))
+		return false;
+	v->hold_until_ms = (int64_t)hold_until_ms;
+	return has_wishes(v) && dsn_is_sound(v->dsn, v->recipients_n);
+}
+
 bool
 record_get_mail(const struct record *r, struct spool_mail *m)
 {
@@ -272,8 +337,8 @@ record_get_mail(const struct record *r, struct spool_mail *m)
 			codec_scan_u64(&in, &m->big_size) && codec_scan_u32(&in, &m->big_crc) &&
 			codec_scan_str(&in, &v->reverse_path) && codec_scan_str(&in, &v->client) &&
 			codec_scan_str(&in, &v->login) && codec_scan_str(&in, &v->token) &&
-			codec_scan_str(&in, &v->recipients) && codec_scan_str(&in, &m->prefix) &&
-			codec_scan_str(&in, &m->message)))
+			codec_scan_str(&in, &v->recipients) && scan_wishes(&in, v) &&
+			codec_scan_str(&in, &m->prefix) && codec_scan_str(&in, &m->message)))
 		return false;
 	v->arrived_ms = (int64_t)arrived_ms;
 	return in.n == 0 && recipients_are_sound(v->recipients, v->recipients_n);

@@ -32,6 +32,8 @@ enum { /* envelope flags */
 	SPOOL_NEEDS_CHUNKING = 4,
 	SPOOL_TRUSTED = 8, /* came from a trusted network or our own UNIX socket */
 	SPOOL_OWN = 16,	   /* written by the queue: a bounce */
+	SPOOL_RET_FULL = 32, /* RET= (RFC 3461 §4.3); neither: not said */
+	SPOOL_RET_HDRS = 64,
 };
 
 /* An envelope as a record keeps it. Texts point into the caller's memory or into the record that was
@@ -46,6 +48,9 @@ struct spool_envelope {
 	struct str token;	 /* vault's proof of the login */
 	struct str recipients;	 /* packed with codec_add_str, in order */
 	uint32_t recipients_n;
+	struct str envid;      /* ENVID= as on the wire, xtext; empty: none */
+	struct str dsn;	       /* what was asked for each recipient (spool_add_dsn); empty: nothing for any */
+	int64_t hold_until_ms; /* since 1970: not to be sent before (RFC 4865); 0: none */
 };
 
 /* ── record.c: pure ── */
@@ -58,6 +63,11 @@ struct spool_mail {
 	uint64_t big, big_size; /* big 0: inline */
 	uint32_t big_crc;	/* CRC32C */
 };
+
+/* One recipient's entry of spool_envelope.dsn: NOTIFY= as bits of enum dsn_notify, ORCPT= as on the wire. In
+ * the order of the recipients, one for each. */
+void spool_add_dsn(struct buf *to, uint8_t notify, struct str orcpt);
+bool spool_scan_dsn(struct str *in, uint8_t *notify, struct str *orcpt);
 
 enum spool_kind { SPOOL_MAIL = 1, SPOOL_FATES = 2, SPOOL_MARK = 3 };
 
@@ -254,6 +264,13 @@ void keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, 
 
 /* Returns its ticket; written with the next group. */
 uint64_t keeper_add_fate(struct spool_keeper *k, const struct fate *f);
+
+unsigned keeper_segments(const struct spool_keeper *k); /* files of them, free ones too */
+
+/* A small file `name` beside the log (up to 31 octets), replaced as a whole and durable on return: for what a person orders now and
+ * then. Waits for the disk. Reading one that is not there adds nothing. (note.c) */
+bool keeper_write_note(struct spool_keeper *k, const char *name, struct str content, struct err *e);
+bool keeper_read_note(struct spool_keeper *k, const char *name, struct buf *to, struct err *e);
 
 /* What the log said before this start: the queue asks while it indexes what keeper_next_mail finds.
  * Settled: the mail was released. Fates come in the order of recipients, the newest of each. */

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -18,8 +19,8 @@ class Sink:
     """The next host. `mails` has (sender, recipients, octets) of what it took. answer(recipient) → a reply, None: take it."""
 
     def __init__(self, port=None, answer=lambda recipient: None, answer_data=lambda octets: None, helo_only=False,
-                 **options):
-        self.port = port or free_ports(1)[0]
+                 address="127.0.0.1", **options):
+        self.address, self.port = address, port or free_ports(1)[0]
         self.answer, self.answer_data, self.options = answer, answer_data, options
         self.helo_only = helo_only  # a host of before 1995
         self.mails, self.sessions = [], 0
@@ -44,7 +45,7 @@ class Sink:
             def factory(self):
                 return Server(self.handler, **{"enable_SMTPUTF8": True, "hostname": "sink.test", **sink.options})
 
-        self.controller = Listener(self, hostname="127.0.0.1", port=self.port)
+        self.controller = Listener(self, hostname=self.address, port=self.port)
         self.controller.start()
         return self
 
@@ -77,6 +78,68 @@ class Sink:
     def wait_mails(self, n):
         until(lambda: len(self.mails) >= n, f"{n} mails at the next host (there are {len(self.mails)})")
         return self.mails
+
+
+class Scripted:
+    """A host that says what a test wants, on TCP or, with a path, on a UNIX socket: a greeting, then a reply to each command in turn.
+    "" closes the connection; behind the last reply it is silent. `pause` seconds pass before each octet. `heard` has the commands, and the
+    lines of messages, of all connections."""
+
+    def __init__(self, *replies, path=None, pause=0):
+        self.replies, self.pause, self.path = replies, pause, path
+        self.heard, self.sessions, self.ended = [], 0, threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(str(path) if path else ("127.0.0.1", free_ports(1)[0]))
+        self.port = None if path else self.listener.getsockname()[1]
+
+    def __enter__(self):
+        self.listener.listen(50)
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        while not self.ended.is_set():
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sessions += 1
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def say(self, connection, reply):
+        octets = reply.encode() + b"\r\n"
+        if not self.pause:
+            connection.sendall(octets)
+            return
+        for octet in octets:
+            connection.sendall(bytes([octet]))
+            if self.ended.wait(self.pause):
+                return
+
+    def serve(self, connection):
+        """Until a "" of the script, a QUIT, or the other side hangs up."""
+        with connection, connection.makefile("rb") as lines:
+            replies, in_message = iter(self.replies), False
+            try:
+                while (reply := next(replies, None)) != "":
+                    if reply is not None:
+                        self.say(connection, reply)
+                        in_message = reply.startswith("354")
+                    while True:
+                        line = lines.readline().decode()
+                        self.heard.append(line.rstrip("\r\n"))
+                        if not in_message or line in (".\r\n", ""):
+                            break
+                    if line in ("", "QUIT\r\n"):
+                        return
+            except OSError:
+                return
 
 
 MAIN_CF = """\

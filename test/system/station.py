@@ -22,19 +22,20 @@ from talk import Talk
 
 BUILD = pathlib.Path(os.environ.get("POSTHOUSE_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 POSTHOUSE = BUILD / "posthouse"
-ROLES = ("receive", "queue", "send", "store", "vault")
+ROLES = ("receive", "queue", "send", "store", "vault", "resolve")
 # A sanitizer build is several times slower; no test asserts on time, they only have to wait long enough.
 PATIENCE = 60
 
 CONFIG = """\
-hostname = "mail.example.org"
+hostname = "{hostname}"
 state    = "{state}"
 spool    = "{spool}"
 {top}
-listen smtp       {{ on = "127.0.0.1:{smtp_port}" }}
-listen submission {{ on = "127.0.0.1:{submission_port}" }}
-domain "example.org" {{ {domain} }}
+listen smtp       {{ on = "{address}:{smtp_port}" }}
+listen submission {{ on = "{address}:{submission_port}" }}
+domain "{local}" {{ {domain} }}
 {routes}
+resolver {{ {resolver} }}
 smtp   {{ {smtp} }}
 queue  {{ segment-size = "{segment_size}" {queue} }}
 limits {{ {limits} }}
@@ -111,7 +112,8 @@ def memory_kib(pid):
 class Station:
     """Station(domain='catch-all = "bob"', limits='message = "100K"', …): sections are text put into CONFIG."""
 
-    def __init__(self, top=TOP, domain="", routes="", smtp="", queue="", limits="", segment_size="4M", spool=None):
+    def __init__(self, top=TOP, domain="", routes="", resolver="off = true", smtp="", queue="", limits="", segment_size="4M", spool=None,
+                 environment=None, address="127.0.0.1", ports=None, namespace=None, hostname="mail.example.org", local="example.org"):
         # Not pytest's tmp_path: a UNIX socket's name has at most 107 octets.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-test."))
         self.directory.chmod(0o755)
@@ -119,9 +121,12 @@ class Station:
         self.spool = pathlib.Path(spool or self.directory / "spool")
         self.config = self.directory / "posthouse.conf"
         self.log = self.directory / "log"
-        self.sections = dict(top=top, domain=domain, routes=routes, smtp=smtp, queue=queue, limits=limits)
+        self.sections = dict(top=top, domain=domain, routes=routes, resolver=resolver, smtp=smtp, queue=queue, limits=limits)
         self.segment_size = segment_size
-        self.smtp_port, self.submission_port = free_ports(2)
+        self.environment = {**os.environ, **(environment or {})}
+        self.address, self.hostname, self.local = address, hostname, local
+        self.smtp_port, self.submission_port = ports or free_ports(2)
+        self.prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.process = None
         self.may_end = "no role"  # what a test makes end: "role=queue"
         self.ours = set()  # every process id that was seen below our own
@@ -134,12 +139,13 @@ class Station:
         self.sections.update(sections)
         self.config.write_text(CONFIG.format(
             state=self.state, spool=self.spool, segment_size=self.segment_size,
-            smtp_port=self.smtp_port, submission_port=self.submission_port, **self.sections))
+            address=self.address, hostname=self.hostname, local=self.local, smtp_port=self.smtp_port, submission_port=self.submission_port, **self.sections))
 
     def start(self):
         seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([POSTHOUSE, "serve", "--config", self.config], stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([*self.prefix, POSTHOUSE, "serve", "--config", self.config], stderr=log,
+                                            stdin=subprocess.DEVNULL, env=self.environment)
 
         def ready():
             if self.process.poll() is not None:

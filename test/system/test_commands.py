@@ -9,7 +9,7 @@ from peers import Sink
 from station import POSTHOUSE, free_ports, until
 from talk import body
 
-COMMANDS = ["serve", "check", "send", "user", "alias", "queue"]
+COMMANDS = ["serve", "check", "send", "user", "alias", "queue", "why", "explain", "top"]
 
 
 def run(*arguments, text=""):

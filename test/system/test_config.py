@@ -17,7 +17,7 @@ MISTAKES = [
     (6, 'limits {{ message = "many" }}', ["many"]),
     (6, 'queue {{ retry-first = "5 fortnights" }}', ["fortnights"]),
     (6, 'trusted = {{"127.0.0.1/99"}}', ["127.0.0.1/99"]),
-    (6, 'route "*" {{ via = "smtp://relay.example" }}', ["relay.example"]),
+    (6, 'route "*" {{ via = "smtp://relay_example" }}', ["relay_example"]),
     (6, 'smtp {{ vrfy = sometimes }}', ["sometimes"]),
     (6, 'tls {{ }}', ["tls"]),
     (6, 'domain "example.org" {{ }}', ["example.org"]),

@@ -50,7 +50,7 @@ struct process {
 	struct master *master;
 };
 
-enum { PROCESSES = 5 };
+enum { PROCESSES = 6 };
 
 struct master {
 	struct loop *loop;
@@ -76,12 +76,13 @@ static const enum ipc_role edges[][2] = {
 	{ ROLE_QUEUE, ROLE_VAULT },
 	{ ROLE_QUEUE, ROLE_SEND },
 	{ ROLE_QUEUE, ROLE_STORE },
+	{ ROLE_QUEUE, ROLE_RESOLVE },
 	{ ROLE_SEND, ROLE_VAULT },
 };
 
 /* The order of ending: nobody is ended before those who hand work to it. */
 static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE,
-	ROLE_SEND | ROLE_STORE | ROLE_VAULT };
+	ROLE_SEND | ROLE_STORE | ROLE_VAULT | ROLE_RESOLVE };
 
 enum {
 	EDGES = sizeof edges / sizeof edges[0],
@@ -103,8 +104,8 @@ process_of(struct master *m, enum ipc_role role)
 
 /* ── starting a role ── */
 
-/* The file to execute for a role, beside our own: vault has libraries that nobody else needs to
- * map. */
+/* The file to execute for a role, beside our own: vault and resolve have libraries that nobody else
+ * needs to map. */
 static void
 executable_path(enum ipc_role role, char path[4096])
 {
@@ -114,6 +115,8 @@ executable_path(enum ipc_role role, char path[4096])
 	path[n] = 0;
 	if (role == ROLE_VAULT)
 		memcpy(path + n, "-vault", sizeof "-vault");
+	if (role == ROLE_RESOLVE)
+		memcpy(path + n, "-resolve", sizeof "-resolve");
 }
 
 /* In the child, between fork and exec: only calls that are safe there. */
@@ -454,8 +457,8 @@ open_doors(struct master *m, struct err *e)
 int
 master_run(const char *path, master_read *read_config)
 {
-	static const enum ipc_role roles[PROCESSES] = { ROLE_VAULT, ROLE_STORE, ROLE_SEND,
-		ROLE_QUEUE, ROLE_RECEIVE };
+	static const enum ipc_role roles[PROCESSES] = { ROLE_VAULT, ROLE_RESOLVE, ROLE_STORE,
+		ROLE_SEND, ROLE_QUEUE, ROLE_RECEIVE };
 	static struct master m;
 	struct err e = { 0 };
 

@@ -1,75 +1,177 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/queue/queue.h"
 
+#include <unistd.h>
+
 #include "base/log.h"
 #include "base/must.h"
 #include "message/message.h"
 #include "smtp/reply.h"
 
 /*
- * Telling the sender. A bounce is a mail of our own with the null sender, kept in the log like any
- * other; only when it is kept does the failure become the recipients' fate. A crash in between
- * makes a second bounce, never none. Mail from the null sender, and our own, is never answered (RFC
- * 5321 §4.5.5, §6.1): its failure is a line in the log and a fate.
+ * Telling the sender (RFC 3461, RFC 3464): that a recipient failed, that one is late, or that all went
+ * well where that was asked for. A report is a mail of our own with the null sender, kept in the log
+ * like any other.
+ *
+ *   failed     only when its report is kept does the failure become the recipients' fate: a crash in
+ *              between makes a second report, never none; the disk is asked again until it takes it
+ *   delayed, delivered, relayed
+ *              news of what stands in the log already: a crash, or a disk that is full, costs the news
+ *
+ * Mail from the null sender, and our own, is never answered (RFC 5321 §4.5.5, §6.1).
  */
 
 enum {
 	HEADER_MOST = 64 * 1024, /* octets of the header that go back */
-	AGAIN_MS = 5000,	 /* the disk did not take the bounce */
+	WHOLE_MOST = 192 * 1024, /* octets of a message that goes back whole (RET=FULL) */
+	AGAIN_MS = 5000,	 /* the disk did not take the report */
 };
 
 struct bounce {
 	struct list link; /* in queue.bounces while it waits to be tried again */
 	struct queue *queue;
-	struct mail *mail;
+	enum dsn_kind kind;
+	uint32_t mail; /* failed: it cannot go while these recipients are open */
 	uint32_t recipients_n;
 	uint32_t recipients[];
 };
 
-/* The header of the mail, up to the empty line: octets, cut, not parsed. */
-static struct str
-original_header(struct queue *q, const struct mail *mail)
+/* ── what is read from the mail's record ── */
+
+/* What goes back with a report; texts in queue.message and the arena. */
+struct original {
+	struct str header, whole, envelope_id;
+	struct str *orcpts; /* by place in the envelope */
+	uint32_t orcpts_n;
+};
+
+/* The beginning of a message that lies in a big file: for eyes, so its CRC is not asked. */
+static void
+add_big_head(struct queue *q, uint64_t big, struct buf *to)
+{
+	struct err e;
+	int fd = keeper_open_big(q->keeper, big, &e);
+	char *room = buf_room(to, HEADER_MOST);
+	ssize_t n = fd >= 0 && room ? read(fd, room, HEADER_MOST) : -1;
+
+	if (n > 0)
+		buf_grew(to, (size_t)n);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+read_orcpts(struct original *o, const struct spool_envelope *v, struct arena *arena)
+{
+	struct str rest = v->dsn, orcpt;
+	uint8_t notify;
+
+	if (v->dsn.n == 0)
+		return;
+	o->orcpts = arena_take(arena, v->recipients_n * sizeof *o->orcpts);
+	must(o->orcpts);
+	while (o->orcpts_n < v->recipients_n && spool_scan_dsn(&rest, &notify, &orcpt))
+		must(arena_dup(arena, orcpt, &o->orcpts[o->orcpts_n++]));
+}
+
+/* A record that cannot be read costs the report its original. */
+static void
+original_read(
+	struct queue *q, uint32_t mail, bool may_be_whole, struct arena *arena, struct original *o)
 {
 	struct spool_mail m;
 	struct err e;
 
+	*o = (struct original){ 0 };
 	buf_reset(&q->message);
-	if (!keeper_read(q->keeper, mail->segment, mail->at, &q->scratch, &m, &e))
-		return (struct str){ 0 };
+	if (!mail_read(q, mail, &m, &e))
+		return;
+	must(arena_dup(arena, m.envelope.envid, &o->envelope_id));
+	read_orcpts(o, &m.envelope, arena);
 	buf_add(&q->message, m.prefix);
-	buf_add(&q->message, str_part(m.message, 0, HEADER_MOST));
-	return str_part(
+	if (m.big)
+		add_big_head(q, m.big, &q->message);
+	else
+		buf_add(&q->message, m.message);
+	o->header = str_part(
 		buf_str(&q->message), 0, str_find_str(buf_str(&q->message), S("\r\n\r\n")) + 2);
+	if (o->header.n > HEADER_MOST)
+		o->header = str_part(o->header, 0, HEADER_MOST);
+	if (may_be_whole && !m.big && q->message.n <= WHOLE_MOST &&
+		(m.envelope.flags & (SPOOL_RET_FULL | SPOOL_NEEDS_CHUNKING)) == SPOOL_RET_FULL)
+		o->whole = buf_str(&q->message);
+}
+
+/* ── composing ── */
+
+/* One row of the report; its texts lie in `arena`, its error in `why`. */
+static struct dsn_recipient
+row_of(struct queue *q, const struct bounce *b, uint32_t r, const struct original *o,
+	struct arena *arena, struct err *why)
+{
+	const struct recipient *p = recipient_of(q, r);
+	int64_t expire_s = (int64_t)mail_of(q, b->mail)->arrived_ms / 1000 +
+			   q->role.config.queue.expire_ms / 1000;
+	struct str host = { 0 }, address;
+	bool has_last = recipient_last(q, r, why, &host), is_bad = b->kind <= DSN_DELAYED;
+
+	if (is_bad && !has_last)
+		err_set(why, ERR_TEMPORARY, ERR_OTHER, "it was not tried yet");
+	buf_reset(&q->packed);
+	recipient_address(q, r, &q->packed);
+	must(arena_dup(arena, buf_str(&q->packed), &address) && arena_dup(arena, host, &host));
+	return (struct dsn_recipient){ .address = address,
+		.original = p->place < o->orcpts_n ? o->orcpts[p->place] : (struct str){ 0 },
+		.action = b->kind,
+		.why = is_bad ? why : NULL,
+		.status = is_bad ? reply_from_err(why).enhanced : (struct enhanced){ 0 },
+		.host = host,
+		.retry_until_s = b->kind == DSN_DELAYED ? expire_s : 0 };
 }
 
 static void
 compose(struct queue *q, const struct bounce *b, struct mail_id id, struct buf *to)
 {
-	struct dsn_recipient *recipients = calloc(b->recipients_n, sizeof *recipients);
-	char id_text[MAIL_ID_TEXT], original[MAIL_ID_TEXT], message_id[400];
-	struct str hostname = q->role.config.hostname;
+	struct dsn_recipient *rows = calloc(b->recipients_n, sizeof *rows);
+	struct err *whys = calloc(b->recipients_n, sizeof *whys);
+	const struct mail *mail = mail_of(q, b->mail);
+	char id_text[MAIL_ID_TEXT], original_id[MAIL_ID_TEXT], message_id[400];
+	struct arena arena = { .max = SIZE_MAX };
+	const struct config *c = &q->role.config;
+	struct original o;
 
-	must(recipients);
-	for (uint32_t i = 0; i < b->recipients_n; i++) {
-		const struct recipient *r = &b->mail->recipients[b->recipients[i]];
-
-		recipients[i] = (struct dsn_recipient){ .address = r->address,
-			.why = r->last,
-			.status = reply_from_err(r->last).enhanced,
-			.host = r->host };
-	}
+	must(rows && whys);
+	original_read(q, b->mail, b->kind == DSN_FAILED, &arena, &o);
+	for (uint32_t i = 0; i < b->recipients_n; i++)
+		rows[i] = row_of(q, b, b->recipients[i], &o, &arena, &whys[i]);
 	snprintf(message_id, sizeof message_id, "%s@%.*s", mail_id_text(id, id_text),
-		STR_ARG(hostname));
-	dsn_compose(to, &(struct dsn){ .hostname = hostname,
-				.to = b->mail->reverse_path,
-				.message_id = str_of(message_id),
-				.original_id = str_of(mail_id_text(b->mail->id, original)),
-				.unix_seconds = loop_wall_ms() / 1000,
-				.arrived_unix_seconds = b->mail->arrived_ms / 1000,
-				.recipients = recipients,
-				.recipients_n = b->recipients_n,
-				.original_header = original_header(q, b->mail) });
-	free(recipients);
+		STR_ARG(c->hostname));
+	dsn_compose(to,
+		&(struct dsn){ .kind = b->kind,
+			.language = c->queue.language == CONFIG_CHINESE ? DSN_CHINESE : DSN_ENGLISH,
+			.hostname = c->hostname,
+			.to = mail_sender(q, b->mail),
+			.message_id = str_of(message_id),
+			.original_id = str_of(mail_id_text(mail->id, original_id)),
+			.envelope_id = o.envelope_id,
+			.unix_seconds = loop_wall_ms() / 1000,
+			.arrived_unix_seconds = (int64_t)(mail->arrived_ms / 1000),
+			.recipients = rows,
+			.recipients_n = b->recipients_n,
+			.original_header = o.header,
+			.original_whole = o.whole });
+	arena_free(&arena);
+	free(whys);
+	free(rows);
+}
+
+/* ── keeping it ── */
+
+static uint32_t
+report_flags(struct queue *q, uint32_t mail, struct str message)
+{
+	return SPOOL_OWN | (mail_of(q, mail)->flags & SPOOL_SMTPUTF8) |
+	       (str_is_ascii(message) ? 0 : SPOOL_8BIT);
 }
 
 static void
@@ -81,44 +183,32 @@ bounce_write(struct queue *q, struct bounce *b)
 	struct err e = { 0 };
 
 	compose(q, b, id, &message);
-	codec_add_str(&recipient, b->mail->reverse_path);
+	codec_add_str(&recipient, mail_sender(q, b->mail));
 	queue_make_own_segment(q);
 	if (draft_append(d, buf_str(&message), &e)) {
+		queue_note_bounced(q, b->mail, b->recipients, b->recipients_n, id);
 		draft_commit_take(&d,
 			&(struct spool_envelope){ .id = id,
 				.arrived_ms = loop_wall_ms(),
-				.flags = SPOOL_OWN | (b->mail->flags & SPOOL_SMTPUTF8),
+				.flags = report_flags(q, b->mail, buf_str(&message)),
 				.client = S("queue"),
 				.recipients = buf_str(&recipient),
 				.recipients_n = 1 },
 			(struct str){ 0 }, b);
 	} else {
 		draft_discard(&d);
-		list_append(&q->bounces, &b->link);
-		loop_timer_set(q->bounce_timer, AGAIN_MS);
+		bounce_settled(q, b, &e);
 	}
 	buf_free(&message);
 	buf_free(&recipient);
 }
 
-void
-bounce_begin(struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n)
+static void
+bounce_done(struct bounce *b)
 {
-	struct bounce *b;
-
-	for (uint32_t i = 0; i < n; i++)
-		mail->recipients[recipients[i]].state = RECIPIENT_BOUNCING;
-	if (mail->reverse_path.n == 0 || (mail->flags & SPOOL_OWN)) {
-		for (uint32_t i = 0; i < n; i++)
-			recipient_failed(q, mail, recipients[i]);
-		return; /* the caller looks whether the mail is settled */
-	}
-	b = calloc(1, sizeof *b + n * sizeof b->recipients[0]);
-	must(b);
-	*b = (struct bounce){ .queue = q, .mail = mail, .recipients_n = n };
-	memcpy(b->recipients, recipients, n * sizeof b->recipients[0]);
-	q->bounces_n++;
-	bounce_write(q, b);
+	b->queue->bounces_n--;
+	queue_check_drained(b->queue);
+	free(b);
 }
 
 void
@@ -127,18 +217,20 @@ bounce_settled(void *owner, void *bounce, const struct err *e)
 	struct queue *q = owner;
 	struct bounce *b = bounce;
 
-	if (e) {
+	if (e && b->kind == DSN_FAILED) {
 		log_event("bounce-put-off", "why=%s", log_quote(str_of(e->text)));
 		list_append(&q->bounces, &b->link);
 		loop_timer_set(q->bounce_timer, AGAIN_MS);
 		return;
 	}
-	for (uint32_t i = 0; i < b->recipients_n; i++)
-		recipient_failed(q, b->mail, b->recipients[i]);
-	mail_check_settled(q, b->mail);
-	free(b);
-	q->bounces_n--;
-	queue_check_drained(q);
+	if (e)
+		log_event("report-lost", "why=%s", log_quote(str_of(e->text)));
+	if (b->kind == DSN_FAILED) {
+		for (uint32_t i = 0; i < b->recipients_n; i++)
+			recipient_failed(q, b->recipients[i]);
+		mail_check_settled(q, b->mail);
+	}
+	bounce_done(b);
 }
 
 void
@@ -155,4 +247,98 @@ bounce_again(void *owner)
 		list_remove(&b->link);
 		bounce_write(q, b);
 	}
+}
+
+/* ── who hears of what ── */
+
+static bool
+has_sender(const struct queue *q, uint32_t mail)
+{
+	const struct mail *m = mail_of(q, mail);
+
+	return m->sender && !(m->flags & SPOOL_OWN);
+}
+
+/* RFC 3461 §4.1: who says nothing hears of failures and delays; who says something, of that. */
+static bool
+is_wanted(const struct queue *q, uint32_t r, enum dsn_kind kind)
+{
+	unsigned said = recipient_of(q, r)->notify;
+
+	switch (kind) {
+	case DSN_FAILED:
+		return said == 0 || (said & DSN_NOTIFY_FAILURE);
+	case DSN_DELAYED:
+		return said == 0 || (said & DSN_NOTIFY_DELAY);
+	case DSN_RELAYED:
+	case DSN_DELIVERED:
+	case DSN_EXPANDED:
+		return said & DSN_NOTIFY_SUCCESS;
+	}
+	return false;
+}
+
+static struct bounce *
+bounce_new(struct queue *q, uint32_t mail, enum dsn_kind kind, uint32_t most)
+{
+	struct bounce *b = calloc(1, sizeof *b + most * sizeof b->recipients[0]);
+
+	must(b);
+	*b = (struct bounce){ .queue = q, .mail = mail, .kind = kind };
+	return b;
+}
+
+static void
+bounce_send_take(struct queue *q, struct bounce *b)
+{
+	if (b->recipients_n == 0) {
+		free(b);
+		return;
+	}
+	q->bounces_n++;
+	bounce_write(q, b);
+}
+
+/* The caller looks whether the mail is settled. */
+void
+bounce_begin(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n)
+{
+	struct bounce *b = bounce_new(q, mail, DSN_FAILED, n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		recipient_set_state(q, recipients[i], RECIPIENT_BOUNCING);
+		if (has_sender(q, mail) && is_wanted(q, recipients[i], DSN_FAILED))
+			b->recipients[b->recipients_n++] = recipients[i];
+		else
+			recipient_failed(q, recipients[i]);
+	}
+	bounce_send_take(q, b);
+}
+
+void
+mail_late(struct queue *q, uint32_t mail)
+{
+	struct bounce *b = bounce_new(q, mail, DSN_DELAYED, mail_of(q, mail)->recipients_n);
+	char id[MAIL_ID_TEXT];
+
+	log_event("late", "id=%s", mail_id_text(mail_of(q, mail)->id, id));
+	for (uint32_t r = 0; (r = recipient_next(q, mail, r));)
+		if (has_sender(q, mail) && recipient_is_late(q, r) && is_wanted(q, r, DSN_DELAYED))
+			b->recipients[b->recipients_n++] = r;
+	bounce_send_take(q, b);
+}
+
+void
+report_success(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n, bool is_here)
+{
+	struct bounce *b;
+
+	if (!mail_of(q, mail)->has_dsn || !has_sender(q, mail))
+		return;
+	b = bounce_new(q, mail, is_here ? DSN_DELIVERED : DSN_RELAYED, n);
+	for (uint32_t i = 0; i < n; i++)
+		if (is_wanted(q, recipients[i], b->kind) &&
+			!recipient_of(q, recipients[i])->is_reported)
+			b->recipients[b->recipients_n++] = recipients[i];
+	bounce_send_take(q, b);
 }

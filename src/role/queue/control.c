@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/queue/queue.h"
+#include "role/queue/control.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/must.h"
 
-/* Commands on state/control: whoever may open that socket may ask. The answer is one `item` a
- * recipient, then `end`. */
+/*
+ * Commands on state/control: whoever may open that socket may give orders. One order at a time a
+ * connection; its answers go out as fast as the command reads, then `end`. No order holds the loop for
+ * longer than a slice of a few milliseconds: the rest waits for the next turn.
+ */
 
 enum {
 	CONTROLS_MOST = 16,
-	WAITING_MOST = 1000, /* packets on their way to a command */
-	AGAIN_MS = 5,
+	READER_MS = 5,	     /* a command that reads slowly is looked at again after so long */
 	PATIENCE_MS = 10000, /* with an index that is not whole yet */
-};
-
-struct control {
-	struct list link;
-	struct queue *queue;
-	struct ipc *channel;
-	struct buf ids; /* of the mails to tell of: a snapshot, told as fast as the command reads */
-	size_t told;	/* octets of ids */
-	uint32_t recipient; /* of the mail that is being told */
-	struct ipc_end end;
-	struct loop_timer *again, *patience;
-	struct buf prefix; /* of the ids that are asked for */
-	bool is_waiting;   /* for the index to be whole */
+	RESOLVE_MS = 30000,  /* with resolve */
+	SO_FAR_EVERY = 16,   /* slices between two `end` that say how far a deed is */
 };
 
 struct control_door {
@@ -38,53 +29,94 @@ struct control_door {
 static void
 control_free(struct control **c)
 {
+	walk_end(*c);
+	why_end(*c);
 	ipc_close(&(*c)->channel);
 	loop_timer_close(&(*c)->again);
 	loop_timer_close(&(*c)->patience);
-	buf_free(&(*c)->ids);
-	buf_free(&(*c)->prefix);
+	buf_free(&(*c)->what);
+	buf_free(&(*c)->sender);
 	list_remove(&(*c)->link);
 	free(*c);
 	*c = NULL;
 }
 
-static char
-state_letter(const struct recipient *r)
+void
+control_end(struct control *c)
 {
-	switch (r->state) {
-	case RECIPIENT_NEW:
-		return 'W';
-	case RECIPIENT_WAITING:
-		return r->last ? 'D' : 'W';
-	case RECIPIENT_BOUNCING:
-	case RECIPIENT_FAILED:
-		return 'F';
-	case RECIPIENT_DELIVERED:
-		return 'O';
-	case RECIPIENT_EXPANDED:
-		return 'E';
+	c->end.is_last = true;
+	ipc_send_end(c->channel, &c->end);
+	c->is_busy = false;
+	c->ask = 0;
+	loop_timer_set(c->patience, -1);
+}
+
+void
+control_refuse(struct control *c, const char *why)
+{
+	c->end.wrong = str_of(why);
+	control_end(c);
+	c->end.wrong = (struct str){ 0 };
+}
+
+/* ── an order, slice by slice ── */
+
+/* The order is written down first; then whoever it concerns is gone through. */
+static bool
+order_suspend(struct control *c)
+{
+	int64_t before_ms = 0;
+	struct err e = { 0 };
+
+	if (!suspend_set(c->queue, buf_str(&c->what), c->verb == ORDER_SUSPEND ? c->until_ms : 0,
+		    &before_ms, &e)) {
+		control_refuse(c, e.text);
+		return false;
 	}
-	return '?';
+	c->until_ms = before_ms;
+	walk_begin(c);
+	return true;
 }
 
 static void
-send_item(struct control *c, const struct mail *mail, uint32_t i)
+order_suspended(struct control *c)
 {
-	const struct recipient *r = &mail->recipients[i];
+	int64_t until_ms;
+	struct str name;
 
-	ipc_send_item(
-		c->channel, &(struct ipc_item){ .fd = -1,
-				    .id = mail->id,
-				    .arrived_ms = (uint64_t)mail->arrived_ms,
-				    .size = mail->size,
-				    .recipient = i,
-				    .state = (uint8_t)state_letter(r),
-				    .tries = r->tries,
-				    .due_ms = (uint64_t)r->due_ms,
-				    .reverse_path = mail->reverse_path,
-				    .address = r->address,
-				    .host = r->host,
-				    .words = r->last ? str_of(r->last->text) : (struct str){ 0 } });
+	for (size_t at = 0; suspend_next(c->queue, &at, &name, &until_ms);)
+		ipc_send_place(c->channel,
+			&(struct ipc_place){
+				.fd = -1, .name = name, .suspended_until_ms = (uint64_t)until_ms });
+	control_end(c);
+}
+
+/* True: there is more, in another turn. */
+static bool
+order_go_on(struct control *c)
+{
+	switch (c->verb) {
+	case ORDER_LIST:
+	case ORDER_SHOW:
+	case ORDER_GROUP:
+	case ORDER_HOLD:
+	case ORDER_RELEASE:
+	case ORDER_RETRY:
+	case ORDER_BOUNCE:
+	case ORDER_DROP:
+	case ORDER_UNDO:
+	case ORDER_SUSPEND:
+	case ORDER_RESUME:
+		return walk_go_on(c);
+	case ORDER_WHY:
+		return why_go_on(c);
+	case ORDER_TOP:
+	case ORDER_SUSPENDED:
+	case ORDER_ROUTE:
+	case ORDER_VERBS:
+		break;
+	}
+	return false;
 }
 
 static void
@@ -92,41 +124,78 @@ control_go_on(void *owner)
 {
 	struct control *c = owner;
 
-	while (c->told < c->ids.n && ipc_waiting(c->channel) < WAITING_MOST) {
-		struct mail *mail = map_get(
-			&c->queue->mails, str_part(buf_str(&c->ids), c->told, sizeof mail->id));
-
-		if (mail && c->recipient < mail->recipients_n) {
-			send_item(c, mail, c->recipient++);
-			c->end.recipients++;
-			continue;
-		}
-		c->end.mails += c->recipient > 0; /* none: settled meanwhile */
-		c->recipient = 0;
-		c->told += sizeof mail->id;
+	if (!c->is_busy)
+		return;
+	if (ipc_waiting(c->channel) < CONTROL_WAITING_MOST && !order_go_on(c)) {
+		control_end(c);
+		schedule_go(c->queue);
+		return;
 	}
-	if (c->told < c->ids.n)
-		loop_timer_set(c->again, AGAIN_MS);
-	else
+	c->slices++;
+	if (c->verb >= ORDER_HOLD && c->verb <= ORDER_UNDO && c->slices % SO_FAR_EVERY == 0)
 		ipc_send_end(c->channel, &c->end);
+	loop_timer_set(c->again, ipc_waiting(c->channel) < CONTROL_WAITING_MOST ? 0 : READER_MS);
+}
+
+/* All that is asked of the index. */
+static void
+order_begin(struct control *c)
+{
+	struct err e = { 0 };
+
+	loop_timer_set(c->patience, -1);
+	c->is_waiting = false;
+	c->end.is_partial = !queue_is_whole(c->queue);
+	if (c->verb == ORDER_WHY) {
+		if (!why_begin(c))
+			return;
+	} else if (!filter_parse(&c->filter, buf_str(&c->what), &e)) {
+		control_refuse(c, e.text);
+		return;
+	} else {
+		walk_begin(c);
+	}
+	control_go_on(c);
 }
 
 static void
-control_list(struct control *c)
+order_take(struct control *c, const struct ipc_order *m)
 {
-	struct str prefix = buf_str(&c->prefix);
-	char id[MAIL_ID_TEXT];
-	struct mail *mail;
-
-	c->is_waiting = false;
-	buf_reset(&c->ids);
-	c->told = 0;
-	c->recipient = 0;
-	c->end = (struct ipc_end){ .fd = -1, .is_partial = !queue_is_whole(c->queue) };
-	for (size_t i = 0; (mail = map_next(&c->queue->mails, &i));)
-		if (str_starts_nocase(str_of(mail_id_text(mail->id, id)), prefix))
-			buf_add(&c->ids, (struct str){ (const char *)&mail->id, sizeof mail->id });
-	control_go_on(c);
+	buf_reset(&c->what);
+	buf_add(&c->what, m->what);
+	buf_reset(&c->sender);
+	buf_add(&c->sender, m->sender);
+	c->verb = m->verb;
+	c->by = m->by;
+	c->is_trial = m->is_trial;
+	c->until_ms = (int64_t)(m->until_ms & INT64_MAX);
+	c->end = (struct ipc_end){ .fd = -1 };
+	c->is_busy = true;
+	c->slices = 0;
+	switch (c->verb) {
+	case ORDER_TOP:
+		board_top(c);
+		control_end(c);
+		break;
+	case ORDER_SUSPENDED:
+		order_suspended(c);
+		break;
+	case ORDER_SUSPEND:
+	case ORDER_RESUME:
+		if (order_suspend(c))
+			control_go_on(c);
+		break;
+	case ORDER_ROUTE:
+		if (board_route(c))
+			loop_timer_set(c->patience, RESOLVE_MS);
+		break;
+	default: /* a list that lacks what the log still holds would be taken for "all delivered" */
+		c->is_waiting = !queue_is_whole(c->queue);
+		if (c->is_waiting)
+			loop_timer_set(c->patience, PATIENCE_MS);
+		else
+			order_begin(c);
+	}
 }
 
 static void
@@ -135,32 +204,36 @@ control_patience_ends(void *owner)
 	struct control *c = owner;
 
 	if (c->is_waiting)
-		control_list(c);
+		order_begin(c);
+	else if (c->ask)
+		control_refuse(c, "resolve does not answer: see the station's log");
 }
 
-/* A list that lacks what the log still holds would be taken for "all delivered". */
 void
 control_index_is_whole(struct queue *q)
 {
-	list_each (at, &q->controls) {
+	list_each_safe (at, &q->controls) {
 		struct control *c = list_of(at, struct control, link);
 
 		if (c->is_waiting)
-			control_list(c);
+			order_begin(c);
 	}
 }
 
-static void
-control_ask(struct control *c, struct str prefix)
+void
+control_hops(struct queue *q, const struct ipc_hops *m)
 {
-	buf_reset(&c->prefix);
-	buf_add(&c->prefix, prefix);
-	c->is_waiting = !queue_is_whole(c->queue);
-	if (c->is_waiting)
-		loop_timer_set(c->patience, PATIENCE_MS);
-	else
-		control_list(c);
+	list_each_safe (at, &q->controls) {
+		struct control *c = list_of(at, struct control, link);
+
+		if (c->ask && c->ask == m->ask) {
+			board_send_traced(c, m);
+			control_end(c);
+		}
+	}
 }
+
+/* ── connections ── */
 
 static void
 control_came(void *owner, struct ipc *from, struct ipc_message *m)
@@ -168,8 +241,9 @@ control_came(void *owner, struct ipc *from, struct ipc_message *m)
 	struct control *c = owner;
 
 	(void)from;
-	if (m->kind == IPC_list)
-		control_ask(c, m->list.id);
+	if (m->kind == IPC_order && !c->is_busy && m->order.verb < ORDER_VERBS &&
+		m->order.by < ORDER_BYS)
+		order_take(c, &m->order);
 	else
 		control_free(&c);
 }
@@ -178,6 +252,7 @@ static void
 control_ready(void *owner, int events)
 {
 	struct control_door *d = owner;
+	struct loop *loop = d->queue->role.loop;
 	int fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control *c;
 	size_t n = 0;
@@ -194,11 +269,10 @@ control_ready(void *owner, int events)
 	c = calloc(1, sizeof *c);
 	must(c);
 	c->queue = d->queue;
-	c->ids.max = SIZE_MAX;
-	c->prefix.max = IPC_TEXT_MAX;
-	c->patience = loop_timer_open(d->queue->role.loop, control_patience_ends, c);
-	c->again = loop_timer_open(d->queue->role.loop, control_go_on, c);
-	c->channel = ipc_open(d->queue->role.loop, fd, ROLE_QUEUE, ROLE_COMMAND, control_came, c);
+	c->what.max = c->sender.max = IPC_TEXT_MAX;
+	c->patience = loop_timer_open(loop, control_patience_ends, c);
+	c->again = loop_timer_open(loop, control_go_on, c);
+	c->channel = ipc_open(loop, fd, ROLE_QUEUE, ROLE_COMMAND, control_came, c);
 	list_append(&d->queue->controls, &c->link);
 }
 

@@ -8,14 +8,17 @@
 /*
  * A mail is in the index from the moment its record is read until every recipient has a final fate:
  *
- *   NEW ──road_find──▶ WAITING ──recipient_delivered──▶ DELIVERED
- *    │ ▲                │ │
- *    │ └──── when due ──┘ └──bounce_begin──▶ BOUNCING ──recipient_failed──▶ FAILED
- *    │                                          ▲
- *    ├──no road leads there: bounce_begin───────┘
+ *   NEW ──road_find──▶ IN_LINE ──▶ UNDER_WAY ──recipient_delivered──▶ DELIVERED
+ *    │ ▲  (ASKED)         │            │
+ *    │ └──when due── DEFERRED ◀────────┤
+ *    │                                 └──bounce_begin──▶ BOUNCING ──recipient_failed──▶ FAILED
+ *    ├──no road leads there, or it waited too long: bounce_begin──┘
  *    └──recipient_expanded──▶ EXPANDED, and its children are NEW
  *
- * Each arrow into a final state, and each deferral, is a fate in the log. Final states never change.
+ *   hand.c: any that waits ──▶ HELD ──▶ NEW
+ *
+ * Each arrow into a final state, and each one into DEFERRED and HELD, is a fate in the log. Final states
+ * never change.
  */
 
 enum {
@@ -23,94 +26,48 @@ enum {
 	RECIPIENTS_MOST = 100000,	     /* of a mail, members of aliases included */
 };
 
-static struct str
-owned(struct str s)
-{
-	char *p = malloc(s.n + 1);
+/* A fate in the log that says so: the sender was warned. In `children`, which such a fate has no use for. */
+#define WARNED S("W")
 
-	must(p);
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	p[s.n] = 0;
-	return (struct str){ p, s.n };
+static void
+recipient_close(struct queue *q, uint32_t r, enum recipient_state state)
+{
+	must(recipient_of(q, r)->state < RECIPIENT_FAILED);
+	recipient_set_state(q, r, state);
+	mail_of(q, recipient_of(q, r)->mail)->open_n--;
+	q->open_n--;
+}
+
+static const char *
+address_quoted(struct queue *q, uint32_t r)
+{
+	buf_reset(&q->packed);
+	recipient_address(q, r, &q->packed);
+	return log_quote(buf_str(&q->packed));
 }
 
 static void
-disown(struct str *s)
+fate_add(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms, struct str children)
 {
-	free((char *)(uintptr_t)s->p);
-	*s = (struct str){ 0 };
-}
+	const struct recipient *p = recipient_of(q, r);
+	struct fate f = { .kind = kind,
+		.id = mail_of(q, p->mail)->id,
+		.recipient = p->place,
+		.at_ms = loop_wall_ms(),
+		.due_ms = due_ms,
+		.tries = p->tries,
+		.children = children };
 
-static void
-mail_free(struct mail **mail)
-{
-	struct mail *m = *mail;
-
-	*mail = NULL;
-	for (uint32_t i = 0; i < m->recipients_n; i++) {
-		disown(&m->recipients[i].address);
-		disown(&m->recipients[i].mailbox);
-		disown(&m->recipients[i].host);
-		free(m->recipients[i].last);
-	}
-	free(m->recipients);
-	disown(&m->reverse_path);
-	free(m);
-}
-
-static uint32_t
-recipient_add(struct mail *mail, struct str address, bool is_child)
-{
-	uint32_t n = mail->recipients_n;
-
-	if ((n & (n - 1)) == 0) { /* full: the room is always the next power of two */
-		mail->recipients = realloc(
-			mail->recipients, (n ? 2 * (size_t)n : 1) * sizeof *mail->recipients);
-		must(mail->recipients);
-	}
-	mail->recipients[n] = (struct recipient){ .address = owned(address), .is_child = is_child };
-	mail->recipients_n++;
-	mail->open_n++;
-	return n;
-}
-
-static void
-recipient_close(struct mail *mail, uint32_t i, enum recipient_state state)
-{
-	must(i < mail->recipients_n && mail->recipients[i].state < RECIPIENT_FAILED);
-	mail->recipients[i].state = state;
-	mail->open_n--;
+	recipient_last(q, r, &f.why, &f.host);
+	keeper_add_fate(q->keeper, &f);
+	queue_note_fate(q, r, kind, due_ms);
 }
 
 void
-recipient_note(struct recipient *r, const struct err *why, struct str host)
+recipient_log(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms)
 {
-	if (!r->last)
-		r->last = malloc(sizeof *r->last);
-	must(r->last);
-	*r->last = *why;
-	if (!str_eq(r->host, host)) {
-		disown(&r->host);
-		r->host = owned(host);
-	}
-}
-
-static void
-fate_add(struct queue *q, const struct mail *mail, uint32_t i, enum fate_kind kind, int64_t due_ms,
-	struct str children)
-{
-	const struct recipient *r = &mail->recipients[i];
-
-	keeper_add_fate(q->keeper, &(struct fate){ .kind = kind,
-					   .id = mail->id,
-					   .recipient = i,
-					   .at_ms = loop_wall_ms(),
-					   .due_ms = due_ms,
-					   .tries = r->tries,
-					   .why = r->last ? *r->last : (struct err){ 0 },
-					   .host = r->host,
-					   .children = children });
+	fate_add(q, r, kind, due_ms,
+		mail_of(q, recipient_of(q, r)->mail)->is_warned ? WARNED : (struct str){ 0 });
 }
 
 /* ── coming into the index ── */
@@ -130,164 +87,262 @@ may_relay(struct queue *q, const struct spool_envelope *e)
 }
 
 /* The members of an alias as its fate names them: the place of the first, then 'M' or 'A' and the
- * address, each. */
+ * address, each. `places` has the names of all recipients by place. */
 static void
-children_add(struct mail *mail, struct str children)
+children_add(struct queue *q, uint32_t mail, struct buf *places, struct str children)
 {
 	struct str target;
-	uint32_t first;
+	uint32_t first, r;
 
 	if (!codec_scan_u32(&children, &first) || first > RECIPIENTS_MOST)
 		return;
-	while (mail->recipients_n <
-		first) /* other aliases' members, whose fate comes later in the log's order */
-		recipient_add(mail, (struct str){ 0 }, true);
 	for (uint32_t i = first; codec_scan_str(&children, &target) && i < RECIPIENTS_MOST; i++) {
-		if (i == mail->recipients_n)
-			recipient_add(mail, (struct str){ 0 }, true);
-		disown(&mail->recipients[i].address);
-		mail->recipients[i].address = owned(str_from(target, 1));
-		if (target.n && target.p[0] == 'M')
-			mail->recipients[i].mailbox = owned(str_from(target, 1));
+		/* other aliases' members, whose fate comes later in the log's order, have no address yet */
+		while (mail_of(q, mail)->recipients_n <= i)
+			codec_add_u32(
+				places, index_add_recipient(q, mail, (struct str){ 0 }, true));
+		r = codec_get_u32(places->p + i * sizeof r);
+		recipient_set_address(q, r, str_from(target, 1));
+		recipient_of(q, r)->is_mailbox = target.n && target.p[0] == 'M';
+	}
+}
+
+static void
+apply_fate(struct queue *q, uint32_t r, const struct fate *f)
+{
+	struct recipient *p = recipient_of(q, r);
+
+	if (p->state ==
+		RECIPIENT_DEFERRED) { /* what its sender said is past: the operator, or a fate, said more */
+		wheel_remove(q, r);
+		recipient_set_state(q, r, RECIPIENT_NEW);
+	}
+	p->tries = (uint16_t)(f->tries < UINT16_MAX ? f->tries : UINT16_MAX);
+	switch (f->kind) {
+	case FATE_DELIVERED:
+		recipient_close(q, r, RECIPIENT_DELIVERED);
+		break;
+	case FATE_FAILED:
+		recipient_close(q, r, RECIPIENT_FAILED);
+		break;
+	case FATE_EXPANDED:
+		recipient_close(q, r, RECIPIENT_EXPANDED);
+		break;
+	case FATE_DEFERRED:
+	case FATE_HELD:
+		if (err_is(&f->why))
+			recipient_note(q, r, &f->why, f->host);
+		mail_of(q, p->mail)->is_warned |= str_eq(f->children, WARNED);
+		if (f->kind == FATE_HELD) {
+			recipient_set_state(q, r, RECIPIENT_HELD);
+			p->is_dropped = f->due_ms != 0;
+		}
+		if (f->due_ms && (f->kind == FATE_HELD || f->due_ms > loop_wall_ms())) {
+			if (f->kind == FATE_DEFERRED)
+				recipient_set_state(q, r, RECIPIENT_DEFERRED);
+			wheel_put(q, r, f->due_ms);
+		}
+		break;
 	}
 }
 
 /* What the log said of this mail before this start: first who its recipients are, then what became
  * of them. */
 static void
-apply_history(struct queue *q, struct mail *mail)
+apply_history(struct queue *q, uint32_t mail, struct buf *places)
 {
+	struct mail_id id = mail_of(q, mail)->id;
 	struct fate f;
 	size_t at = 0;
 
-	while (keeper_next_fate(q->keeper, mail->id, &at, &f))
+	while (keeper_next_fate(q->keeper, id, &at, &f))
 		if (f.kind == FATE_EXPANDED)
-			children_add(mail, f.children);
-	for (at = 0; keeper_next_fate(q->keeper, mail->id, &at, &f);) {
-		mail->is_old = true;
-		if (f.recipient >= mail->recipients_n ||
-			mail->recipients[f.recipient].state >= RECIPIENT_FAILED)
-			continue;
-		mail->recipients[f.recipient].tries = f.tries;
-		switch (f.kind) {
-		case FATE_DELIVERED:
-			recipient_close(mail, f.recipient, RECIPIENT_DELIVERED);
-			break;
-		case FATE_FAILED:
-			recipient_close(mail, f.recipient, RECIPIENT_FAILED);
-			break;
-		case FATE_EXPANDED:
-			recipient_close(mail, f.recipient, RECIPIENT_EXPANDED);
-			break;
-		case FATE_DEFERRED:
-			mail->recipients[f.recipient].due_ms = f.due_ms;
-			recipient_note(&mail->recipients[f.recipient], &f.why, f.host);
-			break;
-		case FATE_HELD:
-			break;
+			children_add(q, mail, places, f.children);
+	for (at = 0; keeper_next_fate(q->keeper, id, &at, &f);) {
+		mail_of(q, mail)->is_old = true;
+		if (f.recipient < mail_of(q, mail)->recipients_n)
+			apply_fate(
+				q, codec_get_u32(places->p + f.recipient * sizeof(uint32_t)), &f);
+	}
+}
+
+static uint32_t
+envelope_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64_t at)
+{
+	const struct spool_envelope *e = &m->envelope;
+	uint32_t mail;
+
+	must(segment <= UINT32_MAX && at / SPOOL_ALIGN <= UINT32_MAX);
+	mail = index_add_mail(q,
+		&(struct mail){ .id = e->id,
+			.arrived_ms = (uint64_t)e->arrived_ms & ((1ULL << 44) - 1),
+			.size = (m->prefix.n + (m->big ? m->big_size : m->message.n)) &
+				((1ULL << 40) - 1),
+			.flags = e->flags & UINT16_MAX,
+			.may_relay = may_relay(q, e),
+			.is_old = !q->history_is_forgotten,
+			.has_dsn = e->envid.n || e->dsn.n,
+			.segment = (uint32_t)segment,
+			.at = (uint32_t)(at / SPOOL_ALIGN),
+			.sender = intern_add(&q->texts, e->reverse_path),
+			.payer = intern_add(&q->texts, e->login.n ? e->login : e->reverse_path) });
+	if (m->big)
+		mail_more(q, mail)->big = m->big;
+	if (e->hold_until_ms > e->arrived_ms)
+		mail_more(q, mail)->hold_until_ms = e->hold_until_ms;
+	return mail;
+}
+
+static void
+recipients_index(struct queue *q, uint32_t mail, const struct spool_envelope *e, struct buf *places)
+{
+	struct str packed = e->recipients, dsn = e->dsn, address, orcpt;
+	uint8_t notify;
+	uint32_t r;
+
+	while (codec_scan_str(&packed, &address)) {
+		r = index_add_recipient(q, mail, address, false);
+		codec_add_u32(places, r);
+		if (spool_scan_dsn(&dsn, &notify, &orcpt))
+			recipient_of(q, r)->notify = (uint32_t)notify & 15;
+		if (e->hold_until_ms > loop_wall_ms()) {
+			recipient_set_state(q, r, RECIPIENT_DEFERRED);
+			wheel_put(q, r, e->hold_until_ms);
 		}
 	}
+}
+
+/* Everybody whom nothing holds sets out. */
+static void
+mail_set_out(struct queue *q, uint32_t mail)
+{
+	for (uint32_t r = 0; (r = recipient_next(q, mail, r));)
+		if (recipient_of(q, r)->state == RECIPIENT_NEW && recipient_of(q, r)->line == 0)
+			road_find(q, r);
 }
 
 void
 mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64_t at)
 {
-	struct str packed = m->envelope.recipients, address;
-	struct mail *mail;
+	struct buf places = { .max = SIZE_MAX }; /* the envelope has its own limit */
+	uint32_t mail;
 
-	if (keeper_is_settled(q->keeper, m->envelope.id) ||
-		map_get(&q->mails,
-			(struct str){ (const char *)&m->envelope.id, sizeof m->envelope.id }))
+	if (keeper_is_settled(q->keeper, m->envelope.id) || index_find(q, m->envelope.id))
 		return;
-	mail = calloc(1, sizeof *mail);
-	must(mail);
-	*mail = (struct mail){ .id = m->envelope.id,
-		.segment = segment,
-		.at = at,
-		.big = m->big,
-		.size = m->prefix.n + (m->big ? m->big_size : m->message.n),
-		.arrived_ms = m->envelope.arrived_ms,
-		.flags = m->envelope.flags,
-		.may_relay = may_relay(q, &m->envelope),
-		.is_old = !q->history_is_forgotten,
-		.reverse_path = owned(m->envelope.reverse_path) };
-	while (codec_scan_str(&packed, &address))
-		recipient_add(mail, address, false);
-	apply_history(q, mail);
-	map_put(&q->mails, mail);
+	mail = envelope_index(q, m, segment, at);
+	recipients_index(q, mail, &m->envelope, &places);
+	apply_history(q, mail, &places);
+	buf_free(&places);
 	keeper_pin(q->keeper, segment);
-	if (mail->big)
-		queue_big_is_named(q, mail->big);
-	for (uint32_t i = 0; i < mail->recipients_n; i++)
-		if (mail->recipients[i].state == RECIPIENT_NEW &&
-			mail->recipients[i].due_ms > loop_wall_ms())
-			schedule_wait(q, mail, &i, 1, mail->recipients[i].due_ms);
-		else if (mail->recipients[i].state == RECIPIENT_NEW)
-			road_find(q, mail, i);
+	if (m->big)
+		queue_big_is_named(q, m->big);
+	q->totals.kept_mails++;
+	q->totals.kept += mail_of(q, mail)->open_n;
+	if (!mail_of(q, mail)->is_old)
+		queue_note_arrived(q, mail, m);
+	queue_check_full(q);
+	mail_set_out(q, mail);
 	mail_check_settled(q, mail);
+}
+
+int64_t
+mail_age_ms(struct queue *q, uint32_t mail, int64_t wall_ms)
+{
+	const struct mail *m = mail_of(q, mail);
+	int64_t begin_ms = (int64_t)m->arrived_ms;
+
+	if (m->has_more && mail_more(q, mail)->hold_until_ms > begin_ms)
+		begin_ms = mail_more(q, mail)->hold_until_ms;
+	return wall_ms - begin_ms;
 }
 
 /* ── leaving it ── */
 
 void
-mail_check_settled(struct queue *q, struct mail *mail)
+mail_check_settled(struct queue *q, uint32_t mail)
 {
+	const struct mail *m = mail_of(q, mail);
 	char id[MAIL_ID_TEXT];
 
-	if (mail->open_n)
+	if (m->open_n)
 		return;
-	log_event("settled", "id=%s", mail_id_text(mail->id, id));
-	keeper_release(q->keeper, mail->segment, mail->id, mail->big);
-	map_remove(&q->mails, (struct str){ (const char *)&mail->id, sizeof mail->id });
-	mail_free(&mail);
+	log_event("settled", "id=%s", mail_id_text(m->id, id));
+	queue_note_settled(q, mail);
+	keeper_release(q->keeper, m->segment, m->id, m->has_more ? mail_more(q, mail)->big : 0);
+	index_drop_mail(q, mail);
+	queue_check_full(q);
 }
 
 void
-recipient_delivered(
-	struct queue *q, struct mail *mail, uint32_t i, struct str host, const struct err *words)
+recipient_delivered(struct queue *q, uint32_t r, struct str host, const struct err *words)
 {
-	struct recipient *r = &mail->recipients[i];
 	char id[MAIL_ID_TEXT];
 
-	recipient_note(r, words, host);
-	log_event("delivered", "id=%s to=%s host=%s code=%u", mail_id_text(mail->id, id),
-		log_quote(r->address), log_quote(host), words->code);
-	fate_add(q, mail, i, FATE_DELIVERED, 0, (struct str){ 0 });
-	recipient_close(mail, i, RECIPIENT_DELIVERED);
+	recipient_note(q, r, words, host);
+	log_event("delivered", "id=%s to=%s host=%s code=%u",
+		mail_id_text(mail_of(q, recipient_of(q, r)->mail)->id, id), address_quoted(q, r),
+		log_quote(host), words->code);
+	fate_add(q, r, FATE_DELIVERED, 0, (struct str){ 0 });
+	recipient_close(q, r, RECIPIENT_DELIVERED);
+	q->totals.delivered++;
 }
 
 void
-recipient_failed(struct queue *q, struct mail *mail, uint32_t i)
+recipient_failed(struct queue *q, uint32_t r)
 {
-	struct recipient *r = &mail->recipients[i];
+	struct err why = { 0 };
+	struct str host;
 	char id[MAIL_ID_TEXT];
 
-	log_event("failed", "id=%s to=%s host=%s why=%s", mail_id_text(mail->id, id),
-		log_quote(r->address), log_quote(r->host), log_quote(str_of(r->last->text)));
-	fate_add(q, mail, i, FATE_FAILED, 0, (struct str){ 0 });
-	recipient_close(mail, i, RECIPIENT_FAILED);
+	recipient_last(q, r, &why, &host);
+	log_event("failed", "id=%s to=%s host=%s why=%s",
+		mail_id_text(mail_of(q, recipient_of(q, r)->mail)->id, id), address_quoted(q, r),
+		log_quote(host), log_quote(str_of(why.text)));
+	fate_add(q, r, FATE_FAILED, 0, (struct str){ 0 });
+	recipient_close(q, r, RECIPIENT_FAILED);
+	q->totals.failed++;
 }
 
 void
-recipient_deferred(struct queue *q, struct mail *mail, uint32_t i, int64_t due_ms)
+recipient_deferred(struct queue *q, uint32_t r, int64_t due_ms)
 {
-	struct recipient *r = &mail->recipients[i];
+	struct err why = { 0 };
+	struct str host;
 	char id[MAIL_ID_TEXT];
 
-	r->due_ms = due_ms;
+	recipient_last(q, r, &why, &host);
 	log_event("deferred", "id=%s to=%s host=%s tries=%u next_s=%lld why=%s",
-		mail_id_text(mail->id, id), log_quote(r->address), log_quote(r->host), r->tries,
-		(long long)((due_ms - loop_wall_ms()) / 1000), log_quote(str_of(r->last->text)));
-	fate_add(q, mail, i, FATE_DEFERRED, due_ms, (struct str){ 0 });
+		mail_id_text(mail_of(q, recipient_of(q, r)->mail)->id, id), address_quoted(q, r),
+		log_quote(host), recipient_of(q, r)->tries,
+		(long long)((due_ms - loop_wall_ms()) / 1000), log_quote(str_of(why.text)));
+	recipient_log(q, r, FATE_DEFERRED, due_ms);
+	recipient_set_state(q, r, RECIPIENT_DEFERRED);
+	wheel_put(q, r, due_ms);
+	q->totals.deferred++;
+}
+
+void
+recipient_refuse(
+	struct queue *q, uint32_t r, enum err_class class, enum err_kind kind, const char *words)
+{
+	struct err e;
+
+	err_set(&e, class, kind, "%s", words);
+	recipient_note(q, r, &e, (struct str){ 0 });
+	if (class == ERR_PERMANENT)
+		bounce_begin(q, recipient_of(q, r)->mail, &r, 1);
+	else
+		schedule_later(q, &r, 1);
 }
 
 /* The alias is done with: `targets` are what it stands for, as the message `expanded` has them.
  * They are recipients of their own from now on, and the same ones after a crash. */
 bool
-recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str targets)
+recipient_expanded(struct queue *q, uint32_t r, struct str targets)
 {
 	struct buf children = { .max = IPC_PACKET_MAX };
-	uint32_t first = mail->recipients_n, n = 0;
+	uint32_t mail = recipient_of(q, r)->mail, first = mail_of(q, mail)->recipients_n, n = 0,
+		 child = 0;
 
 	for (struct str rest = targets, target; codec_scan_str(&rest, &target);)
 		n++;
@@ -295,11 +350,14 @@ recipient_expanded(struct queue *q, struct mail *mail, uint32_t i, struct str ta
 		return false;
 	codec_add_u32(&children, first);
 	buf_add(&children, targets);
-	fate_add(q, mail, i, FATE_EXPANDED, 0, buf_str(&children));
-	recipient_close(mail, i, RECIPIENT_EXPANDED);
-	children_add(mail, buf_str(&children));
+	fate_add(q, r, FATE_EXPANDED, 0, buf_str(&children));
+	recipient_close(q, r, RECIPIENT_EXPANDED);
 	buf_free(&children);
-	for (uint32_t child = first; child < mail->recipients_n; child++)
-		road_find(q, mail, child);
+	for (struct str target; codec_scan_str(&targets, &target);) {
+		child = index_add_recipient(q, mail, str_from(target, 1), true);
+		recipient_of(q, child)->is_mailbox = target.n && target.p[0] == 'M';
+		recipient_of(q, child)->notify = recipient_of(q, r)->notify & 15;
+	}
+	mail_set_out(q, mail);
 	return true;
 }

@@ -14,6 +14,8 @@
  * receiver has published as durable, and it alone opens the files of the spool.
  *
  *   `durable` ──follow──▶ mail.c: indexed ──road.c──▶ schedule.c: tried ──▶ a fate in the log
+ *                           │                 ▲            │ fair.c: whose turn, pace.c: how many
+ *                           └─ wheel.c ───────┴────────────┘ until a moment
  *
  * Laws kept here:
  *   1. A segment whose writer may be alive is never sealed without that writer's word: `holding`,
@@ -28,6 +30,9 @@ enum {
 	SEGMENTS_OWED_MOST = 8,
 	BIGS_OWED_MOST = 4096, /* a large mail at the final dot waits for one */
 	DRAIN_MS = 20000,
+	SLICE_MS = 5,	  /* of reading the log, a turn of the loop */
+	CLOCK_EVERY = 16, /* mails */
+	FULL_ROOM = 20,	  /* one in so many of limits.queued must be free again */
 };
 
 /* A segment whose mails are being read. */
@@ -35,6 +40,7 @@ struct followed {
 	struct list link;
 	uint64_t number, offset, durable; /* read so far; may be read so far */
 	bool is_own;
+	bool is_behind; /* there is more to read */
 };
 
 /* An end that was logged, whose `sealed` waits until the log is synced. */
@@ -69,20 +75,53 @@ followed_of(struct queue *q, uint64_t number)
 	return f;
 }
 
-static void
-follow_on(struct queue *q, struct followed *f)
+/* Mails until `end_ms`; false: there is more. */
+static bool
+follow_on(struct queue *q, struct followed *f, int64_t end_ms)
 {
 	struct spool_mail m;
 	uint64_t at;
 
-	if (!q->token_key.n)
-		return;
-	while (keeper_next_mail(q->keeper, f->number, &f->offset, f->durable, &m, &at))
+	for (unsigned n = 1;
+		keeper_next_mail(q->keeper, f->number, &f->offset, f->durable, &m, &at); n++) {
 		mail_index(q, &m, f->number, at);
+		if (n % CLOCK_EVERY == 0 && loop_wall_ms() >= end_ms)
+			return false;
+	}
+	f->is_behind = false;
 	if (f->durable == UINT64_MAX) {
 		list_remove(&f->link);
 		free(f);
 	}
+	return true;
+}
+
+static void forget_history(struct queue *q);
+
+/* What receivers are writing now first, then what is left of the time before this start: so nothing
+ * new waits behind a long queue, which a slice a turn of the loop is read of. */
+static void
+read_on(void *owner)
+{
+	struct queue *q = owner;
+	int64_t end_ms = loop_wall_ms() + SLICE_MS;
+
+	if (!q->token_key.n)
+		return;
+	for (int is_sealed = 0; is_sealed < 2; is_sealed++)
+		list_each_safe (at, &q->followed) {
+			struct followed *f = list_of(at, struct followed, link);
+
+			if (!f->is_behind || (f->durable == UINT64_MAX) != is_sealed)
+				continue;
+			if (!follow_on(q, f, end_ms) || loop_wall_ms() >= end_ms) {
+				loop_timer_set(q->read_timer, 0);
+				schedule_go(q);
+				return;
+			}
+		}
+	schedule_go(q);
+	forget_history(q);
 }
 
 /* durable UINT64_MAX: it is sealed, to its end. */
@@ -93,16 +132,8 @@ follow(struct queue *q, uint64_t number, uint64_t durable)
 
 	if (durable > f->durable)
 		f->durable = durable;
-	follow_on(q, f);
-	schedule_go(q);
-}
-
-static void
-follow_all(struct queue *q)
-{
-	list_each_safe (at, &q->followed)
-		follow_on(q, list_of(at, struct followed, link));
-	schedule_go(q);
+	f->is_behind = true;
+	read_on(q);
 }
 
 /* ── segments: made, given, sealed ── */
@@ -256,6 +287,18 @@ fates_broken(void *owner, const struct err *e)
 
 /* ── the receiver ── */
 
+/* A big file that a receiver had when it died: whatever no live mail names is removed. */
+static void
+drop_bigs(struct queue *q)
+{
+	struct str given = buf_str(&q->doubtful_bigs);
+	uint64_t number;
+
+	while (codec_scan_u64(&given, &number))
+		keeper_drop_big(q->keeper, number);
+	buf_reset(&q->doubtful_bigs);
+}
+
 /* All that the log holds is in the index: what it said of the time before this start is not needed
  * any more. */
 static void
@@ -263,41 +306,63 @@ forget_history(struct queue *q)
 {
 	if (!queue_is_whole(q))
 		return;
-	if (!q->history_is_forgotten)
-		keeper_forget_history(q->keeper);
+	drop_bigs(q);
+	if (q->history_is_forgotten)
+		return;
+	keeper_forget_history(q->keeper);
 	q->history_is_forgotten = true;
+	log_event("index-whole", "mails=%u recipients=%llu", q->mails.live,
+		(unsigned long long)q->open_n);
 	control_index_is_whole(q);
 }
 
-/* Not while a receiver that died may have left mail behind its last word. */
+/* Not while a receiver that died may have left mail behind its last word, nor while sealed segments are
+ * still being read. */
 bool
 queue_is_whole(const struct queue *q)
 {
-	return q->receiver_has_reported && q->token_key.n;
+	if (!q->receiver_has_reported || !q->token_key.n)
+		return false;
+	list_each (at, &q->followed) {
+		const struct followed *f = list_of(at, struct followed, link);
+
+		if (f->is_behind && f->durable == UINT64_MAX)
+			return false;
+	}
+	return true;
 }
 
-/* The big files that a receiver had when it died, or gave everything back: whatever no live mail names is removed. */
 static void
-drop_bigs(struct queue *q)
+forget_big(struct buf *numbers, uint64_t big)
 {
-	struct str given = buf_str(&q->bigs);
-	uint64_t number;
-
-	while (codec_scan_u64(&given, &number))
-		keeper_drop_big(q->keeper, number);
-	buf_reset(&q->bigs);
+	for (size_t at = 0; at < numbers->n; at += sizeof big)
+		if (codec_get_u64(numbers->p + at) == big) {
+			codec_put_u64(numbers->p + at,
+				codec_get_u64(numbers->p + numbers->n - sizeof big));
+			numbers->n -= sizeof big;
+			return;
+		}
 }
 
 void
 queue_big_is_named(struct queue *q, uint64_t big)
 {
-	for (size_t at = 0; at < q->bigs.n; at += sizeof big)
-		if (codec_get_u64(q->bigs.p + at) == big) {
-			codec_put_u64(
-				q->bigs.p + at, codec_get_u64(q->bigs.p + q->bigs.n - sizeof big));
-			q->bigs.n -= sizeof big;
-			return;
-		}
+	forget_big(&q->bigs, big);
+	forget_big(&q->doubtful_bigs, big);
+}
+
+void
+queue_check_full(struct queue *q)
+{
+	uint64_t most = q->role.config.limits.queued;
+	bool is_full = q->open_n >= (q->is_full ? most - most / FULL_ROOM : most);
+
+	if (is_full == q->is_full)
+		return;
+	q->is_full = is_full;
+	log_event(is_full ? "queue-full" : "queue-has-room", "recipients=%llu",
+		(unsigned long long)q->open_n);
+	ipc_send_full(q->receive, &(struct ipc_full){ .fd = -1, .is_full = is_full });
 }
 
 /* Everything unsealed that neither this receiver still holds nor our own writer uses belonged to a
@@ -320,7 +385,8 @@ receiver_reports(struct queue *q, uint64_t held, uint64_t durable)
 		seal(q, held, durable, false, false);
 	for (size_t i = 0; i < n; i++)
 		seal(q, dead[i], UINT64_MAX, false, false);
-	drop_bigs(q);
+	buf_add(&q->doubtful_bigs, buf_str(&q->bigs));
+	buf_reset(&q->bigs);
 	q->receiver_has_reported = true;
 	forget_history(q);
 }
@@ -438,14 +504,27 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 	if (m->kind == IPC_token_key && m->token_key.key.n == TOKEN_KEY_SIZE) {
 		buf_reset(&q->token_key);
 		buf_add(&q->token_key, m->token_key.key);
-		follow_all(q);
-		forget_history(q);
+		read_on(q);
 	} else if (m->kind == IPC_expanded) {
-		road_came(q, &m->expanded);
+		expand_came(q, &m->expanded);
 	} else {
 		role_lost(&q->role, ROLE_VAULT, m->broke_rules || m->kind != IPC_CLOSED);
 		ipc_close(&q->vault);
 	}
+}
+
+static void
+resolve_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct queue *q = owner;
+
+	(void)from;
+	if (m->kind == IPC_hops) {
+		road_came(q, &m->hops);
+		return;
+	}
+	role_lost(&q->role, ROLE_RESOLVE, m->broke_rules);
+	ipc_close(&q->resolve);
 }
 
 static void
@@ -461,6 +540,8 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		q->receiver_has_reported = false;
 		q->wants_segments = q->wants_bigs = 0; /* a new receiver asks for itself */
 		q->receive = ipc_open(l, fd, ROLE_QUEUE, peer, receive_came, q);
+		if (q->is_full)
+			ipc_send_full(q->receive, &(struct ipc_full){ .fd = -1, .is_full = 1 });
 		break;
 	case ROLE_SEND:
 		ipc_close(&q->send); /* before anything is tried again: not on the dead channel */
@@ -475,7 +556,12 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	case ROLE_VAULT:
 		ipc_close(&q->vault);
 		q->vault = ipc_open(l, fd, ROLE_QUEUE, peer, vault_came, q);
-		road_vault_is_back(q);
+		expand_vault_is_back(q);
+		break;
+	case ROLE_RESOLVE:
+		ipc_close(&q->resolve);
+		q->resolve = ipc_open(l, fd, ROLE_QUEUE, peer, resolve_came, q);
+		road_resolve_is_back(q);
 		break;
 	case ROLE_MASTER:
 	case ROLE_QUEUE:
@@ -510,8 +596,10 @@ queue_open(struct queue *q, struct err *e)
 			.filled = own_filled,
 			.want = own_wants },
 		c->limits.memory / 4);
-	for (size_t at = 0; keeper_next_sealed(q->keeper, &at, &number, &end);)
+	for (size_t at = 0; keeper_next_sealed(q->keeper, &at, &number, &end);) {
 		followed_of(q, number)->durable = UINT64_MAX; /* read when the token key is there */
+		followed_of(q, number)->is_behind = true;
+	}
 	return true;
 }
 
@@ -529,12 +617,19 @@ queue_configured(void *owner)
 
 	if (q->keeper) {
 		schedule_configured(q);
+		queue_check_full(q);
 		schedule_go(q);
 		return;
 	}
 	q->timer = loop_timer_open(q->role.loop, schedule_due, q);
 	q->bounce_timer = loop_timer_open(q->role.loop, bounce_again, q);
 	q->make_timer = loop_timer_open(q->role.loop, make_again, q);
+	q->read_timer = loop_timer_open(q->role.loop, read_on, q);
+	index_begin(q);
+	wheel_begin(q);
+	road_start(q);
+	expand_start(q);
+	schedule_begin(q);
 	if (!queue_open(q, &e)) {
 		fprintf(stderr, "posthouse: %s\n", e.text);
 		exit(e.class == ERR_PERMANENT ? EX_CONFIG : EX_TEMPFAIL);
@@ -580,22 +675,6 @@ queue_drain(void *owner)
 	queue_check_drained(q);
 }
 
-static struct str
-mail_key(const void *member)
-{
-	const struct mail *m = member;
-
-	return (struct str){ (const char *)&m->id, sizeof m->id };
-}
-
-static struct str
-errand_key(const void *member)
-{
-	const struct errand *e = member;
-
-	return (struct str){ (const char *)&e->number, sizeof e->number };
-}
-
 int
 queue_main(void)
 {
@@ -604,10 +683,9 @@ queue_main(void)
 		.listener = queue_listener,
 		.begin = queue_begin,
 		.drain = queue_drain };
-	static struct queue q = { .mails.key_of = mail_key,
-		.token_key.max = TOKEN_KEY_SIZE,
-		.attempts.key_of = errand_key,
+	static struct queue q = { .token_key.max = TOKEN_KEY_SIZE,
 		.bigs.max = SIZE_MAX,
+		.doubtful_bigs.max = SIZE_MAX,
 		.scratch.max =
 			SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX + SPOOL_ENVELOPE_MAX + SPOOL_BLOCK,
 		.message.max = SPOOL_INLINE_MAX + SPOOL_PREFIX_MAX };
@@ -616,15 +694,13 @@ queue_main(void)
 	list_init(&q.followed);
 	list_init(&q.seals);
 	list_init(&q.spares);
-	list_init(&q.destinations);
-	list_init(&q.roads);
 	list_init(&q.bounces);
 	list_init(&q.controls);
-	q.asked.key_of = road_key;
 	/* Send, store and vault may still answer what a queue that died has asked: those answers must
 	 * meet no question of ours. */
 	hash_random(&q.numbers, sizeof q.numbers);
 	code = role_run(&q.role, ROLE_QUEUE, &hooks, &q);
+	story_end(&q);
 	spool_writer_close(&q.writer);
 	keeper_close(&q.keeper);
 	return code;

@@ -1,301 +1,263 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/queue/queue.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/must.h"
-#include "io/file.h"
 
 /*
- * What is tried when. Recipients of one mail that go the same way make an errand; each destination
- * has a line of them and a number that may be under way at once.
+ * What is tried when. fair.c says whose turn it is; recipients of one mail that stand at the head of that line make
+ * an errand.
  *
- *                    errand_try              schedule_outcome, schedule_stored
- *   schedule_add ─▶ waiting ─────────▶ under way ─┬─────────▶ delivered
+ *                            errand_try              schedule_outcome, schedule_stored
+ *   schedule_add ─▶ in line ─────────▶ under way ─┬─────────▶ delivered
  *                      ▲                          ├─────────▶ failed for good: bounce_begin
  *                      │ road_find, when due      │
  *                      └──────────────────── deferred (schedule_later)
+ *
+ * What the steps of an attempt say about the hosts is told to the destination's pace; what they say about a
+ * recipient concerns that recipient alone.
  */
 
 enum {
-	STORE_UNDER_WAY_MOST = 256,
-	INLINE_MAX = 24 * 1024, /* octets of a message that travel in the packet, beside up to 100
-				   recipients; larger ones in a sealed memfd */
-	PASSED_OVER_MOST = 100,
-	TIMER_MOST_MS = 60000, /* the wall clock may be set meanwhile */
-	LOCAL_RETRY_MS = 5000, /* something of ours failed, not the mail */
+	RECIPIENTS_OCTETS = 24 * 1024, /* of an attempt, packed */
+	TIMER_MOST_MS = 60000,	       /* the wall clock may be set meanwhile */
+	LOCAL_RETRY_MS = 5000,	       /* something of ours failed, not the mail */
 };
 
-int64_t
-schedule_delay_ms(int64_t first_ms, int64_t most_ms, uint32_t tries, uint64_t random)
+static struct str
+errand_key(const void *member)
 {
-	int64_t delay = first_ms;
+	const struct errand *e = member;
 
-	for (uint32_t i = 1; i < tries && delay < most_ms; i++)
-		delay *= 2;
-	if (delay > most_ms)
-		delay = most_ms;
-	return delay - delay / 5 + (int64_t)(random % (uint64_t)(delay * 2 / 5 + 1)); /* ± 20 % */
-}
-
-/* ── destinations ── */
-
-static unsigned
-under_way_most(const struct config *c, struct str route)
-{
-	if (route.n == 0)
-		return STORE_UNDER_WAY_MOST;
-	for (size_t i = 0; i < c->routes_n; i++)
-		if (str_eq(c->routes[i].pattern, route))
-			return c->routes[i].connections;
-	return 0; /* the route was taken out: schedule_configured */
-}
-
-static struct destination *
-destination_of(struct queue *q, struct str route)
-{
-	struct destination *d;
-	char *p;
-
-	list_each (at, &q->destinations) {
-		d = list_of(at, struct destination, link);
-		if (str_eq(d->route, route))
-			return d;
-	}
-	d = calloc(1, sizeof *d);
-	p = malloc(route.n + 1);
-	must(d && p);
-	if (route.n)
-		memcpy(p, route.p, route.n);
-	d->route = (struct str){ p, route.n };
-	d->under_way_most = under_way_most(&q->role.config, route);
-	list_init(&d->waiting);
-	list_init(&d->under_way);
-	list_append(&q->destinations, &d->link);
-	return d;
-}
-
-static struct ipc *
-destination_peer(const struct queue *q, const struct destination *d)
-{
-	return d->route.n ? q->send : q->store;
-}
-
-/* ── errands ── */
-
-static struct errand *
-errand_new(struct mail *mail, uint32_t most)
-{
-	struct errand *e = calloc(1, sizeof *e + most * sizeof e->recipients[0]);
-
-	must(e);
-	e->mail = mail;
-	e->recipients_most = most;
-	return e;
+	return (struct str){ (const char *)&e->number, sizeof e->number };
 }
 
 void
-schedule_add(struct queue *q, struct mail *mail, uint32_t i, struct str route)
+schedule_begin(struct queue *q)
 {
-	struct destination *d = destination_of(q, route);
-	struct errand *e =
-		list_is_empty(&d->waiting) ? NULL : list_of(d->waiting.prev, struct errand, link);
+	q->attempts.key_of = errand_key;
+	fair_begin(&q->outbound, q->role.config.limits.outbound);
+	fair_begin(&q->inbound, UINT32_MAX);
+	destination_start(q);
+}
 
-	/* The recipients of a mail come one behind the other: only the last errand can be the same
-	 * mail's. */
-	if (!e || e->mail != mail || e->recipients_n == e->recipients_most) {
-		uint32_t most = route.n == 0 ? 1
-				: mail->recipients_n < ERRAND_RECIPIENTS_MAX
-					? mail->recipients_n
-					: ERRAND_RECIPIENTS_MAX;
+static struct fair *
+fair_of(struct queue *q, const struct queue_destination *d)
+{
+	return d == q->mailboxes ? &q->inbound : &q->outbound;
+}
 
-		e = errand_new(mail, most);
-		e->to = d;
-		list_append(&d->waiting, &e->link);
+static struct queue_destination *
+destination_at(struct destination *d)
+{
+	return (struct queue_destination *)d; /* its first member */
+}
+
+/* ── lines ── */
+
+void
+schedule_add(struct queue *q, uint32_t r, struct queue_destination *d)
+{
+	struct recipient *p = recipient_of(q, r);
+	struct line *l = fair_line(fair_of(q, d), mail_of(q, p->mail)->payer, &d->fair);
+
+	if (!l->name)
+		l->name = chain_name(q, &l->waiting);
+	if (p->is_mailbox) {
+		buf_reset(&q->packed);
+		recipient_address(q, r, &q->packed);
+		p->due = intern_add(&q->texts, buf_str(&q->packed));
 	}
-	e->recipients[e->recipients_n++] = i;
-	mail->recipients[i].state = RECIPIENT_WAITING;
+	recipient_set_state(q, r, RECIPIENT_IN_LINE);
+	chain_append(q, &l->waiting, r);
+	p->line = l->name;
+	d->fair.waiting_n++;
+	fair_ready(fair_of(q, d), l);
 }
 
 static void
-timer_set(struct queue *q, int64_t in_ms)
+line_check_left(struct queue *q, struct line *l)
 {
-	loop_timer_set(q->timer, in_ms < 0 ? 0 : in_ms > TIMER_MOST_MS ? TIMER_MOST_MS : in_ms);
+	struct queue_destination *d = destination_at(l->to);
+
+	if (l->waiting.n)
+		return;
+	pool_give(&q->chains, l->name);
+	d->used_ms = loop_now_ms(q->role.loop);
+	fair_leave(fair_of(q, d), l);
+}
+
+/* The mailbox that vault named is asked for anew next time. */
+static void
+mailbox_forget(struct queue *q, uint32_t r)
+{
+	intern_drop(&q->texts, recipient_of(q, r)->due);
+	recipient_of(q, r)->due = 0;
+}
+
+/* Out of the line; the line itself may be left empty. */
+static void
+line_take(struct queue *q, struct line *l, uint32_t r)
+{
+	chain_remove(q, &l->waiting, r);
+	recipient_of(q, r)->line = 0;
+	l->to->waiting_n--;
 }
 
 void
-schedule_wait(
-	struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n, int64_t due_ms)
+schedule_leave(struct queue *q, uint32_t r, struct line *l)
 {
-	struct errand *e = errand_new(mail, n);
+	line_take(q, l, r);
+	if (destination_at(l->to) == q->mailboxes)
+		mailbox_forget(q, r);
+	line_check_left(q, l);
+}
+
+void
+schedule_leave_all(struct queue *q, struct buf *names)
+{
+	size_t begin = names->n;
+	struct line *l;
+
+	for (size_t at = 0; (l = map_next(&q->outbound.lines, &at));)
+		for (uint32_t r = l->waiting.first; r; r = recipient_of(q, r)->next)
+			codec_add_u32(names, r);
+	for (size_t at = begin; at < names->n; at += sizeof(uint32_t)) {
+		recipient_leave(q, codec_get_u32(names->p + at));
+		recipient_set_state(q, codec_get_u32(names->p + at), RECIPIENT_NEW);
+	}
+}
+
+/* ── in vain ── */
+
+void
+recipient_note_expired(struct queue *q, uint32_t r, const struct err *why, struct str host)
+{
+	struct err last = *why; /* the words stay: they are why nothing helped */
+
+	last.class = ERR_PERMANENT;
+	if (last.kind != ERR_REMOTE)
+		last.kind = ERR_EXPIRED;
+	recipient_note(q, r, &last, host);
+}
+
+static void
+give_up(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n)
+{
+	struct err e;
+	struct str host;
 
 	for (uint32_t i = 0; i < n; i++) {
-		e->recipients[e->recipients_n++] = recipients[i];
-		mail->recipients[recipients[i]].state = RECIPIENT_WAITING;
+		must(recipient_last(q, recipients[i], &e, &host));
+		recipient_note_expired(q, recipients[i], &e, host);
 	}
-	e->due.due = due_ms;
-	heap_put(&q->due, &e->due);
-	if (heap_top(&q->due) == &e->due)
-		timer_set(q, due_ms - loop_wall_ms());
+	bounce_begin(q, mail, recipients, n);
 }
 
 void
-schedule_later(struct queue *q, struct mail *mail, const uint32_t *recipients, uint32_t n)
+schedule_later(struct queue *q, const uint32_t *recipients, uint32_t n)
 {
 	const struct config *c = &q->role.config;
+	uint32_t still[ERRAND_RECIPIENTS_MAX], still_n = 0;
+	uint32_t mail = recipient_of(q, recipients[0])->mail;
 	int64_t now_ms = loop_wall_ms(), due_ms;
 	uint64_t random;
 
-	hash_random(&random, sizeof random);
-	for (uint32_t i = 0; i < n; i++)
-		mail->recipients[recipients[i]].tries++;
-	due_ms = now_ms + schedule_delay_ms(c->queue.retry_first_ms, c->queue.retry_most_ms,
-				  mail->recipients[recipients[0]].tries, random);
-	if (now_ms - mail->arrived_ms >= c->queue.expire_ms) {
-		for (uint32_t i = 0; i < n; i++) {
-			struct err *last = mail->recipients[recipients[i]].last;
+	must(n <= ERRAND_RECIPIENTS_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		struct recipient *p = recipient_of(q, recipients[i]);
 
-			last->class =
-				ERR_PERMANENT; /* the words stay: they are why nothing helped */
-			if (last->kind != ERR_REMOTE)
-				last->kind = ERR_EXPIRED;
-		}
-		bounce_begin(q, mail, recipients, n);
+		if (p->tries < UINT16_MAX)
+			p->tries++;
+		if (!recipient_wished(q, recipients[i]))
+			still[still_n++] = recipients[i];
+	}
+	if (still_n == 0)
+		return;
+	if (mail_age_ms(q, mail, now_ms) >= c->queue.expire_ms) {
+		give_up(q, mail, still, still_n);
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		recipient_deferred(q, mail, recipients[i], due_ms);
-	schedule_wait(q, mail, recipients, n, due_ms);
+	hash_random(&random, sizeof random);
+	due_ms = now_ms + pace_delay_ms(c->queue.retry_first_ms, c->queue.retry_most_ms,
+				  recipient_of(q, still[0])->tries, random);
+	for (uint32_t i = 0; i < still_n; i++)
+		recipient_deferred(q, still[i], due_ms);
 }
 
-/* Something of ours failed: the recipients are as they were, a little later; but not for ever. */
+/* Something of ours failed: the recipients are as they were, a little later; but not for ever. Takes the errand. */
 static void
-errand_put_off(struct queue *q, struct errand *e, const struct err *why)
+errand_put_off_take(struct queue *q, struct errand *e, const struct err *why)
 {
-	struct mail *mail = e->mail;
+	uint32_t mail = e->mail;
 	int64_t now_ms = loop_wall_ms();
 
 	log_event("put-off", "why=%s", log_quote(str_of(why->text)));
 	for (uint32_t i = 0; i < e->recipients_n; i++)
-		recipient_note(&mail->recipients[e->recipients[i]], why, (struct str){ 0 });
-	if (now_ms - mail->arrived_ms >= q->role.config.queue.expire_ms)
-		schedule_later(q, mail, e->recipients, e->recipients_n);
-	else
-		schedule_wait(q, mail, e->recipients, e->recipients_n, now_ms + LOCAL_RETRY_MS);
-	list_remove(&e->link);
+		recipient_note(q, e->recipients[i], why, (struct str){ 0 });
+	if (mail_age_ms(q, mail, now_ms) >= q->role.config.queue.expire_ms) {
+		schedule_later(q, e->recipients, e->recipients_n);
+	} else {
+		for (uint32_t i = 0; i < e->recipients_n; i++) {
+			if (recipient_wished(q, e->recipients[i]))
+				continue;
+			recipient_set_state(q, e->recipients[i], RECIPIENT_DEFERRED);
+			wheel_put(q, e->recipients[i], now_ms + LOCAL_RETRY_MS);
+		}
+	}
+	free(e);
+	mail_check_settled(q, mail);
+}
+
+/* The mail's record is damaged: no later try will read it. Its sender hears of it. */
+static void
+errand_lose_take(struct queue *q, struct errand *e, const struct err *why)
+{
+	uint32_t mail = e->mail;
+
+	for (uint32_t i = 0; i < e->recipients_n; i++)
+		recipient_note(q, e->recipients[i], why, (struct str){ 0 });
+	bounce_begin(q, mail, e->recipients, e->recipients_n);
 	free(e);
 	mail_check_settled(q, mail);
 }
 
 /* ── trying ── */
 
-/* The big file of a mail into `to`; nothing of it is used when its octets are not those that were kept. */
-static bool
-copy_big(struct queue *q, int to, const struct spool_mail *m, struct err *e)
+/* What RCPT said of it, from the record. */
+static struct str
+original_of(const struct queue *q, uint32_t r, struct str dsn)
 {
-	int from = keeper_open_big(q->keeper, m->big, e);
-	uint64_t left = m->big_size;
-	uint32_t crc = 0;
-	char octets[65536];
-	ssize_t n = 0;
+	struct str orcpt = { 0 };
+	uint8_t notify;
 
-	if (from < 0)
-		return false;
-	while (left && (n = read(from, octets, left < sizeof octets ? left : sizeof octets)) > 0) {
-		struct str part = { octets, (size_t)n };
-
-		crc = hash_crc32c(crc, part);
-		if (!file_write_all(to, part))
-			break;
-		left -= (uint64_t)n;
-	}
-	close(from);
-	if (left)
-		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
-			"a big file of the spool cannot be read to its end");
-	return crc == m->big_crc ||
-	       err_set(e, ERR_PERMANENT, ERR_LOCAL, "the mail's big file in the spool is damaged");
-}
-
-/* The message as a sealed copy; -1 with e. */
-static int
-sealed_copy(struct queue *q, const struct spool_mail *m, struct err *e)
-{
-	int fd = memfd_create("mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd >= 0 && file_write_all(fd, m->prefix) &&
-		(m->big ? copy_big(q, fd, m, e) : file_write_all(fd, m->message)) &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
-			0)
-		return fd;
-	if (!err_is(e))
-		err_set_errno(e, "no memory for a copy of the mail");
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-/* The message to hand over: in q->message, or as a descriptor when it is large. All errands of a mail that are under way share one copy. */
-static bool
-errand_message(struct queue *q, const struct errand *e, int *fd, struct err *why)
-{
-	struct mail *mail = e->mail;
-	struct spool_mail m;
-
-	*fd = -1;
-	buf_reset(&q->message);
-	if (mail->copies_n == 0) {
-		if (!keeper_read(q->keeper, mail->segment, mail->at, &q->scratch, &m, why))
-			return false;
-		if (!m.big && m.prefix.n + m.message.n <= INLINE_MAX) {
-			buf_add(&q->message, m.prefix);
-			buf_add(&q->message, m.message);
-			return true;
-		}
-		mail->copy_fd = sealed_copy(q, &m, why);
-		if (mail->copy_fd < 0)
-			return false;
-		q->copied += mail->size;
-	}
-	mail->copies_n++;
-	*fd = mail->copy_fd;
-	return true;
-}
-
-/* An errand is not under way any more. */
-static void
-copy_drop(struct queue *q, struct mail *mail)
-{
-	if (mail->copies_n == 0 || --mail->copies_n)
-		return;
-	close(mail->copy_fd);
-	q->copied -= mail->size;
-}
-
-/* Is there room for the message of the next errand in line? Small ones need none, and one alone may always go. */
-static bool
-copy_has_room(const struct queue *q, const struct errand *e)
-{
-	return e->mail->size <= INLINE_MAX || e->mail->copies_n || q->copied == 0 ||
-	       q->copied + e->mail->size <= q->role.config.limits.memory;
+	for (uint32_t i = 0; i <= recipient_of(q, r)->place; i++)
+		if (!spool_scan_dsn(&dsn, &notify, &orcpt))
+			return (struct str){ 0 };
+	return orcpt;
 }
 
 static void
-send_attempt(struct queue *q, struct errand *e, int fd)
+send_attempt(struct queue *q, struct errand *e, const struct spool_mail *m, int fd)
 {
 	struct buf recipients = { .max = IPC_TEXT_MAX };
+	struct queue_destination *d = destination_at(e->to);
 
-	for (uint32_t i = 0; i < e->recipients_n; i++)
-		codec_add_str(&recipients, e->mail->recipients[e->recipients[i]].address);
+	for (uint32_t i = 0; i < e->recipients_n; i++) {
+		buf_reset(&q->packed);
+		recipient_address(q, e->recipients[i], &q->packed);
+		codec_add_str(&recipients, buf_str(&q->packed));
+		codec_add_u8(&recipients, recipient_of(q, e->recipients[i])->notify);
+		codec_add_str(&recipients, original_of(q, e->recipients[i], m->envelope.dsn));
+	}
 	ipc_send_attempt(q->send, &(struct ipc_attempt){ .fd = fd,
 					  .attempt = e->number,
-					  .flags = e->mail->flags,
-					  .route = e->to->route,
-					  .reverse_path = e->mail->reverse_path,
+					  .flags = mail_of(q, e->mail)->flags,
+					  .route = d->route,
+					  .hops = d->hops,
+					  .reverse_path = mail_sender(q, e->mail),
+					  .envid = m->envelope.envid,
 					  .recipients = buf_str(&recipients),
 					  .message = buf_str(&q->message) });
 	buf_free(&recipients);
@@ -304,107 +266,116 @@ send_attempt(struct queue *q, struct errand *e, int fd)
 static void
 send_delivery(struct queue *q, struct errand *e, int fd)
 {
-	const struct recipient *r = &e->mail->recipients[e->recipients[0]];
+	const struct recipient *p = recipient_of(q, e->recipients[0]);
+	const struct mail *mail = mail_of(q, e->mail);
 	struct str user, domain;
 
-	str_cut(r->mailbox, '@', &user, &domain);
+	str_cut(intern_at(&q->texts, p->due), '@', &user, &domain);
+	buf_reset(&q->packed);
+	recipient_address(q, e->recipients[0], &q->packed);
 	ipc_send_deliver(q->store, &(struct ipc_deliver){ .fd = fd,
 					   .attempt = e->number,
-					   .id = e->mail->id,
-					   .arrived_ms = (uint64_t)e->mail->arrived_ms,
-					   .recipient = e->recipients[0],
-					   .again = e->mail->is_old || r->tries > 0,
+					   .id = mail->id,
+					   .arrived_ms = mail->arrived_ms,
+					   .recipient = p->place,
+					   .again = mail->is_old || p->tries > 0,
 					   .mailbox = user,
 					   .domain = domain,
-					   .reverse_path = e->mail->reverse_path,
-					   .delivered_to = r->address,
+					   .reverse_path = mail_sender(q, e->mail),
+					   .delivered_to = buf_str(&q->packed),
 					   .message = buf_str(&q->message) });
 }
 
-/* The mail's record is damaged: no later try will read it. Its sender hears of it. */
-static void
-errand_lose(struct queue *q, struct errand *e, const struct err *why)
+/* Octets of a recipient in an attempt, at most. */
+static size_t
+packed_size(const struct queue *q, uint32_t r)
 {
-	struct mail *mail = e->mail;
+	size_t n = recipient_local(q, r).n + recipient_domain(q, r).n + 16;
 
-	for (uint32_t i = 0; i < e->recipients_n; i++)
-		recipient_note(&mail->recipients[e->recipients[i]], why, (struct str){ 0 });
-	list_remove(&e->link);
-	bounce_begin(q, mail, e->recipients, e->recipients_n);
-	free(e);
-	mail_check_settled(q, mail);
+	return mail_of(q, recipient_of(q, r)->mail)->has_dsn ? n + 512 : n;
+}
+
+/* Those at the head of the line that are one mail's. */
+static struct errand *
+errand_new(struct queue *q, struct line *l)
+{
+	uint32_t most = destination_at(l->to) == q->mailboxes ? 1 : ERRAND_RECIPIENTS_MAX;
+	struct errand *e = calloc(1, sizeof *e + most * sizeof e->recipients[0]);
+	size_t octets = 0;
+	uint32_t r;
+
+	must(e);
+	e->to = l->to;
+	e->mail = recipient_of(q, l->waiting.first)->mail;
+	while ((r = l->waiting.first) && e->recipients_n < most &&
+		recipient_of(q, r)->mail == e->mail) {
+		octets += packed_size(q, r);
+		if (octets > RECIPIENTS_OCTETS && e->recipients_n)
+			break;
+		line_take(q, l, r);
+		recipient_set_state(q, r, RECIPIENT_UNDER_WAY);
+		e->recipients[e->recipients_n++] = r;
+	}
+	return e;
 }
 
 static void
-errand_try(struct queue *q, struct errand *e)
+errand_try(struct queue *q, struct fair *f, struct line *l)
 {
-	struct destination *d = e->to;
+	struct spool_mail m;
+	struct errand *e;
 	struct err why = { 0 };
 	int fd;
 
-	if (!errand_message(q, e, &fd, &why)) {
-		if (why.class == ERR_PERMANENT)
-			errand_lose(q, e, &why);
-		else
-			errand_put_off(q, e, &why);
+	if (!copy_has_room(q, recipient_of(q, l->waiting.first)->mail)) {
+		fair_starve(f, l);
 		return;
 	}
-	list_remove(&e->link);
-	list_append(&d->under_way, &e->link);
-	d->under_way_n++;
+	e = errand_new(q, l);
+	if (!copy_take(q, e->mail, &m, &fd, &why)) {
+		line_check_left(q, l);
+		if (why.class == ERR_PERMANENT)
+			errand_lose_take(q, e, &why);
+		else
+			errand_put_off_take(q, e, &why);
+		return;
+	}
+	fair_started(f, e->to, loop_now_ms(q->role.loop));
 	e->number = ++q->numbers;
 	map_put(&q->attempts, e);
-	if (d->route.n)
-		send_attempt(q, e, fd);
+	list_append(&destination_at(e->to)->under_way, &e->link);
+	if (f == &q->outbound)
+		send_attempt(q, e, &m, fd);
 	else
 		send_delivery(q, e, fd);
+	line_check_left(q, l);
 }
 
-/* Deferred recipients whose time has come look for their road anew: routes and aliases may have
- * changed. */
 static void
-wake_due(struct queue *q)
+take_turns(struct queue *q, struct fair *f)
 {
-	int64_t now_ms = loop_wall_ms();
-	struct heap_link *top;
+	struct line *l;
 
-	while ((top = heap_top(&q->due)) && top->due <= now_ms) {
-		struct errand *e = list_of(top, struct errand, due);
-		struct mail *mail = e->mail;
-
-		heap_remove(&q->due, top);
-		for (uint32_t i = 0; i < e->recipients_n; i++)
-			road_find(q, mail, e->recipients[i]);
-		free(e);
-		mail_check_settled(q, mail);
-	}
-	if (top)
-		timer_set(q, top->due - now_ms);
+	while ((l = fair_next(f, loop_now_ms(q->role.loop), loop_wall_ms())))
+		errand_try(q, f, l);
 }
 
 void
 schedule_go(struct queue *q)
 {
+	int64_t in_ms = TIMER_MOST_MS, out_ms;
+
 	if (q->is_draining || !q->keeper)
 		return;
-	wake_due(q);
-	list_each (at, &q->destinations) {
-		struct destination *d = list_of(at, struct destination, link);
-
-		unsigned passed_over = 0;
-
-		list_each_safe (line, &d->waiting) {
-			struct errand *e = list_of(line, struct errand, link);
-
-			if (!destination_peer(q, d) || d->under_way_n >= d->under_way_most ||
-				passed_over == PASSED_OVER_MOST)
-				break;
-			if (copy_has_room(q, e))
-				errand_try(q, e);
-			else
-				passed_over++; /* a large one waits for its turn, those behind it do not */
-		}
-	}
+	fair_wake_due(&q->inbound, loop_now_ms(q->role.loop));
+	fair_wake_due(&q->outbound, loop_now_ms(q->role.loop));
+	if (q->store)
+		take_turns(q, &q->inbound);
+	if (q->send)
+		take_turns(q, &q->outbound);
+	in_ms = fair_next_ms(&q->inbound, loop_now_ms(q->role.loop), TIMER_MOST_MS);
+	out_ms = fair_next_ms(&q->outbound, loop_now_ms(q->role.loop), TIMER_MOST_MS);
+	loop_timer_set(q->timer, in_ms < out_ms ? in_ms : out_ms);
 }
 
 /* ── what came of it ── */
@@ -418,35 +389,47 @@ errand_finish(struct queue *q, uint64_t number)
 	if (!e)
 		return NULL; /* given up when its peer was lost */
 	list_remove(&e->link);
-	e->to->under_way_n--;
+	if (destination_at(e->to) == q->mailboxes)
+		mailbox_forget(q, e->recipients[0]);
 	copy_drop(q, e->mail);
 	return e;
+}
+
+static void
+errand_ended(struct queue *q, const struct errand *e)
+{
+	destination_at(e->to)->used_ms = loop_now_ms(q->role.loop);
+	fair_ended(fair_of(q, destination_at(e->to)), e->to);
 }
 
 /* One err a recipient, in the errand's order. Takes the errand. */
 static void
 errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes, struct str host)
 {
-	uint32_t later[ERRAND_RECIPIENTS_MAX], failed[ERRAND_RECIPIENTS_MAX], later_n = 0,
-									      failed_n = 0;
-	struct mail *mail = e->mail;
+	uint32_t done[ERRAND_RECIPIENTS_MAX], later[ERRAND_RECIPIENTS_MAX],
+		failed[ERRAND_RECIPIENTS_MAX];
+	uint32_t done_n = 0, later_n = 0, failed_n = 0, mail = e->mail;
+	bool is_here = destination_at(e->to) == q->mailboxes;
 
 	for (uint32_t i = 0; i < e->recipients_n; i++) {
 		uint32_t r = e->recipients[i];
 
 		if (!err_is(&outcomes[i])) {
-			recipient_delivered(q, mail, r, host, &outcomes[i]);
+			recipient_delivered(q, r, host, &outcomes[i]);
+			done[done_n++] = r;
 			continue;
 		}
-		recipient_note(&mail->recipients[r], &outcomes[i], host);
+		recipient_note(q, r, &outcomes[i], host);
 		if (outcomes[i].class == ERR_PERMANENT)
 			failed[failed_n++] = r;
 		else
 			later[later_n++] = r;
 	}
+	errand_ended(q, e);
 	free(e);
+	report_success(q, mail, done, done_n, is_here);
 	if (later_n)
-		schedule_later(q, mail, later, later_n);
+		schedule_later(q, later, later_n);
 	if (failed_n)
 		bounce_begin(q, mail, failed, failed_n);
 	mail_check_settled(q, mail);
@@ -459,16 +442,22 @@ schedule_outcome(struct queue *q, struct ipc_outcome *m)
 {
 	struct errand *e = errand_finish(q, m->attempt);
 	struct err outcomes[ERRAND_RECIPIENTS_MAX];
-	struct str rest = m->outcomes;
-	uint8_t stage;
+	struct str rest = m->outcomes, host;
+	uint8_t stage, taken;
 
 	if (!e)
 		return;
-	for (uint32_t i = 0; i < e->recipients_n; i++)
-		if (!codec_scan_u8(&rest, &stage) || !codec_scan_err(&rest, &outcomes[i]))
+	for (uint32_t i = 0; i < e->recipients_n; i++) {
+		taken = 0;
+		if (!codec_scan_u8(&rest, &stage) || !codec_scan_u8(&rest, &taken) ||
+			!codec_scan_err(&rest, &outcomes[i]))
 			err_set(&outcomes[i], ERR_TEMPORARY, ERR_LOCAL,
 				"the attempt ended without a word");
-	errand_settle_take(q, e, outcomes, m->host);
+		recipient_of(q, e->recipients[i])->is_reported = taken != 0;
+	}
+	destination_learn(q, destination_at(e->to), m->steps, &host);
+	queue_note_attempt(q, e->mail, e->recipients, e->recipients_n, m->steps, m->outcomes);
+	errand_settle_take(q, e, outcomes, host);
 }
 
 void
@@ -488,40 +477,33 @@ schedule_stored(struct queue *q, struct ipc_stored *m)
 void
 schedule_peer_lost(struct queue *q, bool is_store)
 {
+	struct queue_destination *d;
 	struct err why;
 
 	err_set(&why, ERR_TEMPORARY, ERR_LOCAL, "the %s process was restarted during the attempt",
 		is_store ? "store" : "send");
-	list_each (at, &q->destinations) {
-		struct destination *d = list_of(at, struct destination, link);
-
-		if ((d->route.n == 0) != is_store)
+	for (size_t at = 0; (d = destination_next(q, &at));) {
+		if ((d == q->mailboxes) != is_store)
 			continue;
 		while (!list_is_empty(&d->under_way)) {
 			struct errand *e = errand_finish(
 				q, list_of(d->under_way.next, struct errand, link)->number);
 
-			e->mail->is_old = true;
-			errand_put_off(q, e, &why);
+			mail_of(q, e->mail)->is_old = true;
+			errand_ended(q, e);
+			errand_put_off_take(q, e, &why);
 		}
 	}
 	schedule_go(q);
 }
 
-/* Routes may have come, gone, or changed their number of connections. */
 void
 schedule_configured(struct queue *q)
 {
-	list_each (at, &q->destinations) {
-		struct destination *d = list_of(at, struct destination, link);
-		struct err why;
-
-		d->under_way_most = under_way_most(&q->role.config, d->route);
-		err_set(&why, ERR_TEMPORARY, ERR_LOCAL,
-			"the route was taken out of the configuration");
-		while (d->under_way_most == 0 && !list_is_empty(&d->waiting))
-			errand_put_off(q, list_of(d->waiting.next, struct errand, link), &why);
-	}
+	q->outbound.most = q->role.config.limits.outbound;
+	destination_configured(q);
+	road_configured(q);
+	wheel_look_anew(q);
 }
 
 bool

@@ -13,10 +13,11 @@
 
 enum {
 	LOGINS_REFUSED_MOST = 5,	  /* in a session, then 421 */
+	HOLD_MOST_S = 999999999,	  /* RFC 4865 §4 has nine digits */
 	LOGIN_MOST_MS = 23 * 3600 * 1000, /* an hour less than the queue takes its proof for good */
 };
 
-static enum step
+static enum turn
 refuse(struct session *s, const struct err *e)
 {
 	if (err_is(e))
@@ -26,7 +27,7 @@ refuse(struct session *s, const struct err *e)
 	return NEXT;
 }
 
-static enum step
+static enum turn
 refuse_as(struct session *s, enum err_class class, enum err_kind kind, const char *words)
 {
 	struct err e;
@@ -35,13 +36,13 @@ refuse_as(struct session *s, enum err_class class, enum err_kind kind, const cha
 	return refuse(s, &e);
 }
 
-static enum step
+static enum turn
 allow(struct session *s)
 {
 	return refuse(s, &(struct err){ 0 });
 }
 
-static enum step
+static enum turn
 allow_as(struct session *s, int code, struct str words)
 {
 	smtp_server_accept(&s->smtp, code, words);
@@ -50,7 +51,7 @@ allow_as(struct session *s, int code, struct str words)
 }
 
 /* Vault's text as words: each line of it an address, in brackets (RFC 5321 §3.4, §3.5). */
-static enum step
+static enum turn
 allow_to(struct session *s, int code, const char *before)
 {
 	struct buf words = { .max = 2 * IPC_TEXT_MAX };
@@ -67,7 +68,7 @@ allow_to(struct session *s, int code, const char *before)
 	return NEXT;
 }
 
-static enum step
+static enum turn
 vault_silent(struct session *s)
 {
 	return refuse_as(s, ERR_TEMPORARY, ERR_LOCAL,
@@ -80,7 +81,7 @@ may_relay(const struct session *s)
 	return s->is_trusted || s->is_local || s->smtp.is_logged_in;
 }
 
-enum step
+enum turn
 admit_client(struct session *s)
 {
 	if (s->house->is_draining)
@@ -95,7 +96,7 @@ admit_client(struct session *s)
 }
 
 /* A few wrong passwords may be a person's; more are somebody's who guesses. */
-static enum step
+static enum turn
 login_refused(struct session *s)
 {
 	struct err e;
@@ -109,7 +110,7 @@ login_refused(struct session *s)
 	return NEXT;
 }
 
-enum step
+enum turn
 admit_login(struct session *s)
 {
 	if (s->ask.state == ASK_NONE && ask_check(s) == WAIT)
@@ -126,7 +127,19 @@ admit_login(struct session *s)
 	buf_reset(&s->token);
 	buf_add(&s->token, buf_str(&s->ask.token));
 	s->smtp.repairs_line_ends = s->house->role.config.smtp.repair_line_ends;
+	admit_holds(s);
 	return allow(s);
+}
+
+/* For those who may send through us, as RFC 4865 §3 wants it: a stranger's mail is not stored for later.
+ * On a submission door EHLO offers it to all, because few clients say EHLO again behind AUTH; MAIL needs
+ * the login. */
+void
+admit_holds(struct session *s)
+{
+	int64_t most_s = s->house->role.config.queue.hold_most_ms / 1000;
+
+	s->smtp.hold_most_s = (uint32_t)(most_s < HOLD_MOST_S ? most_s : HOLD_MOST_S);
 }
 
 /* Refuse before the edge: a mail of the announced size, or else of the largest allowed one, must
@@ -142,14 +155,14 @@ has_space(struct session *s)
 	return free_space == 0 || free_space > c->limits.free_space + size + size / 2;
 }
 
-enum step
+enum turn
 admit_sender(struct session *s)
 {
 	struct address from = s->smtp.transaction.reverse_path;
 
 	if (s->is_submission && !s->smtp.is_logged_in)
 		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_NEEDED, "log in first");
-	if (!has_space(s) || !spool_writer_is_ready(s->house->writer))
+	if (!has_space(s) || s->house->queue_is_full || !spool_writer_is_ready(s->house->writer))
 		return refuse_as(s, ERR_TEMPORARY, ERR_NO_SPACE,
 			"no space for mail now, please try again later");
 	if (s->smtp.is_logged_in && loop_now_ms(s->house->role.loop) - s->login_ms > LOGIN_MOST_MS)
@@ -173,29 +186,35 @@ has_route(const struct config *c, struct str domain)
 	for (size_t i = 0; i < c->routes_n; i++)
 		if (route_matches(c->routes[i].pattern, domain))
 			return true;
-	return false;
+	return !c->resolver.is_off; /* the DNS may know one */
 }
 
-/* The recipient joins the envelope, unless that would become larger than the log keeps. */
+/* The recipient joins the envelope, with what the sender wants to hear of it, unless that would become
+ * larger than the log keeps. */
 static bool
 recipient_add(struct session *s)
 {
-	struct buf text = { .max = 2 * ADDRESS_PATH_MAX }, packed = { .max = 3 * ADDRESS_PATH_MAX };
+	struct buf text = { .max = 2 * ADDRESS_PATH_MAX }, packed = { .max = 3 * ADDRESS_PATH_MAX },
+		   dsn = { .max = 2 * DSN_ORIGINAL_MAX };
 	bool fits;
 
 	address_add(&text, s->smtp.recipient);
 	codec_add_str(&packed, buf_str(&text));
-	fits = packed.n <= s->recipients.max - s->recipients.n;
+	spool_add_dsn(&dsn, s->smtp.notify, s->smtp.original_recipient);
+	fits = packed.n <= s->recipients.max - s->recipients.n && dsn.n <= s->dsn.max - s->dsn.n;
 	if (fits) {
 		buf_add(&s->recipients, buf_str(&packed));
 		s->recipients_n++;
+		buf_add(&s->dsn, buf_str(&dsn));
+		s->has_dsn |= s->smtp.notify || s->smtp.original_recipient.n;
 	}
 	buf_free(&text);
 	buf_free(&packed);
+	buf_free(&dsn);
 	return fits;
 }
 
-static enum step
+static enum turn
 refuse_more(struct session *s)
 {
 	return refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS,
@@ -203,7 +222,7 @@ refuse_more(struct session *s)
 }
 
 /* A recipient elsewhere. */
-static enum step
+static enum turn
 admit_away(struct session *s)
 {
 	if (!may_relay(s))
@@ -216,7 +235,7 @@ admit_away(struct session *s)
 }
 
 /* A recipient of ours that is not simply a mailbox, in vault's words. */
-static enum step
+static enum turn
 admit_found(struct session *s)
 {
 	struct err e;
@@ -249,7 +268,7 @@ admit_found(struct session *s)
 	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
 }
 
-enum step
+enum turn
 admit_recipient(struct session *s)
 {
 	struct receive *r = s->house;
@@ -271,7 +290,7 @@ admit_recipient(struct session *s)
 	return s->ask.state == ASK_FAILED ? vault_silent(s) : admit_found(s);
 }
 
-enum step
+enum turn
 admit_message(struct session *s)
 {
 	must(!s->draft);
@@ -311,7 +330,7 @@ question_is_allowed(struct session *s, enum config_when when, struct address *a)
 	return false;
 }
 
-enum step
+enum turn
 admit_verify(struct session *s)
 {
 	struct address a;
@@ -345,7 +364,7 @@ admit_verify(struct session *s)
 	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
 }
 
-enum step
+enum turn
 admit_expand(struct session *s)
 {
 	struct address a;

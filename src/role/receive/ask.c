@@ -11,7 +11,7 @@
 
 enum { ASK_MOST_MS = 10000 };
 
-static enum step
+static enum turn
 ask_begin(struct session *s)
 {
 	must(s->ask.state == ASK_NONE);
@@ -24,10 +24,10 @@ ask_begin(struct session *s)
 	return NEXT;
 }
 
-enum step
+enum turn
 ask_lookup(struct session *s, uint8_t why, struct address a)
 {
-	enum step step = ask_begin(s);
+	enum turn step = ask_begin(s);
 
 	ipc_send_lookup(s->house->vault, &(struct ipc_lookup){ .fd = -1,
 						 .ask = s->ask.number,
@@ -38,10 +38,10 @@ ask_lookup(struct session *s, uint8_t why, struct address a)
 	return step;
 }
 
-enum step
+enum turn
 ask_check(struct session *s)
 {
-	enum step step = ask_begin(s);
+	enum turn step = ask_begin(s);
 
 	ipc_send_check(s->house->vault, &(struct ipc_check){ .fd = -1,
 						.ask = s->ask.number,

@@ -28,6 +28,8 @@ enum {
 	ACCEPTS_A_TURN = 64,
 	TICK_MS = 1000,
 	FD_RESERVE = 64,
+	ENVELOPE_REST =
+		16 * 1024, /* octets of an envelope for all but recipients and their wishes */
 	FIRST_SEGMENT_MS = 5000,
 	SEGMENT_MOST_MS = 10000, /* how long a mail waits for a segment to be written to */
 };
@@ -45,18 +47,18 @@ struct broken_segment {
 	uint64_t number, durable;
 };
 
-static enum step session_flush(struct session *s);
-static enum step session_flush_and_listen(struct session *s);
-static enum step session_take_body(struct session *s);
-static enum step session_commit(struct session *s);
-static enum step session_forget_mail(struct session *s);
+static enum turn session_flush(struct session *s);
+static enum turn session_flush_and_listen(struct session *s);
+static enum turn session_take_body(struct session *s);
+static enum turn session_commit(struct session *s);
+static enum turn session_forget_mail(struct session *s);
 static void session_free(struct session **s);
 static void open_doors(struct receive *r);
 
 void
 session_run(struct session *s)
 {
-	enum step step = NEXT;
+	enum turn step = NEXT;
 
 	if (s->is_running)
 		return;
@@ -114,7 +116,7 @@ session_run(struct session *s)
 
 /* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes
  * on. */
-static enum step
+static enum turn
 session_flush(struct session *s)
 {
 	struct str out = smtp_server_output(&s->smtp);
@@ -136,10 +138,10 @@ session_flush(struct session *s)
 	return s->is_over ? DONE : NEXT;
 }
 
-static enum step
+static enum turn
 session_flush_and_listen(struct session *s)
 {
-	enum step step = session_flush(s);
+	enum turn step = session_flush(s);
 
 	if (step != NEXT)
 		return step;
@@ -147,7 +149,7 @@ session_flush_and_listen(struct session *s)
 	return WAIT;
 }
 
-static enum step
+static enum turn
 session_take_body(struct session *s)
 {
 	struct err e = { 0 };
@@ -179,7 +181,7 @@ session_log_refusal(const struct session *s, const struct err *e)
 		session_quote(s->smtp.recipient), log_quote(str_of(e->text)));
 }
 
-static enum step
+static enum turn
 session_refuse_mail(struct session *s, const struct err *e)
 {
 	session_log_refusal(s, e);
@@ -195,7 +197,9 @@ envelope_flags(const struct session *s)
 
 	return (t->smtputf8 ? SPOOL_SMTPUTF8 : 0u) | (t->has_8bit ? SPOOL_8BIT : 0u) |
 	       (t->has_nul || t->has_long_line ? SPOOL_NEEDS_CHUNKING : 0u) |
-	       (s->is_trusted || s->is_local ? SPOOL_TRUSTED : 0u);
+	       (s->is_trusted || s->is_local ? SPOOL_TRUSTED : 0u) |
+	       (t->returns == SMTP_RETURN_FULL ? SPOOL_RET_FULL : 0u) |
+	       (t->returns == SMTP_RETURN_HDRS ? SPOOL_RET_HDRS : 0u);
 }
 
 static void
@@ -217,7 +221,10 @@ session_submit(struct session *s, const struct header_facts *facts)
 			.login = buf_str(&s->login),
 			.token = buf_str(&s->token),
 			.recipients = buf_str(&s->recipients),
-			.recipients_n = s->recipients_n },
+			.recipients_n = s->recipients_n,
+			.envid = s->smtp.transaction.envelope_id,
+			.dsn = s->has_dsn ? buf_str(&s->dsn) : S(""),
+			.hold_until_ms = s->smtp.transaction.hold_until_s * 1000 },
 		buf_str(&prefix), s);
 	s->ask.state = ASK_WAITING; /* for the disk */
 	s->ask.since_ms = loop_now_ms(s->house->role.loop);
@@ -225,9 +232,18 @@ session_submit(struct session *s, const struct header_facts *facts)
 	buf_free(&prefix);
 }
 
+static void
+forget_recipients(struct session *s)
+{
+	buf_free(&s->recipients);
+	s->recipients_n = 0;
+	buf_free(&s->dsn);
+	s->has_dsn = false;
+}
+
 /* The final dot: law 1. The yes is said here and nowhere else, and only after session_settled has
  * stored it. */
-static enum step
+static enum turn
 session_commit(struct session *s)
 {
 	struct header_facts facts;
@@ -258,17 +274,15 @@ session_commit(struct session *s)
 	snprintf(words, sizeof words, "kept as %s", id);
 	smtp_server_accept(&s->smtp, 250, str_of(words));
 	ask_clear(&s->ask);
-	buf_free(&s->recipients);
-	s->recipients_n = 0;
+	forget_recipients(s);
 	return NEXT;
 }
 
-static enum step
+static enum turn
 session_forget_mail(struct session *s)
 {
 	draft_discard(&s->draft);
-	buf_free(&s->recipients);
-	s->recipients_n = 0;
+	forget_recipients(s);
 	return NEXT;
 }
 
@@ -303,6 +317,7 @@ session_ready(void *owner, int events)
 		return;
 	}
 	session_heard(s);
+	s->smtp.now_s = loop_wall_ms() / 1000;
 	smtp_server_feed(&s->smtp, (struct str){ scratch, (size_t)n });
 	session_run(s);
 }
@@ -331,7 +346,7 @@ session_free(struct session **session)
 	ask_clear(&s->ask);
 	buf_free(&s->login);
 	buf_free(&s->token);
-	buf_free(&s->recipients);
+	forget_recipients(s);
 	terms_drop(s->terms);
 	if (s->house->is_draining && s->house->sessions_n == 0)
 		role_exit(&s->house->role, 0);
@@ -405,7 +420,8 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 		.is_local = d->kind == DOOR_SUBMIT,
 		.login.max = 512,
 		.token.max = 4096,
-		.recipients.max = SPOOL_ENVELOPE_MAX / 2 };
+		.recipients.max = SPOOL_ENVELOPE_MAX / 2,
+		.dsn.max = SPOOL_ENVELOPE_MAX / 2 - ENVELOPE_REST };
 	s->terms->users++;
 	ask_clear(&s->ask);
 	session_know_client(s, peer);
@@ -413,6 +429,8 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	smtp_server_begin(&s->smtp, &s->terms->smtp);
 	s->smtp.offers_auth = offers_auth(s);
+	if (s->is_submission || s->is_local || s->is_trusted)
+		admit_holds(s);
 	s->smtp.repairs_line_ends = s->is_trusted && s->house->role.config.smtp.repair_line_ends;
 	s->watch = loop_watch_open(s->house->role.loop, fd, session_ready, s);
 	s->house->sessions_n++;
@@ -539,6 +557,9 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 	case IPC_big:
 		spool_writer_give_big(r->writer, m->big.number, m->big.fd);
 		break;
+	case IPC_full:
+		r->queue_is_full = m->full.is_full;
+		break;
 	case IPC_sealed:
 		segment_sealed(r, m->sealed.segment);
 		break;
@@ -562,6 +583,7 @@ segment_filled(void *owner, uint64_t number, uint64_t durable)
 			&(struct ipc_filled){ .fd = -1, .segment = number, .durable = durable });
 		return;
 	}
+	r->queue_is_full = false; /* a new queue says so itself */
 	ipc_close(&r->queue);
 	r->queue = ipc_open(r->role.loop, r->queue_next, ROLE_RECEIVE, ROLE_QUEUE, queue_came, r);
 	r->queue_next = -1;

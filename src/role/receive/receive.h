@@ -9,7 +9,7 @@
 #include "spool/spool.h"
 
 /* One arm of the driver's switch returns how to go on. */
-enum step { NEXT, WAIT, DONE };
+enum turn { NEXT, WAIT, DONE };
 
 /* A question that is under way outside the loop's turn: to vault, or to the disk. A session has one
  * at a time. */
@@ -49,6 +49,8 @@ struct session {
 	struct buf login, token; /* after AUTH */
 	struct buf recipients;	 /* of the transaction, packed */
 	uint32_t recipients_n;
+	struct buf dsn; /* what was asked for each of them, packed (spool_add_dsn) */
+	bool has_dsn;	/* anything, for any */
 	struct draft *draft;
 	struct header_watch header; /* of the message coming in */
 	struct mail_id id;	    /* of the mail being committed */
@@ -72,16 +74,18 @@ struct receive {
 	int fd_most; /* sessions have descriptors below it; the rest is for segments, files, tables, channels */
 	int64_t began_ms; /* 0: not yet */
 	bool are_doors_open, is_draining;
+	bool queue_is_full; /* as many recipients wait as may */
 };
 
 /* ── admit.c: who may send what to whom ── */
-enum step admit_client(struct session *s);
-enum step admit_login(struct session *s);
-enum step admit_sender(struct session *s);
-enum step admit_recipient(struct session *s);
-enum step admit_message(struct session *s);
-enum step admit_verify(struct session *s);
-enum step admit_expand(struct session *s);
+enum turn admit_client(struct session *s);
+enum turn admit_login(struct session *s);
+void admit_holds(struct session *s); /* this client may have mail held */
+enum turn admit_sender(struct session *s);
+enum turn admit_recipient(struct session *s);
+enum turn admit_message(struct session *s);
+enum turn admit_verify(struct session *s);
+enum turn admit_expand(struct session *s);
 
 /* ── trace.c: what we write before a message ── */
 void trace_add(
@@ -92,8 +96,8 @@ struct rates *rates_open(void);
 bool rates_allow(struct rates *r, struct str who, uint32_t most, int64_t now_ms);
 
 /* ── ask.c: questions to vault ── */
-enum step ask_lookup(struct session *s, uint8_t why, struct address a);
-enum step ask_check(struct session *s);
+enum turn ask_lookup(struct session *s, uint8_t why, struct address a);
+enum turn ask_check(struct session *s);
 void ask_clear(struct ask *a);
 void ask_came(struct receive *r, struct ipc_message *m); /* found, checked */
 void ask_fail_all(struct receive *r);			 /* vault is gone */

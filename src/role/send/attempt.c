@@ -1,44 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/send/send.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/list.h"
 #include "base/must.h"
+#include "message/message.h"
+#include "route/road.h"
 #include "spool/spool.h"
 
 /*
  * One delivery in the order in which it happens:
  *
- *   attempt_begin     a warm link to the hop, or a new one
- *   link_ask_secret   the route's login, from vault, when the file names one
- *   link_connect      TCP
- *   link_run          greet and hand over: smtp/client.h's events, one arm each
- *   attempt_settle    the outcome of every recipient goes to the queue
- *   link_stay_warm    the link waits for the next mail
+ *   attempt_begin       what the queue asked for
+ *   attempt_go_on ◀───┐ the next hop: a warm link to it, or a new one (link.c)
+ *   attempt_hop_failed┘ it cannot be reached or does not want to talk (RFC 5321 §5.1)
+ *   attempt_settle      a hop has decided, or none is left: the outcome of every recipient goes to
+ *                       the queue, with a step for each hop that was tried
+ *
+ * A hop that has answered MAIL decides: its no is the outcome, for another host of the same domain
+ * would say the same, and asking until one says yes is what spammers do. When no hop got so far, the
+ * attempt has failed for good only if every one of them said so.
+ *
+ * The order is the road's, with those that failed lately behind the others (health.c). Among hops of
+ * the preference whose turn it is, one with a warm link is taken first: equal ones share the load
+ * as well by the mail as by the connection.
  *
  * A link that was warm may be dead without our knowing: when it breaks, or the peer says 421, before
- * it has answered a word about the mail, the attempt begins again on a new link, once. Behind the
- * peer's first answer to the mail a break is the attempt's outcome.
+ * it has answered a word about the mail, the attempt opens a new one to the same hop, once.
  */
 
-enum {
-	CONNECT_MS = 30000,
-	WARM_MS = 30000, /* how long a link waits for another mail */
-	MAILS_A_LINK = 1000,
-	READ_SIZE = 16384,
-};
+enum { ARENA_MAX = 1 << 20, STEPS_MAX = IPC_TEXT_MAX };
 
-static void link_run(struct link *l);
-static void link_connect(struct link *l);
+static void attempt_go_on(struct attempt *a);
 
-/* ── the attempt ── */
+/* ── What the queue asked for ────────────────────────────────────────────────────────────────── */
 
 static void
 attempt_free(struct attempt **attempt)
@@ -46,46 +44,12 @@ attempt_free(struct attempt **attempt)
 	struct attempt *a = *attempt;
 
 	*attempt = NULL;
-	if (!a)
-		return;
 	if (a->mapped)
 		munmap(a->mapped, a->message.n);
-	free(a->memory);
+	buf_free(&a->ascii);
+	buf_free(&a->steps);
+	arena_free(&a->arena);
 	free(a);
-}
-
-static void
-attempt_settle(struct attempt **attempt, const char *host)
-{
-	struct attempt *a = *attempt;
-	struct send *s = a->house;
-	struct buf outcomes = { .max = IPC_TEXT_MAX };
-
-	for (size_t i = 0; i < a->mail.recipients_n; i++) {
-		must(a->outcomes[i].is_settled);
-		codec_add_u8(&outcomes, (uint8_t)a->outcomes[i].stage);
-		codec_add_err(&outcomes, &a->outcomes[i].err);
-	}
-	ipc_send_outcome(s->queue, &(struct ipc_outcome){ .fd = -1,
-					   .attempt = a->number,
-					   .host = str_of(host),
-					   .outcomes = buf_str(&outcomes) });
-	buf_free(&outcomes);
-	attempt_free(attempt);
-	s->attempts_n--;
-	if (s->is_draining && s->attempts_n == 0)
-		role_exit(&s->role, 0);
-}
-
-/* Every recipient gets the same: the peer was never spoken to. */
-static void
-attempt_fail(struct attempt **a, const struct err *e, const char *host)
-{
-	for (size_t i = 0; i < (*a)->mail.recipients_n; i++)
-		(*a)->outcomes[i] = (struct smtp_outcome){
-			.err = *e, .stage = STAGE_CONNECT, .is_settled = true
-		};
-	attempt_settle(a, host);
 }
 
 static bool
@@ -110,475 +74,360 @@ map_message(struct attempt *a, int fd)
 static bool
 needs_smtputf8(const struct attempt *a)
 {
-	if (!str_is_ascii(a->reverse_path) ||
+	if (!str_is_ascii(a->asked.reverse_path) ||
 		!str_is_ascii(str_part(a->message, 0, str_find_str(a->message, S("\r\n\r\n")))))
 		return true;
-	for (size_t i = 0; i < a->mail.recipients_n; i++)
+	for (size_t i = 0; i < a->asked.recipients_n; i++)
 		if (!str_is_ascii(a->recipients[i]))
 			return true;
 	return false;
 }
 
-static struct attempt *
-attempt_new(struct send *s, struct ipc_attempt *m)
+/* A packet is far below the arena's cap. */
+static void *
+attempt_take(struct attempt *a, size_t n)
 {
-	struct attempt *a = calloc(1, sizeof *a);
-	struct buf memory = { .max = IPC_PACKET_MAX };
-	struct str rest;
+	void *p = arena_take(&a->arena, n);
 
-	must(a);
-	*a = (struct attempt){ .house = s, .number = m->attempt };
-	buf_add(&memory, m->route);
-	buf_add(&memory, m->reverse_path);
-	buf_add(&memory, m->recipients);
-	buf_add(&memory, m->message);
-	must(!memory.overflow);
-	rest = buf_str(&memory);
-	a->memory = memory.p;
-	a->route = str_part(rest, 0, m->route.n);
-	a->reverse_path = str_part(str_from(rest, m->route.n), 0, m->reverse_path.n);
-	rest = str_from(rest, m->route.n + m->reverse_path.n);
-	a->message = str_from(rest, m->recipients.n);
-	rest = str_part(rest, 0, m->recipients.n);
-	while (a->mail.recipients_n < SMTP_CLIENT_RECIPIENTS_MAX &&
-		codec_scan_str(&rest, &a->recipients[a->mail.recipients_n]))
-		a->mail.recipients_n++;
-	if (m->fd >= 0 && !map_message(a, m->fd))
-		a->message = (struct str){ 0 };
-	a->mail = (struct smtp_client_mail){ .reverse_path = a->reverse_path,
-		.recipients = a->recipients,
-		.outcomes = a->outcomes,
-		.recipients_n = a->mail.recipients_n,
-		.size = a->message.n,
-		.smtputf8 = (m->flags & SPOOL_SMTPUTF8) && needs_smtputf8(a),
-		.has_8bit = m->flags & SPOOL_8BIT,
-		.needs_chunking = m->flags & SPOOL_NEEDS_CHUNKING };
-	return a;
+	must(p);
+	return p;
 }
 
-static const struct config_route *
-route_named(const struct config *c, struct str pattern)
+static struct str
+attempt_dup(struct attempt *a, struct str s)
 {
-	for (size_t i = 0; i < c->routes_n; i++)
-		if (str_eq(c->routes[i].pattern, pattern))
+	struct str copy;
+
+	must(arena_dup(&a->arena, s, &copy));
+	return copy;
+}
+
+const struct config_route *
+attempt_route(const struct attempt *a)
+{
+	const struct config *c = &a->house->role.config;
+
+	for (size_t i = 0; a->route.n && i < c->routes_n; i++)
+		if (str_eq(c->routes[i].pattern, a->route))
 			return &c->routes[i];
 	return NULL;
 }
 
-static struct link *
-link_warm(struct send *s, struct str route)
+/* Links are alike for a mail when they lead to the same place, in the same protocol, with the same
+ * login, from the same addresses; and under the same configuration, for a login may have changed. */
+static struct str
+warm_key(struct attempt *a, const struct road_hop *h)
 {
-	list_each (at, &s->links) {
-		struct link *l = list_of(at, struct link, node);
+	const struct config_route *route = attempt_route(a);
+	struct buf key = { .max = IPC_PACKET_MAX };
+	struct str copy;
 
-		if (!l->attempt && !l->is_over && str_eq(buf_str(&l->route), route))
-			return l;
+	codec_add_str(&key, h->text);
+	codec_add_u8(&key, (uint8_t)h->hop.protocol);
+	codec_add_u32(&key, a->house->configured);
+	if (route) {
+		codec_add_str(&key, route->login_file);
+		for (size_t i = 0; i < route->source_n; i++)
+			buf_add(&key, (struct str){ (const char *)route->source[i].address,
+					      sizeof route->source[i].address });
 	}
-	return NULL;
-}
-
-/* ── the link ── */
-
-static void
-link_free(struct link **link)
-{
-	struct link *l = *link;
-
-	*link = NULL;
-	list_remove(&l->node);
-	loop_watch_close(&l->watch);
-	loop_timer_close(&l->patience);
-	if (l->fd >= 0)
-		close(l->fd);
-	smtp_client_free(&l->client);
-	buf_free(&l->login);
-	if (l->password.p)
-		explicit_bzero(l->password.p, l->password.n);
-	buf_free(&l->password);
-	buf_free(&l->hostname);
-	buf_free(&l->route);
-	free(l);
-}
-
-/* The link cannot go on before the client core has begun: the attempt fails, the link goes. */
-static void
-link_fail(struct link **l, const struct err *e)
-{
-	if ((*l)->attempt)
-		attempt_fail(&(*l)->attempt, e, (*l)->hop_text);
-	link_free(l);
+	copy = attempt_dup(a, buf_str(&key));
+	buf_free(&key);
+	return copy;
 }
 
 static void
-link_break(struct link *l, enum err_kind kind, const char *words)
+take_hops(struct attempt *a, struct str packed)
 {
-	struct err e;
+	struct buf text = { .max = 1024 };
+	struct hop hop;
 
-	err_set(&e, ERR_TEMPORARY, kind, "%s", words);
-	if (l->is_connecting || !l->watch) {
-		link_fail(&l, &e);
-		return;
+	a->hops = attempt_take(a, ROAD_HOPS_MAX * sizeof a->hops[0]);
+	while (a->hops_n < ROAD_HOPS_MAX && hop_scan(&packed, &hop)) {
+		struct road_hop *h = &a->hops[a->hops_n++];
+
+		h->hop = hop;
+		h->hop.host = attempt_dup(a, hop.host);
+		buf_reset(&text);
+		hop_add_text(&text, &hop);
+		h->text = attempt_dup(a, buf_str(&text));
+		h->key = warm_key(a, h);
 	}
-	if (!l->attempt) { /* warm: nobody minds */
-		link_free(&l);
-		return;
-	}
-	smtp_client_lost(&l->client, &e);
-	link_run(l);
+	buf_free(&text);
+}
+
+static bool
+scan_recipient(struct str *in, struct str *address, struct smtp_client_dsn *dsn)
+{
+	return codec_scan_str(in, address) && codec_scan_u8(in, &dsn->notify) &&
+	       codec_scan_str(in, &dsn->orcpt);
 }
 
 static void
-link_out_of_patience(void *owner)
+take_recipients(struct attempt *a, struct str packed)
 {
-	struct link *l = owner;
+	struct smtp_client_dsn dsn;
+	struct str rest = packed, address;
+	size_t n = 0;
 
-	if (!l->attempt && !l->is_over && l->client.state &&
-		!l->is_connecting) { /* warm long enough: a polite end */
-		l->is_over = true;
-		smtp_client_quit(&l->client);
-		link_run(l);
-		return;
-	}
-	link_break(l, ERR_TIMEOUT,
-		l->is_connecting ? "no answer to our connection in 30 s"
-				 : "no answer in the time that RFC 5321 grants");
+	while (n < SMTP_CLIENT_RECIPIENTS_MAX && scan_recipient(&rest, &address, &dsn))
+		n++;
+	a->recipients = attempt_take(a, n * sizeof a->recipients[0]);
+	a->dsn = attempt_take(a, n * sizeof a->dsn[0]);
+	a->outcomes = attempt_take(a, n * sizeof a->outcomes[0]);
+	a->asked.recipients_n = n;
+	packed = attempt_dup(a, packed);
+	for (size_t i = 0; i < n; i++)
+		must(scan_recipient(&packed, &a->recipients[i], &a->dsn[i]));
 }
 
-static struct link *
-link_new(struct send *s, const struct config_route *route)
+static struct attempt *
+attempt_new(struct send *s, const struct ipc_attempt *m)
 {
-	struct link *l = calloc(1, sizeof *l);
+	struct attempt *a = calloc(1, sizeof *a);
 
-	must(l);
-	*l = (struct link){ .house = s,
-		.fd = -1,
-		.hop = route->via,
-		.login.max = 1024,
-		.password.max = 1024,
-		.hostname.max = 256,
-		.route.max = 512 };
-	snprintf(l->hop_text, sizeof l->hop_text, "%.*s", STR_ARG(route->via_text));
-	buf_add(&l->hostname, s->role.config.hostname);
-	buf_add(&l->route, route->pattern);
-	l->patience = loop_timer_open(s->role.loop, link_out_of_patience, l);
-	list_append(&s->links, &l->node);
-	return l;
+	must(a);
+	*a = (struct attempt){
+		.house = s, .number = m->attempt, .arena.max = ARENA_MAX, .steps.max = STEPS_MAX
+	};
+	a->route = attempt_dup(a, m->route);
+	take_hops(a, m->hops);
+	take_recipients(a, m->recipients);
+	if (m->fd < 0)
+		a->message = attempt_dup(a, m->message);
+	else if (!map_message(a, m->fd))
+		a->message = (struct str){ 0 };
+	a->asked.reverse_path = attempt_dup(a, m->reverse_path);
+	a->asked.envid = attempt_dup(a, m->envid);
+	a->asked.ret = m->flags & SPOOL_RET_FULL ? 'F' : m->flags & SPOOL_RET_HDRS ? 'H' : 0;
+	a->asked.recipients = a->recipients;
+	a->asked.dsn = a->dsn;
+	a->asked.outcomes = a->outcomes;
+	a->asked.size = a->message.n;
+	a->asked.smtputf8 = (m->flags & SPOOL_SMTPUTF8) && needs_smtputf8(a);
+	a->asked.has_8bit = m->flags & SPOOL_8BIT;
+	a->asked.needs_chunking = m->flags & SPOOL_NEEDS_CHUNKING;
+	return a;
 }
-
-static void
-link_ask_secret(struct link *l)
-{
-	l->ask = ++l->house->asks;
-	loop_timer_set(l->patience, CONNECT_MS);
-	if (l->house->vault)
-		ipc_send_secret(l->house->vault,
-			&(struct ipc_secret){
-				.fd = -1, .ask = l->ask, .route = buf_str(&l->route) });
-	else
-		link_break(l, ERR_LOGIN_LATER, "the login for this route cannot be read now");
-}
-
-/* ── the steps ── */
 
 void
 attempt_begin(struct send *s, struct ipc_attempt *m)
 {
 	struct attempt *a = attempt_new(s, m);
-	const struct config_route *route = route_named(&s->role.config, a->route);
-	struct link *l;
-	struct err e;
+	struct err e = { 0 };
 
 	if (m->fd >= 0)
 		close(m->fd);
 	s->attempts_n++;
-	if (!route || a->message.n == 0) {
+	if (a->route.n && !attempt_route(a))
 		err_set(&e, ERR_TEMPORARY, ERR_LOCAL,
-			route ? "the mail's copy cannot be read"
-			      : "the route was taken out of the configuration");
-		attempt_fail(&a, &e, "");
-		return;
-	}
-	l = link_warm(s, a->route);
-	if (l) {
-		l->attempt = a;
-		smtp_client_mail(&l->client, &a->mail);
-		link_run(l);
-		return;
-	}
-	l = link_new(s, route);
-	l->attempt = a;
-	if (route->login_file.n)
-		link_ask_secret(l);
+			"the route was taken out of the configuration");
+	else if (a->message.n == 0)
+		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "the mail's copy cannot be read");
+	else if (a->hops_n == 0 || a->asked.recipients_n == 0)
+		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "the attempt has no host or no recipient");
+	if (err_is(&e))
+		attempt_fail(a, &e);
 	else
-		link_connect(l);
+		attempt_go_on(a);
 }
 
 void
-link_secret_came(struct send *s, struct ipc_secret_is *m)
+attempt_rewind(struct attempt *a)
 {
-	list_each_safe (at, &s->links) {
-		struct link *l = list_of(at, struct link, node);
-
-		if (!l->ask || l->ask != m->ask)
-			continue;
-		l->ask = 0;
-		buf_add(&l->login, m->login);
-		buf_add(&l->password, m->password);
-		if (m->found)
-			link_connect(l);
-		else
-			link_break(l, ERR_LOGIN_LATER,
-				"the login for this route cannot be read: see its file in the "
-				"configuration");
-		return;
-	}
-}
-
-void
-link_secrets_failed(struct send *s)
-{
-	list_each_safe (at, &s->links) {
-		struct link *l = list_of(at, struct link, node);
-
-		if (l->ask)
-			link_break(
-				l, ERR_LOGIN_LATER, "the login for this route cannot be read now");
-	}
-}
-
-static void
-link_connected(struct link *l)
-{
-	int cause = 0;
-	socklen_t n = sizeof cause;
-	struct err e;
-
-	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &cause, &n);
-	if (cause) {
-		err_set(&e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %s: %s", l->hop_text,
-			strerror(cause));
-		e.cause = cause;
-		link_fail(&l, &e);
-		return;
-	}
-	l->is_connecting = false;
-	l->settings = (struct smtp_client_settings){ .hostname = buf_str(&l->hostname),
-		.login = buf_str(&l->login),
-		.password = buf_str(&l->password) };
-	smtp_client_begin(&l->client, &l->settings);
-	l->progress = UINT64_MAX; /* the greeting has its own time */
-	link_run(l);
-}
-
-static void
-link_ready(void *owner, int events)
-{
-	static char octets[READ_SIZE];
-	struct link *l = owner;
-	ssize_t n;
-
-	if (l->is_connecting) {
-		link_connected(l);
-		return;
-	}
-	if (events & LOOP_READ) {
-		n = recv(l->fd, octets, sizeof octets, 0);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			link_break(l, ERR_CONNECTION_LOST,
-				n == 0 ? "the other host closed the connection" : strerror(errno));
-			return;
-		}
-		if (!l->attempt &&
-			!l->is_over) { /* a warm peer speaks only to say that it leaves */
-			link_free(&l);
-			return;
-		}
-		smtp_client_feed(&l->client, (struct str){ octets, (size_t)n });
-	}
-	link_run(l);
-}
-
-static void
-link_connect(struct link *l)
-{
-	socklen_t n = l->hop.ss_family == AF_INET ? sizeof(struct sockaddr_in)
-						  : sizeof(struct sockaddr_in6);
-	int on = 1;
-	struct err e;
-
-	l->fd = socket(l->hop.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd < 0 ||
-		(connect(l->fd, (struct sockaddr *)&l->hop, n) != 0 && errno != EINPROGRESS)) {
-		err_set_errno(&e, "cannot connect to %s", l->hop_text);
-		e.kind = ERR_CONNECT;
-		link_fail(&l, &e);
-		return;
-	}
-	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	l->is_connecting = true;
-	l->watch = loop_watch_open(l->house->role.loop, l->fd, link_ready, l);
-	loop_watch_set(l->watch, LOOP_WRITE);
-	loop_timer_set(l->patience, CONNECT_MS);
-}
-
-/* How a send went: everything is out, the socket is full, or the peer is gone. */
-enum flushed { FLUSHED, FULL, GONE };
-
-static enum flushed
-link_flush(struct link *l)
-{
-	struct str out = smtp_client_output(&l->client);
-
-	while (out.n) {
-		ssize_t n = send(l->fd, out.p, out.n, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? FULL : GONE;
-		smtp_client_sent(&l->client, (size_t)n);
-		out = smtp_client_output(&l->client);
-	}
-	return FLUSHED;
-}
-
-static void
-link_give_body(struct link *l)
-{
-	struct attempt *a = l->attempt;
-	struct str piece = str_part(a->message, a->given, SMTP_CLIENT_PIECE_MAX);
-
-	a->given += piece.n;
-	smtp_client_body(&l->client, piece, a->given == a->message.n);
-}
-
-/* Output goes out, and the loop waits for what may come. False: the peer is gone, which the client
- * core now knows. */
-static bool
-link_wait(struct link *l)
-{
-	enum flushed f = link_flush(l);
-	struct err e;
-
-	if (f == GONE) {
-		err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
-			"the other host closed the connection");
-		smtp_client_lost(&l->client, &e);
-		return false;
-	}
-	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? LOOP_WRITE : 0));
-	if (l->client.progress != l->progress) { /* octets of half a reply buy no time */
-		l->progress = l->client.progress;
-		loop_timer_set(l->patience, smtp_client_patience_ms(&l->client));
-	}
-	return true;
-}
-
-static void
-link_stay_warm(struct link *l)
-{
-	if (l->house->is_draining || l->mails >= MAILS_A_LINK) {
-		l->is_over = true;
-		smtp_client_quit(&l->client);
-		return;
-	}
-	loop_watch_set(l->watch, LOOP_READ);
-	loop_timer_set(l->patience, WARM_MS);
-}
-
-/* A session that broke before the peer heard of the mail, in greeting, hello or login, has settled nobody:
- * its fate is everybody's. */
-static void
-attempt_settle_rest(struct attempt *a, const struct smtp_client *c)
-{
-	for (size_t i = 0; i < a->mail.recipients_n; i++)
-		if (!a->outcomes[i].is_settled)
-			a->outcomes[i] = (struct smtp_outcome){ c->error, c->stage, true };
-}
-
-/* The session failed. A warm link that was dead all along costs the mail nothing: the attempt
- * begins again on a new one. */
-static void
-link_failed(struct link *l)
-{
-	struct attempt *a = l->attempt;
-	const struct config_route *route = a ? route_named(&l->house->role.config, a->route) : NULL;
-	struct link *next;
-
-	if (!a || !route || l->mails == 0 || a->was_reopened || l->client.stage != STAGE_MAIL ||
-		(l->client.error.kind != ERR_CONNECTION_LOST && l->client.error.code != 421)) {
-		if (a) {
-			attempt_settle_rest(a, &l->client);
-			attempt_settle(&l->attempt, l->hop_text);
-		}
-		link_free(&l);
-		return;
-	}
-	memset(a->outcomes, 0, sizeof a->outcomes);
-	a->was_reopened = true;
+	memset(a->outcomes, 0, a->asked.recipients_n * sizeof a->outcomes[0]);
+	a->mail = a->asked;
+	a->body = a->message;
 	a->given = 0;
-	next = link_new(l->house, route);
-	next->attempt = a;
-	l->attempt = NULL;
-	link_free(&l);
-	if (route->login_file.n)
-		link_ask_secret(next);
-	else
-		link_connect(next);
+}
+
+uint64_t
+attempt_to_ascii(struct attempt *a)
+{
+	struct err e;
+
+	if (a->ascii.n == 0) {
+		/* encoded words are less than three times as long as what they encode */
+		a->ascii.max =
+			a->message.n + 3 * str_find_str(a->message, S("\r\n\r\n")) + IPC_PACKET_MAX;
+		if (!message_to_ascii(&a->ascii, a->message, &e))
+			buf_reset(&a->ascii);
+	}
+	a->body = buf_str(&a->ascii);
+	return a->body.n;
+}
+
+/* ── Which hop is next ───────────────────────────────────────────────────────────────────────── */
+
+static struct road_hop *
+next_hop(const struct attempt *a)
+{
+	const struct send *s = a->house;
+	int64_t now_ms = loop_now_ms(s->role.loop);
+	enum health_standing best_standing = HEALTH_DEAD, standing;
+	struct road_hop *best = NULL;
+
+	for (size_t i = 0; i < a->hops_n; i++) {
+		struct road_hop *h = &a->hops[i];
+
+		if (h->was_tried)
+			continue;
+		standing = health_look(&s->health, h->text, h->hop.family, now_ms);
+		if (!best || standing < best_standing) {
+			best = h;
+			best_standing = standing;
+		}
+	}
+	return best;
+}
+
+bool
+attempt_has_other_hop(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->hops_n; i++)
+		if (!a->hops[i].was_tried)
+			return true;
+	return false;
 }
 
 static void
-link_run(struct link *l)
+attempt_take_hop(struct attempt *a, struct road_hop *h)
 {
-	for (;;)
-		switch (smtp_client_next(&l->client)) {
-		case CLIENT_WANT_INPUT:
-			if (link_wait(l))
-				return;
-			break;
-		case CLIENT_WANT_OUTPUT: /* all of it out: the core goes on at once */
-			if (link_wait(l) && smtp_client_output(&l->client).n)
-				return;
-			break;
-		case CLIENT_ON_READY:
-			if (!l->attempt) {
-				link_stay_warm(l);
-				return;
-			}
-			smtp_client_mail(&l->client, &l->attempt->mail);
-			break;
-		case CLIENT_WANT_BODY:
-			link_give_body(l);
-			break;
-		case CLIENT_ON_DONE:
-			l->mails++;
-			attempt_settle(&l->attempt, l->hop_text);
-			link_stay_warm(l);
-			if (!l->is_over)
-				return;
-			break;
-		case CLIENT_ON_FAILED:
-			link_failed(l);
-			return;
-		case CLIENT_WANT_CLOSE:
-			link_flush(l);
-			link_free(&l);
-			return;
-		}
+	a->at = h;
+	h->was_tried = true;
+	a->step_began_ms = loop_now_ms(a->house->role.loop);
+	attempt_rewind(a);
+}
+
+/* False: no hop of this preference has a warm link. */
+static bool
+attempt_use_warm(struct attempt *a, uint16_t preference)
+{
+	for (size_t i = 0; !a->was_reopened && i < a->hops_n; i++) {
+		struct road_hop *h = &a->hops[i];
+		struct link *l = NULL;
+
+		if (!h->was_tried && h->hop.preference == preference)
+			l = link_warm(a->house, h->key);
+		if (!l)
+			continue;
+		attempt_take_hop(a, h);
+		link_hand_over(l, a);
+		return true;
+	}
+	return false;
+}
+
+/* ── What came of it ─────────────────────────────────────────────────────────────────────────── */
+
+static void
+note_step(struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	int64_t took_ms = loop_now_ms(a->house->role.loop) - a->step_began_ms;
+
+	step_add(&a->steps, &(struct step){ .host = a->at->hop.host,
+				    .address = a->at->text,
+				    .stage = (uint8_t)stage,
+				    .took_ms = (uint32_t)took_ms,
+				    .err = *e });
+}
+
+static void
+note_failure(struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	note_step(a, e, stage);
+	if (a->why.class == ERR_TEMPORARY)
+		return;
+	a->why = *e;
+	a->why_stage = stage;
+}
+
+static void
+attempt_report(struct attempt *a)
+{
+	struct send *s = a->house;
+	struct buf outcomes = { .max = IPC_TEXT_MAX };
+
+	for (size_t i = 0; i < a->asked.recipients_n; i++) {
+		must(a->outcomes[i].is_settled);
+		codec_add_u8(&outcomes, (uint8_t)a->outcomes[i].stage);
+		codec_add_u8(&outcomes, a->outcomes[i].dsn_taken);
+		codec_add_err(&outcomes, &a->outcomes[i].err);
+	}
+	ipc_send_outcome(s->queue, &(struct ipc_outcome){ .fd = -1,
+					   .attempt = a->number,
+					   .steps = buf_str(&a->steps),
+					   .outcomes = buf_str(&outcomes) });
+	buf_free(&outcomes);
+	attempt_free(&a);
+	s->attempts_n--;
+	if (s->is_draining && s->attempts_n == 0)
+		role_exit(&s->role, 0);
+}
+
+/* Every recipient gets the same: no hop was told of the mail. */
+static void
+report_for_all(struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	for (size_t i = 0; i < a->asked.recipients_n; i++)
+		a->outcomes[i] =
+			(struct smtp_outcome){ .err = *e, .stage = stage, .is_settled = true };
+	attempt_report(a);
 }
 
 void
-link_close_idle(struct send *s)
+attempt_fail(struct attempt *a, const struct err *e)
 {
-	list_each_safe (at, &s->links) {
-		struct link *l = list_of(at, struct link, node);
+	report_for_all(a, e, STAGE_CONNECT);
+}
 
-		if (l->attempt || l->is_over || l->is_connecting)
-			continue;
-		l->is_over = true;
-		smtp_client_quit(&l->client);
-		link_run(l);
+/* The hop's step is what it said of the first recipient that it took, or else of the first. */
+void
+attempt_settle(struct attempt *a)
+{
+	const struct smtp_outcome *telling = &a->outcomes[0];
+
+	for (size_t i = 0; i < a->asked.recipients_n && err_is(&telling->err); i++)
+		if (!err_is(&a->outcomes[i].err))
+			telling = &a->outcomes[i];
+	note_step(a, &telling->err, telling->stage);
+	attempt_report(a);
+}
+
+/* Tries hop after hop, until one takes longer than this call or none is left. */
+static void
+attempt_go_on(struct attempt *a)
+{
+	struct road_hop *h;
+	struct err e;
+
+	while ((h = next_hop(a))) {
+		if (attempt_use_warm(a, h->hop.preference))
+			return;
+		attempt_take_hop(a, h);
+		if (link_open(a, &e))
+			return;
+		note_failure(a, &e, STAGE_CONNECT);
 	}
+	report_for_all(a, &a->why, a->why_stage);
+}
+
+void
+attempt_hop_failed(struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	note_failure(a, e, stage);
+	attempt_go_on(a);
+}
+
+void
+attempt_reopen(struct attempt *a)
+{
+	struct err e;
+
+	a->was_reopened = true;
+	attempt_rewind(a);
+	if (link_open(a, &e))
+		return;
+	note_failure(a, &e, STAGE_CONNECT);
+	attempt_go_on(a);
 }

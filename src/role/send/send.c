@@ -4,9 +4,10 @@
 #include "base/must.h"
 
 /*
- * Handing mails to the next host. The queue decides what is tried when and how much at once; here
- * each attempt takes a warm connection to its hop or makes one (attempt.c), and says what every
- * recipient was answered.
+ * Handing mails on. The queue decides what is tried when, how much at once, and along which road;
+ * here each attempt (attempt.c) goes from hop to hop of its road until one has decided, over warm
+ * connections or new ones (link.c), with those last that failed lately (health.c), and says what
+ * every recipient was answered.
  */
 
 static void
@@ -60,7 +61,10 @@ send_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 static void
 send_configured(void *owner)
 {
-	link_close_idle(owner); /* routes may lead elsewhere now */
+	struct send *s = owner;
+
+	s->configured++;
+	link_close_idle(s);
 }
 
 static void
@@ -90,5 +94,7 @@ send_main(void)
 	static struct send s;
 
 	list_init(&s.links);
+	s.warm.key_of = link_pool_key;
+	health_open(&s.health);
 	return role_run(&s.role, ROLE_SEND, &hooks, &s);
 }

@@ -7,11 +7,22 @@
  * line by line; all output has left before each line. Whatever it is: the session ends or waits,
  * nobody is left without an outcome when it ended, and output stays under its cap.
  */
-enum { WITH_LOGIN = 1, WITHOUT_CHUNKING = 2, WITH_UTF8 = 4, LARGE = 8, FLUSHES_LATE = 16 };
+enum {
+	WITH_LOGIN = 1,
+	WITHOUT_CHUNKING = 2,
+	WITH_UTF8 = 4,
+	LARGE = 8,
+	FLUSHES_LATE = 16,
+	LMTP = 32,
+	WITH_DSN = 64,
+	BOUNCES_8BIT = 128,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct str recipients[] = { { "bob@example.org", 15 }, { "eve@example.org", 15 } };
+static const struct smtp_client_dsn dsn[] = { { 6, { "rfc822;b+2Bob@example.org", 25 } },
+	{ 1, { NULL, 0 } } };
 static char message[100000];
 
 struct talk {
@@ -33,6 +44,9 @@ talk_begin_mail(struct talk *t, unsigned set_up)
 		.recipients = recipients,
 		.outcomes = t->outcomes,
 		.recipients_n = 2,
+		.dsn = set_up & WITH_DSN ? dsn : NULL,
+		.ret = set_up & WITH_DSN ? 'H' : 0,
+		.envid = set_up & WITH_DSN ? S("QQ+2B1") : S(""),
 		.size = set_up & LARGE ? sizeof message : 300,
 		.smtputf8 = set_up & WITH_UTF8,
 		.has_8bit = true,
@@ -65,6 +79,9 @@ talk_run(struct talk *t, unsigned set_up)
 		case CLIENT_ON_READY:
 			talk_begin_mail(t, set_up);
 			break;
+		case CLIENT_WANT_ASCII:
+			smtp_client_ascii(&t->c, set_up & LARGE ? 0 : 200);
+			break;
 		case CLIENT_WANT_BODY:
 			piece = str_part((struct str){ message, t->mail.size }, t->given, 40000);
 			t->given += piece.n;
@@ -93,6 +110,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smtp_client_settings settings = {
 		.hostname = S("client.example"),
 		.avoids_chunking = set_up & WITHOUT_CHUNKING,
+		.is_lmtp = set_up & LMTP,
+		.bounces_8bit = set_up & BOUNCES_8BIT,
 	};
 	struct talk t = { .flushes_late = set_up & FLUSHES_LATE };
 	struct err lost;

@@ -101,6 +101,8 @@ play(struct str answers, struct str input, size_t step, bool waits)
 	bool goes_on;
 
 	smtp_server_begin(&h.s, &settings);
+	h.s.hold_most_s = 86400;
+	h.s.now_s = 1795411140;
 	goes_on = run(&h);
 	for (size_t at = 0; goes_on && at < input.n; at += step) {
 		smtp_server_feed(&h.s, str_part(input, at, step));

@@ -82,6 +82,23 @@ base64_is_strict(void **state)
 }
 
 static void
+xtext_is_strict(void **state)
+{
+	static const char *const bad[] = { "+", "+2", "+2b", "+GG", "a=b", "a b", "\xc3\xa9", "\x7f" };
+	struct buf b = { .max = 200 };
+
+	(void)state;
+	assert_true(codec_add_from_xtext(&b, S("")));
+	assert_true(codec_add_from_xtext(&b, S("a+2B+3Db@x+00!~")));
+	assert_str(buf_str(&b), S("a+=b@x\0!~"));
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		assert_false(codec_add_from_xtext(&b, str_of(bad[i])));
+		assert_int_equal(b.n, 9);
+	}
+	buf_free(&b);
+}
+
+static void
 ids_are_text_and_back(void **state)
 {
 	struct mail_id id = mail_id_random(), back;
@@ -131,6 +148,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packed_values_come_back),
 		cmocka_unit_test(base64_is_strict),
+		cmocka_unit_test(xtext_is_strict),
 		cmocka_unit_test(ids_are_text_and_back),
 		cmocka_unit_test(json_cannot_be_broken_out_of),
 		cmocka_unit_test(hashes_match_their_vectors),

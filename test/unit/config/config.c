@@ -104,11 +104,15 @@ a_full_file_means_what_it_says(void **state)
 	assert_text(c.domains[1].mailboxes, "/tmp/station/mail/%d/%u");
 	assert_int_equal(c.routes_n, 2);
 	assert_text(c.routes[0].pattern, "*");
-	assert_text(c.routes[0].via_text, "[::1]:2626");
+	assert_text(c.routes[0].via.text, "smtp://[::1]:2626");
+	assert_int_equal(c.routes[0].via.family, HOP_IPV6);
+	assert_int_equal(c.routes[0].via.port, 2626);
 	assert_text(c.routes[0].login_file, "/etc/posthouse/partner");
 	assert_int_equal(c.routes[0].connections, 3);
 	assert_text(c.routes[1].pattern, ".partner.example");
-	assert_socket(&c.routes[1].via, "127.0.0.1", 25);
+	assert_int_equal(c.routes[1].via.family, HOP_IPV4);
+	assert_memory_equal(c.routes[1].via.address, "\177\0\0\1", 4);
+	assert_int_equal(c.routes[1].via.port, 25);
 	assert_int_equal(c.smtp.vrfy, CONFIG_ALWAYS);
 	assert_int_equal(c.smtp.expn, CONFIG_NEVER);
 	assert_int_equal(c.smtp.auth_in_clear, CONFIG_CLEAR_ALWAYS);
@@ -168,10 +172,8 @@ static const struct {
 		"posthouse.conf:1: unknown option `quota`; `posthouse check --options` lists all" },
 	{ HEAD "tls {\n certificate = x }", "posthouse.conf:2: `tls` is not built yet; leave it "
 					    "out; sessions are in clear text" },
-	{ "resolver { }", "posthouse.conf:1: `resolver` is not built yet; leave it out; mail for "
-			  "other houses goes by `route`" },
-	{ "route \"*\" {\n port = 25 }", "posthouse.conf:2: `port` is not built yet; write the "
-					 "port behind the address in `via`" },
+	{ "route \"*\" {\n tls = none }", "posthouse.conf:2: `tls` is not built yet; leave it "
+					       "out; routes are in clear text" },
 	/* shape */
 	{ HEAD "listen smtp {\n on = \"*:25\"\n",
 		"posthouse.conf:2: the brace that opens here is never closed" },
@@ -213,8 +215,6 @@ static const struct {
 	{ "domain a.example {\n alias b {\n to = {} } }",
 		"posthouse.conf:2: `alias b` has no `to`; write to = {\"wei\", "
 		"\"bob@example.net\"}" },
-	{ "route \"*\" { }",
-		"posthouse.conf:1: `route *` has no `via`; write via = \"smtp://192.0.2.1:25\"" },
 	/* values */
 	{ "hostname = \"mail_1.example\"", "posthouse.conf:1: `hostname = mail_1.example` is no "
 					   "host name; write one such as mail.example.org" },
@@ -263,15 +263,34 @@ static const struct {
 	{ "route \".\" { via = \"smtp://192.0.2.1\" }",
 		"posthouse.conf:1: `route .` has no pattern; write a domain, .domain (any name "
 		"below it) or \"*\"" },
-	{ "route \"*\" { via = \"smtp://relay.example\" }",
-		"posthouse.conf:1: `via = smtp://relay.example` names a host, and names are not "
-		"looked up yet; write its address" },
 	{ "route \"*\" { via = \"smtps://192.0.2.1\" }",
 		"posthouse.conf:1: `via = smtps://192.0.2.1` needs TLS, which is not built yet; "
 		"write smtp://" },
 	{ "route \"*\" { via = \"192.0.2.1:25\" }",
-		"posthouse.conf:1: `via = 192.0.2.1:25` is no next host; write one such as "
-		"smtp://192.0.2.1:25 or smtp://[::1]:25" },
+		"posthouse.conf:1: `via = 192.0.2.1:25` is no next host; write smtp://HOST:PORT, "
+		"lmtp://HOST:PORT or lmtp+unix:/PATH" },
+	{ "route \"*\" { via = \"lmtp+unix:run\" }",
+		"posthouse.conf:1: `via = lmtp+unix:run` names no socket; write one such as "
+		"lmtp+unix:/run/dovecot/lmtp (at most 107 octets)" },
+	{ "route \"*\" { via = \"smtp://bad_host\" }",
+		"posthouse.conf:1: `via = smtp://bad_host` names no host; write a name or an "
+		"address" },
+	{ "route \"*\" { from = \"wei\" }",
+		"posthouse.conf:1: `from = wei` is no sender; write an address, or a domain as "
+		"@example.org" },
+	{ HEAD LISTEN "route \"*\" { source = \"192.0.2.0/24\" }",
+		"posthouse.conf: `source` of a route is a network; write addresses" },
+	{ HEAD LISTEN "route \"*\" { source = {\"192.0.2.1\", \"192.0.2.2\"} }",
+		"posthouse.conf: `source` of a route has two addresses of one family" },
+	{ "resolver { forward = \"dns.example\" }",
+		"posthouse.conf:1: `forward = dns.example` is no DNS server; write one such as "
+		"192.0.2.53 or 127.0.0.1@5353" },
+	{ "resolver { forward = \"127.0.0.1@0\" }",
+		"posthouse.conf:1: `forward = 127.0.0.1@0` is no DNS server; write one such as "
+		"192.0.2.53 or 127.0.0.1@5353" },
+	{ "resolver { trust-anchor = \"yes\" }", "posthouse.conf:1: `trust-anchor = yes` is no "
+						 "trust anchor; write the absolute path "
+						 "of a file, or a DS or DNSKEY record" },
 	{ "route \"*\" { login = \"bob:secret\" }",
 		"posthouse.conf:1: `login = bob:secret` is no login; write file: and the absolute "
 		"path of a file of two lines, user and password" },

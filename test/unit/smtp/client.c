@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "message/message.h"
 #include "smtp/client.h"
 #include "smtp/server.h"
 #include "unit.h"
@@ -14,7 +15,9 @@ struct scene {
 	struct smtp_client_mail *mails;
 	size_t mails_n, mails_begun;
 	struct str message;
-	size_t piece; /* octets of it given at a time; 0: all */
+	size_t piece;	      /* octets of it given at a time; 0: all */
+	struct str ascii;     /* what it is with an ASCII header; empty: it cannot be */
+	unsigned ascii_asked; /* CLIENT_WANT_ASCII seen */
 
 	struct smtp_client c;
 	struct buf said;    /* by the client, not yet looked at */
@@ -88,6 +91,12 @@ scene_run(struct scene *s)
 		case CLIENT_ON_READY:
 			s->is_ready = true;
 			scene_next_mail(s);
+			break;
+		case CLIENT_WANT_ASCII:
+			s->ascii_asked++;
+			smtp_client_ascii(&s->c, s->ascii.n);
+			if (s->ascii.n)
+				s->message = s->ascii;
 			break;
 		case CLIENT_WANT_BODY:
 			scene_give_body(s);
@@ -441,6 +450,149 @@ test_parameters_are_those_offered_and_needed(void **state)
 	scene_end(&s);
 }
 
+/* ── DSN, SMTPUTF8, LMTP ─────────────────────────────────────────────────────────────────────── */
+
+#define DSN_HOST GREETING "S: 250-mx\nS: 250-PIPELINING\nS: 250 DSN\n"
+
+static void
+test_requests_for_reports_are_passed_on(void **state)
+{
+	static const struct smtp_client_dsn dsn[] = { { DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
+							      { "rfc822;b+2Bob@example.org", 25 } },
+		{ DSN_NOTIFY_NEVER, { NULL, 0 } } };
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	mail.dsn = dsn;
+	mail.ret = 'H';
+	mail.envid = S("QQ+2B314159");
+	scene_play(&s,
+		DSN_HOST "C: MAIL FROM:<ann@example.net> RET=HDRS ENVID=QQ+2B314159\n"
+			 "C: RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY "
+			 "ORCPT=rfc822;b+2Bob@example.org\n"
+			 "C: RCPT TO:<eve@example.org> NOTIFY=NEVER\nC: DATA\n"
+			 "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\n" STUFFED "S: 250 ok\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_true(outcomes[0].dsn_taken);
+	assert_false(outcomes[1].dsn_taken);
+	scene_end(&s);
+}
+
+/* RFC 3461 §5.2.2: to a host that knows nothing of it nothing is said. */
+static void
+test_a_host_without_dsn_is_asked_for_no_report(void **state)
+{
+	static const struct smtp_client_dsn dsn[] = { { DSN_NOTIFY_SUCCESS, { "rfc822;bob", 10 } },
+		{ 0, { NULL, 0 } } };
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	mail.dsn = dsn;
+	mail.ret = 'F';
+	mail.envid = S("one");
+	scene_play(&s, CHUNKING GROUP "C: BDAT 21 LAST\n" UNSTUFFED
+				      "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_false(outcomes[0].dsn_taken);
+	scene_end(&s);
+}
+
+static void
+test_an_ascii_header_for_a_host_without_smtputf8(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	mail.smtputf8 = true;
+	s.message = S("Subject: h\xc3\xa4\r\n\r\n");
+	mail.size = s.message.n;
+	s.ascii = S("Subject: =?utf-8?q?h=C3=A4?=\r\n\r\n");
+	scene_play(&s,
+		PIPELINING "C: MAIL FROM:<ann@example.net> SIZE=32\n"
+			   "C: RCPT TO:<bob@example.org>\nC: RCPT TO:<eve@example.org>\nC: DATA\n"
+			   "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
+			   "C: Subject: =?utf-8?q?h=C3=A4?=\nC: \nC: .\nS: 250 ok\n" QUIT);
+	assert_taken(&outcomes[0]);
+	scene_end(&s);
+}
+
+#define LMTP "S: 220 mx LMTP\nC: LHLO client.example\nS: 250-mx\n"
+
+/* RFC 2033 §4.2: as many replies to the end as recipients were taken. */
+static void
+test_lmtp_answers_for_each_recipient(void **state)
+{
+	struct smtp_client_mail mails[] = { mail_to_two(outcomes), mail_to_two(outcomes_b) };
+	struct scene s = scene_of(mails, 2);
+
+	(void)state;
+	s.settings.is_lmtp = true;
+	scene_play(&s, LMTP "S: 250 PIPELINING\n" GROUP
+			    "S: 250 ok\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\n" STUFFED
+			    "S: 250 2.0.0 for bob\nS: 552 5.2.2 eve is full\n" GROUP
+			    "S: 250 ok\nS: 550 no\nS: 250 ok\nC: DATA\nS: 354 go\n" STUFFED
+			    "S: 250 for eve\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_string_equal(outcomes[0].err.text, "for bob");
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_REMOTE, STAGE_END, 552);
+	assert_refused(&outcomes_b[0], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
+	assert_taken(&outcomes_b[1]);
+	scene_end(&s);
+}
+
+static void
+test_lmtp_in_one_chunk(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+
+	(void)state;
+	s.settings.is_lmtp = true;
+	scene_play(&s, LMTP "S: 250-CHUNKING\nS: 250 PIPELINING\n" GROUP
+			    "S: 250 ok\nS: 250 ok\nS: 250 ok\nC: BDAT 21 LAST\n" UNSTUFFED
+			    "S: 450 busy\nS: 250 for eve\n" QUIT);
+	assert_refused(&outcomes[0], ERR_TEMPORARY, ERR_REMOTE, STAGE_END, 450);
+	assert_taken(&outcomes[1]);
+	scene_end(&s);
+}
+
+/* What was said of one recipient stays; the silence about the other is temporary. */
+static void
+test_lmtp_lost_between_two_answers(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_of(&mail, 1);
+	struct err lost;
+
+	(void)state;
+	err_set(&lost, ERR_TEMPORARY, ERR_CONNECTION_LOST, "the cable is cut");
+	s.settings.is_lmtp = true;
+	scene_play(&s, LMTP "S: 250 PIPELINING\n" GROUP
+			    "S: 250 ok\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\n" STUFFED
+			    "S: 250 for bob\n");
+	smtp_client_lost(&s.c, &lost);
+	assert_int_equal(smtp_client_next(&s.c), CLIENT_ON_FAILED);
+	assert_taken(&outcomes[0]);
+	assert_refused(&outcomes[1], ERR_TEMPORARY, ERR_CONNECTION_LOST, STAGE_END, 0);
+	scene_end(&s);
+}
+
+static void
+test_lmtp_has_no_helo_to_fall_back_to(void **state)
+{
+	struct scene s = scene_of(NULL, 0);
+
+	(void)state;
+	s.settings.is_lmtp = true;
+	scene_play(&s, "S: 220 mx\nC: LHLO client.example\nS: 500 what?\nC: QUIT\n");
+	assert_int_equal(s.c.error.class, ERR_PERMANENT);
+	assert_int_equal(s.c.stage, STAGE_HELLO);
+	scene_end(&s);
+}
+
 /* ── Refusals without a word said ────────────────────────────────────────────────────────────── */
 
 static void
@@ -458,6 +610,25 @@ test_what_cannot_go_is_not_tried(void **state)
 	mail.smtputf8 = true;
 	scene_play(&s, PIPELINING QUIT);
 	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_SMTPUTF8, STAGE_MAIL, 0);
+	assert_int_equal(s.ascii_asked, 1);
+	scene_end(&s);
+	mail = mail_to_two(outcomes);
+	mail.smtputf8 = true;
+	mail.reverse_path = S("\xc3\xa4nn@example.net");
+	s.ascii = S("Subject: =?utf-8?q?=C3=A4?=\r\n\r\n");
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_SMTPUTF8, STAGE_MAIL, 0);
+	assert_int_equal(s.ascii_asked, 1); /* not for an address */
+	scene_end(&s);
+	mail = mail_to_two(outcomes);
+	mail.has_8bit = s.settings.bounces_8bit = true;
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_NEEDS_8BITMIME, STAGE_MAIL, 0);
+	scene_end(&s);
+	mail = mail_to_two(outcomes);
+	mail.envid = S("a b");
+	scene_play(&s, PIPELINING QUIT);
+	assert_refused(&outcomes[1], ERR_PERMANENT, ERR_OTHER, STAGE_MAIL, 0);
 	scene_end(&s);
 	mail = mail_to_two(outcomes);
 	mail.needs_chunking = true;
@@ -672,19 +843,23 @@ test_no_lie_delivers_a_mail(void **state)
 static void
 test_a_peer_without_end_is_cut_off(void **state)
 {
-	static const struct str without_end[] = { { "250-more\r\n", 10 }, { "250 more and ", 13 } };
+	static const char line[1200] = "220-more and more and";
+	static const struct str without_end[] = { { "220-more\r\n", 10 }, { "220 more and ", 13 } };
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct scene s = scene_of(NULL, 0);
-		size_t rounds = 0;
+		size_t rounds = 0, rounds_most = i == 2 ? 65536 / sizeof line + 1 : 1000;
 
 		scene_begin(&s);
-		for (; !s.is_failed && rounds < 1000; rounds++) {
-			smtp_client_feed(&s.c, without_end[i]);
+		for (; !s.is_failed && rounds < rounds_most; rounds++) {
+			smtp_client_feed(
+				&s.c, i == 2 ? (struct str){ line, sizeof line } : without_end[i]);
+			if (i == 2)
+				smtp_client_feed(&s.c, S("\r\n"));
 			scene_run(&s);
 		}
-		assert_true(s.is_failed && rounds < 1000);
+		assert_true(s.is_failed);
 		assert_int_equal(s.c.error.kind, ERR_PROTOCOL);
 		scene_end(&s);
 	}
@@ -1042,6 +1217,13 @@ main(void)
 		cmocka_unit_test(test_reset_travels_with_the_next_mail),
 		cmocka_unit_test(test_a_lone_dot_ends_what_nobody_takes),
 		cmocka_unit_test(test_parameters_are_those_offered_and_needed),
+		cmocka_unit_test(test_requests_for_reports_are_passed_on),
+		cmocka_unit_test(test_a_host_without_dsn_is_asked_for_no_report),
+		cmocka_unit_test(test_an_ascii_header_for_a_host_without_smtputf8),
+		cmocka_unit_test(test_lmtp_answers_for_each_recipient),
+		cmocka_unit_test(test_lmtp_in_one_chunk),
+		cmocka_unit_test(test_lmtp_lost_between_two_answers),
+		cmocka_unit_test(test_lmtp_has_no_helo_to_fall_back_to),
 		cmocka_unit_test(test_what_cannot_go_is_not_tried),
 		cmocka_unit_test(test_an_address_cannot_become_a_command),
 		cmocka_unit_test(test_helo_where_ehlo_is_unknown),

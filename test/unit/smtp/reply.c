@@ -90,6 +90,12 @@ test_err_words(void **state)
 	assert_written(reply_from_err(&e), S("551 5.1.6 please try <new@elsewhere.example>\r\n"));
 	err_set(&e, ERR_TEMPORARY, ERR_NO_SPACE, "%s", "");
 	assert_int_equal(reply_from_err(&e).code, 452);
+	err_set(&e, ERR_PERMANENT, ERR_NULL_MX, "no mail to example.org"); /* RFC 7505 §4 */
+	assert_written(reply_from_err(&e), S("556 5.1.10 no mail to example.org\r\n"));
+	err_set(&e, ERR_PERMANENT, ERR_DOMAIN_UNKNOWN, "no such domain");
+	assert_written(reply_from_err(&e), S("550 5.1.2 no such domain\r\n"));
+	err_set(&e, ERR_TEMPORARY, ERR_DNS, "no answer");
+	assert_written(reply_from_err(&e), S("451 4.4.3 no answer\r\n"));
 
 	err_set(&e, ERR_PERMANENT, ERR_REMOTE, "said the other");
 	e.code = 556;

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "message/message.h"
 #include "smtp/server.h"
 
 /*
@@ -177,6 +178,35 @@ test_transaction_tells_its_parameters(void **state)
 	assert_heard(&h, "r");
 	assert_false(h.s.transaction.is_open || h.s.transaction.smtputf8);
 	assert_int_equal(h.s.transaction.size, 0);
+	close_host(&h);
+}
+
+static void
+test_wishes_for_reports_are_told(void **state)
+{
+	struct host h = open_greeted();
+
+	(void)state;
+	h.s.hold_most_s = 600;
+	h.s.now_s = 1000;
+	say(&h, S("MAIL FROM:<a@b.example> RET=HDRS ENVID=Q+2B1 HOLDFOR=600\r\n"));
+	assert_int_equal(h.s.transaction.returns, SMTP_RETURN_HDRS);
+	assert_true(str_eq(h.s.transaction.envelope_id, S("Q+2B1")));
+	assert_int_equal(h.s.transaction.hold_until_s, 1600);
+	smtp_server_feed(
+		&h.s, S("RCPT TO:<c@d.example> ORCPT=rfc822;x+3D@y NOTIFY=DELAY,FAILURE\r\n"
+			"RCPT TO:<e@f.example>\r\n"));
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_RCPT);
+	assert_int_equal(h.s.notify, DSN_NOTIFY_DELAY | DSN_NOTIFY_FAILURE);
+	assert_true(str_eq(h.s.original_recipient, S("rfc822;x+3D@y")));
+	smtp_server_answer(&h.s, NULL);
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_RCPT);
+	assert_true(h.s.notify == 0 && h.s.original_recipient.n == 0);
+	smtp_server_answer(&h.s, NULL);
+	say(&h, S(""));
+	say(&h, S("RSET\r\nMAIL FROM:<a@b.example>\r\n"));
+	assert_int_equal(h.s.transaction.returns, SMTP_RETURN_UNSAID);
+	assert_true(h.s.transaction.envelope_id.n == 0 && h.s.transaction.hold_until_s == 0);
 	close_host(&h);
 }
 
@@ -580,6 +610,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_events_of_a_mail),
 		cmocka_unit_test(test_transaction_tells_its_parameters),
+		cmocka_unit_test(test_wishes_for_reports_are_told),
 		cmocka_unit_test(test_reset_is_told),
 		cmocka_unit_test(test_no_to_each_question),
 		cmocka_unit_test(test_overload_ends_the_session),

@@ -65,6 +65,52 @@ a_mail_comes_back_as_it_was(void **unused)
 }
 
 static void
+wishes_come_back_and_are_left_out_where_there_are_none(void **unused)
+{
+	struct buf recipients = { .max = 1000 }, dsn = { .max = 1000 }, file = { .max = 100000 };
+	struct spool_mail m = sample_mail(&recipients), back;
+	struct str packed, orcpt;
+	struct record r;
+	uint64_t want;
+	uint8_t notify;
+	size_t without;
+
+	(void)unused;
+	record_add_mail(&file, GENERATION, &m);
+	assert_int_equal(record_read(buf_str(&file), GENERATION, &r, &want), RECORD_OK);
+	assert_int_equal(codec_get_u32(r.payload.p + 8), m.envelope.flags);
+	without = r.payload.n;
+	spool_add_dsn(&dsn, 6, S("rfc822;bob+2Bx@example.net"));
+	spool_add_dsn(&dsn, 0, S(""));
+	m.envelope.dsn = buf_str(&dsn);
+	m.envelope.envid = S("QQ314159");
+	m.envelope.hold_until_ms = 1800000000000;
+	buf_reset(&file);
+	record_add_mail(&file, GENERATION, &m);
+	assert_int_equal(record_read(buf_str(&file), GENERATION, &r, &want), RECORD_OK);
+	assert_int_equal(r.payload.n, without + 8 + 4 + 8 + 4 + dsn.n);
+	assert_true(record_get_mail(&r, &back));
+	assert_int_equal(back.envelope.flags, m.envelope.flags);
+	assert_true(str_eq(back.envelope.envid, m.envelope.envid));
+	assert_true(back.envelope.hold_until_ms == 1800000000000);
+	assert_true(str_eq(back.message, m.message));
+	packed = back.envelope.dsn;
+	assert_true(spool_scan_dsn(&packed, &notify, &orcpt));
+	assert_int_equal(notify, 6);
+	assert_true(str_eq(orcpt, S("rfc822;bob+2Bx@example.net")));
+	assert_true(spool_scan_dsn(&packed, &notify, &orcpt));
+	assert_true(notify == 0 && orcpt.n == 0 && packed.n == 0);
+	m.envelope.dsn = str_part(m.envelope.dsn, 0, dsn.n - 5); /* for one of two */
+	buf_reset(&file);
+	record_add_mail(&file, GENERATION, &m);
+	assert_int_equal(record_read(buf_str(&file), GENERATION, &r, &want), RECORD_OK);
+	assert_false(record_get_mail(&r, &back));
+	buf_free(&recipients);
+	buf_free(&dsn);
+	buf_free(&file);
+}
+
+static void
 every_flipped_bit_is_found(void **unused)
 {
 	struct buf recipients = { .max = 1000 }, file = { .max = 100000 };
@@ -245,6 +291,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_mail_comes_back_as_it_was),
+		cmocka_unit_test(wishes_come_back_and_are_left_out_where_there_are_none),
 		cmocka_unit_test(every_flipped_bit_is_found),
 		cmocka_unit_test(a_cut_record_says_how_much_it_needs),
 		cmocka_unit_test(another_generation_is_not_there),

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/options.h"
+
+#include <arpa/inet.h>
+
+#include "base/must.h"
+#include "smtp/address.h"
+
+/* How one value of each type is read: numbers with units, words, addresses of the network, next hosts. */
+
+/* ── numbers ── */
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static const struct unit size_units[] = { { "", 1 }, { "K", KIB }, { "M", MIB }, { "G", GIB },
+	{ "T", TIB } };
+static const struct unit time_units[] = { { "ms", 1 }, { "s", SECOND_MS }, { "m", MINUTE_MS },
+	{ "h", HOUR_MS }, { "d", DAY_MS } };
+static const struct unit count_units[] = { { "", 1 } };
+
+static const struct {
+	const struct unit *list;
+	size_t n;
+	const char *wrong;
+} units_of[] = {
+	[OPTION_COUNT] = { count_units, 1, "is no number" },
+	[OPTION_SIZE] = { size_units, 5,
+		"is no size; write octets, or a number with K, M, G or T, such as 50M" },
+	[OPTION_TIME] = { time_units, 5,
+		"is no time; write a number with ms, s, m, h or d, such as 5m" },
+};
+
+/* With the largest unit that leaves a whole number. */
+static void
+add_number(struct buf *to, const struct option *o, uint64_t number)
+{
+	const struct unit *best = &units_of[o->type].list[0];
+
+	for (size_t i = 0; i < units_of[o->type].n; i++)
+		if (number && number % units_of[o->type].list[i].factor == 0)
+			best = &units_of[o->type].list[i];
+	buf_add_u64(to, number / best->factor);
+	buf_add(to, str_of(best->name));
+}
+
+static bool
+read_number(const struct option *o, struct str text, uint64_t *number, struct buf *wrong)
+{
+	const struct unit *unit = NULL;
+	bool overflow;
+
+	if (scan_u64(&text, number))
+		for (size_t i = 0; i < units_of[o->type].n; i++)
+			if (str_eq_nocase(text, str_of(units_of[o->type].list[i].name)))
+				unit = &units_of[o->type].list[i];
+	if (!unit) {
+		buf_add(wrong, str_of(units_of[o->type].wrong));
+		return false;
+	}
+	overflow = __builtin_mul_overflow(*number, unit->factor, number);
+	if (!overflow && *number >= o->least && *number <= o->most)
+		return true;
+	buf_add(wrong, S("is not between "));
+	add_number(wrong, o, o->least);
+	buf_add(wrong, S(" and "));
+	add_number(wrong, o, o->most);
+	return false;
+}
+
+static bool
+read_choice(const char *const *words, struct str text, uint64_t *place, struct buf *wrong)
+{
+	for (*place = 0; words[*place]; ++*place)
+		if (str_eq(text, str_of(words[*place])))
+			return true;
+	buf_add(wrong, S("is not one of"));
+	for (size_t i = 0; words[i]; i++)
+		buf_addf(wrong, "%s %s", i ? "," : "", words[i]);
+	return false;
+}
+
+/* ── addresses of the network ── */
+
+/* An address without brackets, as text for the system's reader. */
+bool
+option_read_address(struct str text, struct config_network *a)
+{
+	char c_string[INET6_ADDRSTRLEN];
+
+	if (text.n == 0 || text.n >= sizeof c_string)
+		return false;
+	memcpy(c_string, text.p, text.n);
+	c_string[text.n] = '\0';
+	*a = (struct config_network){ .family = AF_INET, .prefix = 32 };
+	if (inet_pton(AF_INET, c_string, a->address) == 1)
+		return true;
+	*a = (struct config_network){ .family = AF_INET6, .prefix = 128 };
+	return inet_pton(AF_INET6, c_string, a->address) == 1;
+}
+
+static bool
+read_network(struct str text, struct config_network *network)
+{
+	struct str address, bits;
+	bool has_prefix = str_cut(text, '/', &address, &bits);
+	uint64_t prefix;
+
+	if (!option_read_address(address, network))
+		return false;
+	if (!has_prefix)
+		return true;
+	if (!scan_u64(&bits, &prefix) || bits.n || prefix > network->prefix)
+		return false;
+	network->prefix = (unsigned)prefix;
+	return true;
+}
+
+static struct sockaddr_storage
+socket_of(const struct config_network *a, uint16_t port)
+{
+	struct sockaddr_storage s = { 0 };
+
+	if (a->family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)(void *)&s;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		memcpy(&in->sin_addr, a->address, sizeof in->sin_addr);
+	} else {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&s;
+
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		memcpy(&in6->sin6_addr, a->address, sizeof in6->sin6_addr);
+	}
+	return s;
+}
+
+/* HOST[:PORT], where HOST is "[::1]" or has no colon. Port 0: none was written. */
+static bool
+split_port(struct str text, struct str *host, uint16_t *port)
+{
+	struct str rest = text;
+	uint64_t number;
+
+	if (scan_char(&rest, '[')) {
+		if (!scan_until(&rest, ']', host) || str_find(*host, ':') == host->n)
+			return false;
+	} else {
+		*host = str_part(text, 0, str_find(text, ':'));
+		rest = str_from(text, host->n);
+	}
+	*port = 0;
+	if (rest.n == 0)
+		return true;
+	if (!scan_char(&rest, ':') || !scan_u64(&rest, &number) || rest.n || number == 0 ||
+		number > UINT16_MAX)
+		return false;
+	*port = (uint16_t)number;
+	return true;
+}
+
+static const char *
+read_listen(struct str text, struct sockaddr_storage *s)
+{
+	static const char wrong[] =
+		"is no address with a port; write \"*:25\", \"127.0.0.1:25\" or \"[::1]:25\"";
+	struct config_network a = { .family = AF_INET6 };
+	struct str host;
+	uint16_t port;
+
+	if (!split_port(text, &host, &port) || port == 0)
+		return wrong;
+	if (!str_eq(host, S("*")) && !option_read_address(host, &a))
+		return wrong;
+	*s = socket_of(&a, port);
+	return NULL;
+}
+
+/* "HOST:PORT" of a via; host a name or an address. */
+static const char *
+read_via_host(struct str text, struct config_via *via)
+{
+	struct config_network a;
+	uint16_t port;
+
+	if (!split_port(text, &via->host, &port) || via->host.n == 0)
+		return "is no next host; write one such as smtp://relay.example.net or "
+		       "smtp://192.0.2.1:25";
+	via->port = port ? port : via->protocol == HOP_LMTP ? 24 : 25;
+	if (str_eq_nocase(via->host, S("localhost")))
+		via->host = S("127.0.0.1");
+	if (option_read_address(via->host, &a)) {
+		via->family = a.family == AF_INET ? HOP_IPV4 : HOP_IPV6;
+		memcpy(via->address, a.address, sizeof via->address);
+		return NULL;
+	}
+	return option_is_name(via->host) ? NULL : "names no host; write a name or an address";
+}
+
+static const char *
+read_via(struct str text, struct config_via *via)
+{
+	static const struct {
+		const char *scheme;
+		enum hop_protocol protocol;
+	} schemes[] = { { "smtp://", HOP_SMTP }, { "lmtp://", HOP_LMTP } };
+
+	*via = (struct config_via){ .text = text };
+	if (str_starts(text, S("smtps://")))
+		return "needs TLS, which is not built yet; write smtp://";
+	if (str_starts(text, S("lmtp+unix:"))) {
+		via->protocol = HOP_LMTP;
+		via->family = HOP_UNIX;
+		via->host = str_from(text, 10);
+		return via->host.n > 1 && via->host.p[0] == '/' && via->host.n <= 107
+			       ? NULL
+			       : "names no socket; write one such as lmtp+unix:/run/dovecot/lmtp "
+				 "(at most 107 octets)";
+	}
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		if (str_starts(text, str_of(schemes[i].scheme))) {
+			via->protocol = schemes[i].protocol;
+			return read_via_host(str_from(text, strlen(schemes[i].scheme)), via);
+		}
+	return "is no next host; write smtp://HOST:PORT, lmtp://HOST:PORT or lmtp+unix:/PATH";
+}
+
+/* ── one value ── */
+
+static const char *
+read_file(struct str text, struct str *path)
+{
+	if (!str_starts(text, S("file:/")))
+		return "is no login; write file: and the absolute path of a file of two lines, "
+		       "user and password";
+	*path = str_from(text, 5);
+	return NULL;
+}
+
+bool
+option_read(const struct option *o, struct str text, union option_value *v, struct buf *wrong)
+{
+	static const char *const yes_words[] = { "false", "true", NULL };
+	const char *why = NULL;
+
+	*v = (union option_value){ 0 };
+	switch (o->type) {
+	case OPTION_TEXT:
+	case OPTION_TEXTS:
+		v->text = text;
+		why = o->wrong(text);
+		break;
+	case OPTION_NAME:
+		v->text = text;
+		why = option_is_name(text) ? NULL
+					   : "is no host name; write one such as mail.example.org";
+		break;
+	case OPTION_FILE:
+		why = read_file(text, &v->text);
+		break;
+	case OPTION_CHOICE:
+		return read_choice(o->words, text, &v->number, wrong);
+	case OPTION_YES:
+		return read_choice(yes_words, text, &v->number, wrong);
+	case OPTION_COUNT:
+	case OPTION_SIZE:
+	case OPTION_TIME:
+		return read_number(o, text, &v->number, wrong);
+	case OPTION_VIA:
+		why = read_via(text, &v->via);
+		break;
+	case OPTION_SOCKETS:
+		why = read_listen(text, &v->socket);
+		break;
+	case OPTION_NETWORKS:
+		why = read_network(text, &v->network)
+			      ? NULL
+			      : "is no network; write one such as 192.0.2.0/24 or ::1/128";
+		break;
+	case OPTION_LATER:
+		must(false);
+	}
+	if (why)
+		buf_add(wrong, str_of(why));
+	return !why;
+}

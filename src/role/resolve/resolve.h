@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RESOLVE_RESOLVE_H
+#define RESOLVE_RESOLVE_H
+
+#include "base/list.h"
+#include "role/resolve/ours.h"
+#include "role/resolve/resolver.h"
+#include "role/role.h"
+
+enum { ERRANDS_MAX = 1000 }; /* roads under way at once; more wait in the channel */
+
+struct resolve {
+	struct role role;
+	struct ipc *queue;
+	struct resolver *resolver; /* NULL: the file's section cannot be used; `refusal` says why */
+	struct err refusal;
+	struct buf section; /* what `resolver` was made of */
+	struct ours ours;
+	struct list errands; /* struct errand */
+	unsigned errands_n;
+};
+
+/* ── errand.c: one road under way; it ends by itself in `hops` ── */
+void errand_begin(struct resolve *r, const struct ipc_road *m);
+void errand_pause_all(struct resolve *r);  /* nobody asks anything any more, until … */
+void errand_resume_all(struct resolve *r); /* … each begins anew, by the settings of now */
+void errand_drop_all(struct resolve *r);
+
+int resolve_role(void); /* the process's life; its exit code */
+
+#endif

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/send/send.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/must.h"
+
+/*
+ * One connection, and the mails that go over it one after another:
+ *
+ *   link_open         the route's login is asked of vault, when the file names one
+ *   link_connect      from the route's source address
+ *   link_run          greet and hand over: smtp/client.h's events, one arm each
+ *   link_stay_warm    the link waits for the next mail, where link_warm finds it
+ *   link_leave        QUIT
+ *
+ * While the road has another hop a silent one is given up soon: most hosts that answer at all do so
+ * within a second, and its turn comes again with the next try. This is the sense of RFC 8305, without
+ * the second connections that its race would open to hosts that are merely slow.
+ */
+
+enum {
+	CONNECT_LAST_MS = 30000,
+	CONNECT_MS = 5000, /* when another hop is left: room for two lost packets */
+	ASK_MS = 30000,
+	WARM_MS = 30000, /* how long a link waits for another mail */
+	MAILS_A_LINK = 1000,
+	READ_SIZE = 16384,
+};
+
+static void link_run(struct link *l);
+
+/* ── Warm links ──────────────────────────────────────────────────────────────────────────────── */
+
+/* The links that wait for a mail to one place, in send.warm. */
+struct warm {
+	struct list links; /* by warm_node; the last one waits the shortest */
+	struct str key;	   /* behind the struct */
+};
+
+struct str
+link_pool_key(const void *warm)
+{
+	return ((const struct warm *)warm)->key;
+}
+
+static void
+warm_add(struct link *l)
+{
+	struct map *pools = &l->house->warm;
+	struct warm *w = map_get(pools, buf_str(&l->key));
+
+	if (!w) {
+		w = malloc(sizeof *w + l->key.n);
+		must(w);
+		list_init(&w->links);
+		w->key = (struct str){ (char *)(w + 1), l->key.n };
+		memcpy(w + 1, l->key.p, l->key.n);
+		map_put(pools, w);
+	}
+	list_append(&w->links, &l->warm_node);
+}
+
+static void
+warm_remove(struct link *l)
+{
+	struct warm *w;
+
+	if (!list_is_linked(&l->warm_node))
+		return;
+	list_remove(&l->warm_node);
+	w = map_get(&l->house->warm, buf_str(&l->key));
+	if (!list_is_empty(&w->links))
+		return;
+	map_remove(&l->house->warm, w->key);
+	free(w);
+}
+
+struct link *
+link_warm(struct send *s, struct str key)
+{
+	struct warm *w = map_get(&s->warm, key);
+
+	return w ? list_of(w->links.prev, struct link, warm_node) : NULL;
+}
+
+void
+link_hand_over(struct link *l, struct attempt *a)
+{
+	must(l->phase == LINK_WARM);
+	warm_remove(l);
+	l->phase = LINK_TALKING;
+	l->attempt = a;
+	smtp_client_mail(&l->client, &a->mail);
+	link_run(l);
+}
+
+/* ── Its end ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void
+link_free(struct link **link)
+{
+	struct link *l = *link;
+
+	*link = NULL;
+	warm_remove(l);
+	list_remove(&l->node);
+	loop_watch_close(&l->watch);
+	loop_timer_close(&l->patience);
+	if (l->fd >= 0)
+		close(l->fd);
+	smtp_client_free(&l->client);
+	buf_free(&l->login);
+	if (l->password.p)
+		explicit_bzero(l->password.p, l->password.n);
+	buf_free(&l->password);
+	buf_free(&l->hostname);
+	buf_free(&l->key);
+	free(l);
+}
+
+static void
+note_health(const struct link *l, int cause)
+{
+	const struct road_hop *h = l->attempt->at;
+
+	health_failed(
+		&l->house->health, h->text, h->hop.family, cause, loop_now_ms(l->house->role.loop));
+}
+
+/* The connection could not be made. */
+static void
+link_fail(struct link *l, const struct err *e)
+{
+	struct attempt *a = l->attempt;
+
+	note_health(l, e->cause);
+	link_free(&l);
+	attempt_hop_failed(a, e, STAGE_CONNECT);
+}
+
+/* The login is not to be had: no other hop would help. */
+static void
+link_fail_asking(struct link *l, const char *words)
+{
+	struct attempt *a = l->attempt;
+	struct err e;
+
+	err_set(&e, ERR_TEMPORARY, ERR_LOGIN_LATER, "%s", words);
+	link_free(&l);
+	attempt_fail(a, &e);
+}
+
+/* The talk broke off. */
+static void
+link_lose(struct link *l, enum err_kind kind, const char *words)
+{
+	struct err e;
+
+	if (l->phase == LINK_WARM) { /* nobody minds */
+		link_free(&l);
+		return;
+	}
+	err_set(&e, ERR_TEMPORARY, kind, "%s", words);
+	smtp_client_lost(&l->client, &e);
+	link_run(l);
+}
+
+static void
+link_leave(struct link *l)
+{
+	warm_remove(l);
+	l->phase = LINK_LEAVING;
+	smtp_client_quit(&l->client);
+}
+
+static void
+connect_timed_out(struct link *l)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMPORARY, ERR_TIMEOUT, "%.*s does not answer: no connection in %d s",
+		STR_ARG(l->attempt->at->text),
+		(attempt_has_other_hop(l->attempt) ? CONNECT_MS : CONNECT_LAST_MS) / 1000);
+	e.cause = ETIMEDOUT;
+	link_fail(l, &e);
+}
+
+static void
+link_out_of_patience(void *owner)
+{
+	struct link *l = owner;
+
+	switch (l->phase) {
+	case LINK_ASKING:
+		link_fail_asking(l, "the login for this route cannot be read now");
+		break;
+	case LINK_CONNECTING:
+		connect_timed_out(l);
+		break;
+	case LINK_WARM: /* long enough: a polite end */
+		link_leave(l);
+		link_run(l);
+		break;
+	case LINK_TALKING:
+	case LINK_LEAVING:
+		link_lose(l, ERR_TIMEOUT, "no answer in the time that RFC 5321 grants");
+		break;
+	}
+}
+
+/* ── Its beginning ───────────────────────────────────────────────────────────────────────────── */
+
+static struct link *
+link_new(struct attempt *a)
+{
+	struct link *l = calloc(1, sizeof *l);
+	struct send *s = a->house;
+
+	must(l);
+	*l = (struct link){ .house = s,
+		.attempt = a,
+		.fd = -1,
+		.login.max = 1024,
+		.password.max = 1024,
+		.hostname.max = 256,
+		.key.max = a->at->key.n };
+	buf_add(&l->hostname, s->role.config.hostname);
+	buf_add(&l->key, a->at->key);
+	l->patience = loop_timer_open(s->role.loop, link_out_of_patience, l);
+	list_append(&s->links, &l->node);
+	return l;
+}
+
+static void
+link_begin(struct link *l)
+{
+	l->phase = LINK_TALKING;
+	l->settings = (struct smtp_client_settings){
+		.hostname = buf_str(&l->hostname),
+		.login = buf_str(&l->login),
+		.password = buf_str(&l->password),
+		.is_lmtp = l->attempt->at->hop.protocol == HOP_LMTP,
+		.bounces_8bit = l->house->role.config.queue.bounces_8bit,
+	};
+	smtp_client_begin(&l->client, &l->settings);
+	l->progress = UINT64_MAX; /* the greeting has its own time */
+	link_run(l);
+}
+
+static bool
+cannot_connect(const struct link *l, int cause, struct err *e)
+{
+	err_set(e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %.*s: %s",
+		STR_ARG(l->attempt->at->text), strerror(cause));
+	e->cause = cause;
+	return false;
+}
+
+static void
+link_connected(struct link *l)
+{
+	int cause = 0;
+	socklen_t n = sizeof cause;
+	struct err e;
+
+	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &cause, &n);
+	if (!cause) {
+		link_begin(l);
+		return;
+	}
+	cannot_connect(l, cause, &e);
+	link_fail(l, &e);
+}
+
+static void
+link_ready(void *owner, int events)
+{
+	static char octets[READ_SIZE];
+	struct link *l = owner;
+	ssize_t n;
+
+	if (l->phase == LINK_CONNECTING) {
+		link_connected(l);
+		return;
+	}
+	if (events & LOOP_READ) {
+		n = recv(l->fd, octets, sizeof octets, 0);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			link_lose(l, ERR_CONNECTION_LOST,
+				n == 0 ? "the other host closed the connection" : strerror(errno));
+			return;
+		}
+		if (l->phase == LINK_WARM) { /* it speaks only to say that it leaves */
+			link_free(&l);
+			return;
+		}
+		smtp_client_feed(&l->client, (struct str){ octets, (size_t)n });
+	}
+	link_run(l);
+}
+
+/* A socket address; 0: the path is too long for one. */
+static socklen_t
+address_of_hop(const struct hop *h, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)to;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
+	struct sockaddr_un *un = (struct sockaddr_un *)to;
+
+	switch (h->family) {
+	case HOP_IPV4:
+		*in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(h->port) };
+		memcpy(&in->sin_addr, h->address, sizeof in->sin_addr);
+		return sizeof *in;
+	case HOP_IPV6:
+		*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+			.sin6_port = htons(h->port) };
+		memcpy(&in6->sin6_addr, h->address, sizeof in6->sin6_addr);
+		return sizeof *in6;
+	case HOP_UNIX:
+		if (h->host.n >= sizeof un->sun_path)
+			return 0;
+		*un = (struct sockaddr_un){ .sun_family = AF_UNIX };
+		memcpy(un->sun_path, h->host.p, h->host.n);
+		return sizeof *un;
+	}
+	return 0;
+}
+
+/* The route's source address of the hop's family, when the file names one; its port is chosen when
+ * the other end is known, so that one address has all ports for each host. */
+static bool
+bind_source(const struct link *l, const struct config_route *route, struct err *e)
+{
+	const struct hop *h = &l->attempt->at->hop;
+	int family = h->family == HOP_IPV4 ? AF_INET : AF_INET6, on = 1;
+	struct sockaddr_storage address;
+	struct hop source = { .family = h->family };
+
+	for (size_t i = 0; route && h->family != HOP_UNIX && i < route->source_n; i++) {
+		if (route->source[i].family != family)
+			continue;
+		memcpy(source.address, route->source[i].address, sizeof source.address);
+		setsockopt(l->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+		if (bind(l->fd, (struct sockaddr *)&address, address_of_hop(&source, &address)) !=
+			0)
+			return err_set_errno(e, "the route's source address cannot be used");
+	}
+	return true;
+}
+
+static bool
+link_connect(struct link *l, struct err *e)
+{
+	const struct attempt *a = l->attempt;
+	struct sockaddr_storage to;
+	socklen_t to_n = address_of_hop(&a->at->hop, &to);
+	int on = 1;
+
+	if (to_n == 0)
+		return err_set(
+			e, ERR_PERMANENT, ERR_CONNECT, "the path of a UNIX socket is too long");
+	l->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		return err_set_errno(e, "no socket to connect with");
+	if (!bind_source(l, attempt_route(a), e))
+		return false;
+	if (connect(l->fd, (struct sockaddr *)&to, to_n) != 0 && errno != EINPROGRESS) {
+		int cause = errno;
+
+		note_health(l, cause);
+		return cannot_connect(l, cause, e);
+	}
+	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	l->phase = LINK_CONNECTING;
+	l->watch = loop_watch_open(l->house->role.loop, l->fd, link_ready, l);
+	loop_watch_set(l->watch, LOOP_WRITE);
+	loop_timer_set(l->patience, attempt_has_other_hop(a) ? CONNECT_MS : CONNECT_LAST_MS);
+	return true;
+}
+
+static bool
+link_ask_secret(struct link *l, struct str route, struct err *e)
+{
+	if (!l->house->vault)
+		return err_set(e, ERR_TEMPORARY, ERR_LOGIN_LATER,
+			"the login for this route cannot be read now");
+	l->phase = LINK_ASKING;
+	l->ask = ++l->house->asks;
+	loop_timer_set(l->patience, ASK_MS);
+	ipc_send_secret(
+		l->house->vault, &(struct ipc_secret){ .fd = -1, .ask = l->ask, .route = route });
+	return true;
+}
+
+bool
+link_open(struct attempt *a, struct err *e)
+{
+	const struct config_route *route = attempt_route(a);
+	struct link *l = link_new(a);
+	bool is_under_way = route && route->login_file.n ? link_ask_secret(l, route->pattern, e)
+							 : link_connect(l, e);
+
+	if (!is_under_way)
+		link_free(&l);
+	return is_under_way;
+}
+
+static void
+link_asked(struct link *l, const struct ipc_secret_is *m)
+{
+	struct attempt *a = l->attempt;
+	struct err e;
+
+	buf_add(&l->login, m->login);
+	buf_add(&l->password, m->password);
+	if (!m->found) {
+		link_fail_asking(l, "the login for this route cannot be read: see its file in the "
+				    "configuration");
+	} else if (!link_connect(l, &e)) {
+		link_free(&l);
+		attempt_hop_failed(a, &e, STAGE_CONNECT);
+	}
+}
+
+void
+link_secret_came(struct send *s, struct ipc_secret_is *m)
+{
+	list_each (at, &s->links) {
+		struct link *l = list_of(at, struct link, node);
+
+		if (l->phase == LINK_ASKING && l->ask == m->ask) {
+			link_asked(l, m);
+			return;
+		}
+	}
+}
+
+void
+link_secrets_failed(struct send *s)
+{
+	list_each_safe (at, &s->links) {
+		struct link *l = list_of(at, struct link, node);
+
+		if (l->phase == LINK_ASKING)
+			link_fail_asking(l, "the login for this route cannot be read now");
+	}
+}
+
+/* ── The talk ────────────────────────────────────────────────────────────────────────────────── */
+
+/* How a send went: everything is out, the socket is full, or the peer is gone. */
+enum flushed { FLUSHED, FULL, GONE };
+
+static enum flushed
+link_flush(struct link *l)
+{
+	struct str out = smtp_client_output(&l->client);
+
+	while (out.n) {
+		ssize_t n = send(l->fd, out.p, out.n, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? FULL : GONE;
+		smtp_client_sent(&l->client, (size_t)n);
+		out = smtp_client_output(&l->client);
+	}
+	return FLUSHED;
+}
+
+static void
+link_give_body(struct link *l)
+{
+	struct attempt *a = l->attempt;
+	struct str piece = str_part(a->body, a->given, SMTP_CLIENT_PIECE_MAX);
+
+	a->given += piece.n;
+	smtp_client_body(&l->client, piece, a->given == a->body.n);
+}
+
+/* Output goes out, and the loop waits for what may come. False: the peer is gone, which the client
+ * core now knows. */
+static bool
+link_wait(struct link *l)
+{
+	enum flushed f = link_flush(l);
+	struct err e;
+
+	if (f == GONE) {
+		err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
+			"the other host closed the connection");
+		smtp_client_lost(&l->client, &e);
+		return false;
+	}
+	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? LOOP_WRITE : 0));
+	if (l->client.progress != l->progress) { /* octets of half a reply buy no time */
+		l->progress = l->client.progress;
+		loop_timer_set(l->patience, smtp_client_patience_ms(&l->client));
+	}
+	return true;
+}
+
+static void
+note_good_health(const struct link *l)
+{
+	const struct road_hop *h = l->attempt->at;
+
+	health_worked(&l->house->health, h->text, h->hop.family, loop_now_ms(l->house->role.loop));
+}
+
+/* Greeting, hello and login are done. */
+static void
+link_greeted(struct link *l)
+{
+	note_good_health(l);
+	smtp_client_mail(&l->client, &l->attempt->mail);
+}
+
+static void
+link_stay_warm(struct link *l)
+{
+	if (l->house->is_draining || l->mails >= MAILS_A_LINK) {
+		link_leave(l);
+		return;
+	}
+	l->phase = LINK_WARM;
+	warm_add(l);
+	loop_watch_set(l->watch, LOOP_READ);
+	loop_timer_set(l->patience, WARM_MS);
+}
+
+static void
+link_handed_over(struct link *l)
+{
+	struct attempt *a = l->attempt;
+
+	note_good_health(l); /* though it may have turned other connections away meanwhile */
+	l->attempt = NULL;
+	l->mails++;
+	link_stay_warm(l);
+	attempt_settle(a);
+}
+
+/* The session failed, and with it the hop, unless it has answered something about the mail. Lost
+ * without a word is a warm link that was dead all along, which costs the mail nothing. */
+static void
+link_failed(struct link *l)
+{
+	struct attempt *a = l->attempt;
+	struct err e = l->client.error;
+	enum smtp_stage stage = l->client.stage;
+	bool was_warm = l->mails > 0 && !a->was_reopened;
+	bool has_answered_mail = stage > STAGE_MAIL || (stage == STAGE_MAIL && e.code != 421 &&
+							       e.kind != ERR_CONNECTION_LOST);
+
+	if (stage < STAGE_AUTH)
+		note_health(l, 0);
+	link_flush(l); /* a QUIT, where one is due */
+	link_free(&l);
+	if (has_answered_mail)
+		attempt_settle(a);
+	else if (was_warm)
+		attempt_reopen(a);
+	else
+		attempt_hop_failed(a, &e, stage);
+}
+
+static void
+link_run(struct link *l)
+{
+	for (;;)
+		switch (smtp_client_next(&l->client)) {
+		case CLIENT_WANT_INPUT:
+			if (link_wait(l))
+				return;
+			break;
+		case CLIENT_WANT_OUTPUT: /* all of it out: the core goes on at once */
+			if (link_wait(l) && smtp_client_output(&l->client).n)
+				return;
+			break;
+		case CLIENT_ON_READY:
+			link_greeted(l);
+			break;
+		case CLIENT_WANT_ASCII:
+			smtp_client_ascii(&l->client, attempt_to_ascii(l->attempt));
+			break;
+		case CLIENT_WANT_BODY:
+			link_give_body(l);
+			break;
+		case CLIENT_ON_DONE:
+			link_handed_over(l);
+			if (l->phase != LINK_LEAVING)
+				return;
+			break;
+		case CLIENT_ON_FAILED:
+			link_failed(l);
+			return;
+		case CLIENT_WANT_CLOSE:
+			link_flush(l);
+			link_free(&l);
+			return;
+		}
+}
+
+void
+link_close_idle(struct send *s)
+{
+	list_each_safe (at, &s->links) {
+		struct link *l = list_of(at, struct link, node);
+
+		if (l->phase != LINK_WARM)
+			continue;
+		link_leave(l);
+		link_run(l);
+	}
+}

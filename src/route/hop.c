@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "route/hop.h"
+
+enum { GROUPS = 8 }; /* of an IPv6 address, 16 bits each */
+
+/* ── Packed ──────────────────────────────────────────────────────────────────────────────────── */
+
+void
+hop_add(struct buf *to, const struct hop *h)
+{
+	codec_add_str(to, h->host);
+	codec_add_u8(to, (uint8_t)h->family);
+	codec_add_u8(to, (uint8_t)h->protocol);
+	buf_add(to, (struct str){ (const char *)h->address, sizeof h->address });
+	codec_add_u16(to, h->port);
+	codec_add_u16(to, h->preference);
+	codec_add_u8(to, h->is_secure);
+}
+
+bool
+hop_scan(struct str *in, struct hop *h)
+{
+	struct str rest = *in;
+	struct hop got = { 0 };
+	uint8_t family, protocol, is_secure;
+
+	if (!codec_scan_str(&rest, &got.host) || !codec_scan_u8(&rest, &family) ||
+		!codec_scan_u8(&rest, &protocol) ||
+		!codec_scan_bytes(&rest, got.address, sizeof got.address) ||
+		!codec_scan_u16(&rest, &got.port) || !codec_scan_u16(&rest, &got.preference) ||
+		!codec_scan_u8(&rest, &is_secure))
+		return false;
+	if ((family != HOP_UNIX && family != HOP_IPV4 && family != HOP_IPV6) ||
+		protocol > HOP_LMTP || is_secure > 1 || got.host.n > HOP_HOST_MAX)
+		return false;
+	got.family = (enum hop_family)family;
+	got.protocol = (enum hop_protocol)protocol;
+	got.is_secure = is_secure;
+	*h = got;
+	*in = rest;
+	return true;
+}
+
+void
+step_add(struct buf *to, const struct step *s)
+{
+	codec_add_str(to, s->host);
+	codec_add_str(to, s->address);
+	codec_add_u8(to, s->stage);
+	codec_add_u32(to, s->took_ms);
+	codec_add_err(to, &s->err);
+}
+
+bool
+step_scan(struct str *in, struct step *s)
+{
+	struct str rest = *in;
+	struct step got = { 0 };
+
+	if (!codec_scan_str(&rest, &got.host) || !codec_scan_str(&rest, &got.address) ||
+		!codec_scan_u8(&rest, &got.stage) || !codec_scan_u32(&rest, &got.took_ms) ||
+		!codec_scan_err(&rest, &got.err))
+		return false;
+	*s = got;
+	*in = rest;
+	return true;
+}
+
+/* ── Addresses as text ───────────────────────────────────────────────────────────────────────── */
+
+static bool
+scan_ipv4(struct str *in, unsigned char octets[4])
+{
+	struct str rest = *in;
+	uint64_t octet;
+
+	for (size_t i = 0; i < 4; i++) {
+		size_t before;
+
+		if (i && !scan_char(&rest, '.'))
+			return false;
+		before = rest.n;
+		if (!scan_u64(&rest, &octet) || octet > 255 || before - rest.n > 3)
+			return false;
+		octets[i] = (unsigned char)octet;
+	}
+	*in = rest;
+	return true;
+}
+
+/* One to four hexadecimal digits. */
+static bool
+scan_group(struct str *in, unsigned char octets[2])
+{
+	char digits[4] = "0000";
+	size_t n = 0;
+
+	while (n < in->n && n < 5 && in->p[n] != ':')
+		n++;
+	if (n == 0 || n > 4)
+		return false;
+	memcpy(digits + 4 - n, in->p, n);
+	if (!codec_from_hex((struct str){ digits, 4 }, octets, 2))
+		return false;
+	*in = str_from(*in, n);
+	return true;
+}
+
+/*
+ * Groups are gathered from the left; where "::" stood, what came behind it is moved to the end.
+ * The last two groups may be written as an IPv4 address.
+ */
+static bool
+read_ipv6(struct str text, unsigned char to[16])
+{
+	unsigned char octets[2 * GROUPS] = { 0 };
+	size_t n = 0, gap = SIZE_MAX;
+
+	if (scan_word_nocase(&text, S("::")))
+		gap = 0;
+	while (text.n && n < sizeof octets) {
+		struct str dotted = text;
+
+		if (n + 4 <= sizeof octets && scan_ipv4(&dotted, octets + n)) {
+			n += 4;
+			text = dotted;
+			break;
+		}
+		if (!scan_group(&text, octets + n))
+			return false;
+		n += 2;
+		if (gap == SIZE_MAX && scan_word_nocase(&text, S("::")))
+			gap = n;
+		else if (text.n && (!scan_char(&text, ':') || text.n == 0))
+			return false;
+	}
+	if (text.n || (gap == SIZE_MAX) != (n == sizeof octets))
+		return false;
+	memcpy(to, octets, sizeof octets);
+	if (gap < n) {
+		memset(to + gap, 0, sizeof octets - gap);
+		memcpy(to + sizeof octets - (n - gap), octets + gap, n - gap);
+	}
+	return true;
+}
+
+bool
+hop_set_address(struct hop *h, struct str text)
+{
+	unsigned char octets[16] = { 0 };
+	struct str rest = text;
+
+	if (scan_ipv4(&rest, octets) && rest.n == 0)
+		h->family = HOP_IPV4;
+	else if (read_ipv6(text, octets))
+		h->family = HOP_IPV6;
+	else
+		return false;
+	memcpy(h->address, octets, sizeof octets);
+	return true;
+}
+
+bool
+hop_set_literal(struct hop *h, struct str literal)
+{
+	struct hop got = *h;
+	struct str rest = literal, inside;
+	bool has_tag;
+
+	if (!scan_char(&rest, '[') || !scan_until(&rest, ']', &inside) || rest.n)
+		return false;
+	has_tag = scan_word_nocase(&inside, S("IPv6:"));
+	if (!hop_set_address(&got, inside) || has_tag != (got.family == HOP_IPV6))
+		return false;
+	*h = got;
+	return true;
+}
+
+/* The longest run of two or more zero groups, the first of equals: RFC 5952 §4.2. */
+static void
+find_zeros(const unsigned char *address, size_t *begin, size_t *end)
+{
+	*begin = *end = GROUPS;
+	for (size_t i = 0, run = 0; i < GROUPS; i++) {
+		run = address[2 * i] || address[2 * i + 1] ? 0 : run + 1;
+		if (run >= 2 && run > *end - *begin) {
+			*begin = i + 1 - run;
+			*end = i + 1;
+		}
+	}
+}
+
+void
+hop_add_address(struct buf *to, enum hop_family family, const unsigned char *address)
+{
+	size_t begin, end;
+
+	if (family == HOP_IPV4) {
+		buf_addf(to, "%u.%u.%u.%u", address[0], address[1], address[2], address[3]);
+		return;
+	}
+	find_zeros(address, &begin, &end);
+	for (size_t i = 0; i < GROUPS; i++)
+		if (i == begin) {
+			buf_add(to, S("::"));
+			i = end - 1;
+		} else {
+			buf_addf(to, "%s%x", i == 0 || i == end ? "" : ":",
+				(unsigned)address[2 * i] << 8 | address[2 * i + 1]);
+		}
+}
+
+void
+hop_add_text(struct buf *to, const struct hop *h)
+{
+	bool has_brackets = h->family == HOP_IPV6;
+
+	if (h->family == HOP_UNIX) {
+		buf_add(to, S("unix:"));
+		buf_add_clean(to, h->host, true);
+		return;
+	}
+	if (has_brackets)
+		buf_add_char(to, '[');
+	hop_add_address(to, h->family, h->address);
+	buf_addf(to, has_brackets ? "]:%u" : ":%u", h->port);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SMTP_CLIENT_CORE_H
+#define SMTP_CLIENT_CORE_H
+
+#include "smtp/client.h"
+
+/* What the files of the client share; nobody else includes this. client.c has the states' drawing and the laws. */
+
+enum client_state {
+	AWAIT_GREETING,
+	AWAIT_EHLO,
+	AWAIT_HELO,
+	AWAIT_PROMPT,
+	AWAIT_LOGIN,
+	IDLE,
+	AWAIT_RSET,
+	AWAIT_MAIL,
+	AWAIT_RCPT,
+	AWAIT_DATA,
+	AWAIT_END,
+	AWAIT_QUIT,
+	OVER,
+};
+
+/* ── client.c ── */
+void client_enter(struct smtp_client *c, enum client_state state);
+bool client_is_pipelined(const struct smtp_client *c);
+
+/* Law 3: says a line made of parts; false, and the session has failed, when it cannot be one. */
+#define say(c, ...)                                              \
+	client_say_parts(c, (const struct str[]){ __VA_ARGS__ }, \
+		sizeof((const struct str[]){ __VA_ARGS__ }) / sizeof(struct str))
+bool client_say_parts(struct smtp_client *c, const struct str *parts, size_t n);
+bool client_is_sayable(struct str s); /* no line end, no NUL */
+
+/* The reply just read as an err: a yes has class ERR_NONE. c->words then holds its lines as one. */
+void client_err_from_reply(struct smtp_client *c, struct err *e);
+
+/* Recipients get their outcome, those that have none yet. */
+void client_settle_one(struct smtp_client *c, size_t i, const struct err *e);
+void client_settle(struct smtp_client *c, const struct err *e);
+
+/* The session is over. */
+void client_fail(struct smtp_client *c, const struct err *e);
+void client_fail_with_reply(struct smtp_client *c);
+void client_fail_with_lie(struct smtp_client *c, const char *what);
+void client_refuse_session(struct smtp_client *c);
+
+/* ── client_hello.c: what follows the replies of greeting, hello and login ── */
+void client_say_ehlo(struct smtp_client *c);
+void client_note_offers(struct smtp_client *c);
+void client_retry_as_helo(struct smtp_client *c);
+void client_log_in(struct smtp_client *c);
+void client_give_secret(struct smtp_client *c);
+void client_become_ready(struct smtp_client *c);
+
+/* ── client_mail.c: what follows the replies of a transaction ── */
+void client_reset_taken(struct smtp_client *c);
+void client_reset_refused(struct smtp_client *c);
+void client_mail_taken(struct smtp_client *c);
+void client_mail_refused(struct smtp_client *c);
+void client_rcpt_taken(struct smtp_client *c);
+void client_rcpt_refused(struct smtp_client *c);
+void client_begin_body(struct smtp_client *c);
+void client_data_refused(struct smtp_client *c);
+void client_end_taken(struct smtp_client *c);
+void client_end_refused(struct smtp_client *c);
+
+#endif

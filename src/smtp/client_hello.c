@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "smtp/client_core.h"
+
+#include "base/codec.h"
+#include "base/must.h"
+
+/*
+ * The beginning of a session: greeting, EHLO or its forms, what the peer offers, AUTH. The states
+ * and their order are drawn in client.c.
+ */
+
+enum { AUTH_INITIAL_LINE_MAX = 510 }; /* RFC 4954 §4: else the response waits for a prompt */
+
+void
+client_say_ehlo(struct smtp_client *c)
+{
+	client_enter(c, AWAIT_EHLO);
+	say(c, c->settings->is_lmtp ? S("LHLO ") : S("EHLO "), c->settings->hostname);
+}
+
+/* RFC 5321 §3.2: a host that does not know EHLO says 5yz and gets HELO; LHLO has no older form (RFC 2033 §4.1). */
+void
+client_retry_as_helo(struct smtp_client *c)
+{
+	if (c->reply.code / 100 == 4 || c->settings->is_lmtp) {
+		client_refuse_session(c);
+		return;
+	}
+	client_enter(c, AWAIT_HELO);
+	say(c, S("HELO "), c->settings->hostname);
+}
+
+static void
+note_mechanisms(struct smtp_client *c, struct str list)
+{
+	struct str word;
+
+	while (list.n) {
+		str_cut(list, ' ', &word, &list);
+		if (str_eq_nocase(word, S("PLAIN")))
+			c->offers |= OFFERS_AUTH_PLAIN;
+		else if (str_eq_nocase(word, S("LOGIN")))
+			c->offers |= OFFERS_AUTH_LOGIN;
+	}
+}
+
+static void
+note_offer(struct smtp_client *c, struct str line)
+{
+	static const struct {
+		struct str keyword;
+		unsigned bit;
+	} known[] = {
+		{ S("PIPELINING"), OFFERS_PIPELINING },
+		{ S("SIZE"), OFFERS_SIZE },
+		{ S("8BITMIME"), OFFERS_8BITMIME },
+		{ S("SMTPUTF8"), OFFERS_SMTPUTF8 },
+		{ S("CHUNKING"), OFFERS_CHUNKING },
+		{ S("ENHANCEDSTATUSCODES"), OFFERS_ENHANCED },
+		{ S("STARTTLS"), OFFERS_STARTTLS },
+		{ S("DSN"), OFFERS_DSN },
+	};
+	struct str keyword, rest;
+
+	if (str_starts_nocase(line, S("AUTH="))) /* the form before RFC 2554 */
+		note_mechanisms(c, str_from(line, 5));
+	str_cut(str_trim(line), ' ', &keyword, &rest);
+	if (str_eq_nocase(keyword, S("AUTH")))
+		note_mechanisms(c, rest);
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (str_eq_nocase(keyword, known[i].keyword))
+			c->offers |= known[i].bit;
+	if (str_eq_nocase(keyword, S("SIZE")) && !scan_u64(&rest, &c->size_max))
+		c->size_max = 0;
+}
+
+void
+client_note_offers(struct smtp_client *c)
+{
+	struct str line, rest = buf_str(&c->reply.text);
+
+	str_cut(rest, '\n', &line, &rest); /* the first line only greets */
+	while (rest.n) {
+		str_cut(rest, '\n', &line, &rest);
+		note_offer(c, line);
+	}
+	client_log_in(c);
+}
+
+/* Base64 of [NUL login NUL] password, whose room is taken at once: a buffer that grows leaves
+ * copies behind. */
+static void
+add_secret(struct buf *to, struct str login, struct str secret)
+{
+	struct buf plain = { .max = SMTP_AUTH_LINE_MAX };
+
+	buf_room(&plain, login.n + secret.n + 2);
+	if (login.n) { /* RFC 4616 §2, without an authorization identity */
+		buf_add_char(&plain, '\0');
+		buf_add(&plain, login);
+		buf_add_char(&plain, '\0');
+	}
+	buf_add(&plain, secret);
+	buf_room(to, plain.n / 3 * 4 + 4);
+	codec_add_base64(to, buf_str(&plain));
+	must(!plain.overflow && !to->overflow);
+	explicit_bzero(plain.p, plain.n);
+	buf_free(&plain);
+}
+
+static void
+say_secret(struct smtp_client *c, struct str before, struct str login, struct str secret)
+{
+	struct buf line = { .max = SMTP_AUTH_LINE_MAX };
+
+	add_secret(&line, login, secret);
+	c->output_is_secret = true;
+	say(c, before, buf_str(&line));
+	explicit_bzero(line.p, line.n);
+	buf_free(&line);
+}
+
+/* RFC 4954 §4: PLAIN in one line where that is short enough, else after a prompt; LOGIN (no RFC,
+ * but all there is in places) after two. */
+void
+client_log_in(struct smtp_client *c)
+{
+	struct str login = c->settings->login, password = c->settings->password;
+	size_t response_n = (login.n + password.n + 4) / 3 * 4;
+	struct err e;
+
+	if (login.n == 0) {
+		client_become_ready(c);
+	} else if (response_n > SMTP_AUTH_LINE_MAX / 2 || !client_is_sayable(login) ||
+		   !client_is_sayable(password)) {
+		err_set(&e, ERR_PERMANENT, ERR_LOGIN_REFUSED,
+			"login or password is too long, or holds a line end or NUL");
+		client_fail(c, &e);
+	} else if (c->offers & OFFERS_AUTH_PLAIN &&
+		   response_n + sizeof "AUTH PLAIN" <= AUTH_INITIAL_LINE_MAX) {
+		client_enter(c, AWAIT_LOGIN);
+		say_secret(c, S("AUTH PLAIN "), login, password);
+	} else if (c->offers & (OFFERS_AUTH_PLAIN | OFFERS_AUTH_LOGIN)) {
+		bool plain = c->offers & OFFERS_AUTH_PLAIN;
+
+		client_enter(c, AWAIT_PROMPT);
+		c->prompts_left = plain ? 1 : 2;
+		say(c, plain ? S("AUTH PLAIN") : S("AUTH LOGIN"));
+	} else {
+		err_set(&e, ERR_PERMANENT, ERR_LOGIN_REFUSED,
+			"the other host does not offer a login (AUTH PLAIN or LOGIN)");
+		client_fail(c, &e);
+	}
+}
+
+void
+client_give_secret(struct smtp_client *c)
+{
+	struct str login = c->settings->login, password = c->settings->password;
+
+	c->prompts_left--;
+	client_enter(c, c->prompts_left ? AWAIT_PROMPT : AWAIT_LOGIN);
+	if (c->offers & OFFERS_AUTH_PLAIN)
+		say_secret(c, S(""), login, password);
+	else
+		say_secret(c, S(""), S(""), c->prompts_left ? login : password);
+}
+
+void
+client_become_ready(struct smtp_client *c)
+{
+	client_enter(c, IDLE);
+	c->event = CLIENT_ON_READY;
+}

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patience as a person sees it, over five days of a clock that the test owns (Debian's faketime; only the calendar is moved,
+time-outs stay real): the tries, the warning, the bounce."""
+import email
+import email.policy
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from peers import Sink
+from station import BUILD, TRUSTED, until
+
+LIBRARY = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+
+
+class Clock:
+    """The wall clock of the processes that run with `environment`."""
+
+    def __init__(self):
+        if not LIBRARY:
+            pytest.skip("no faketime")
+        if "sanitize" in BUILD.name:
+            pytest.skip("a sanitizer wants to be the first library, and so does faketime")
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-clock."))
+        self.file = self.directory / "offset"
+        self.minutes = 0
+        self.file.write_text("+0")
+        self.environment = {"LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
+                            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def advance(self, minutes):
+        self.minutes += minutes
+        part = self.directory / "next"
+        part.write_text(f"+{self.minutes * 60}")
+        part.rename(self.file)
+
+    def clean_up(self):
+        shutil.rmtree(self.directory)
+
+
+@pytest.fixture
+def clock():
+    clock = Clock()
+    yield clock
+    clock.clean_up()
+
+
+def look(station):
+    """A reload makes the queue look at the clock."""
+    reloads = station.log_text().count("station: reloaded")
+    station.reload()
+    until(lambda: station.log_text().count("station: reloaded") > reloads, "the reload")
+
+
+def test_tries_then_a_warning_then_a_bounce(make_station, clock):
+    asked = []
+
+    def later(recipient):
+        asked.append(clock.minutes)
+        return "450 4.2.2 the mailbox is full for now"
+
+    with Sink(answer=later) as sink:
+        station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{sink.port}" }}', environment=clock.environment)
+        station.add_user("alice", "wonderland")
+        station.hello(source=TRUSTED).mail("alice@example.org", "box@dst.test", b"Subject: patience\r\n\r\ntext\r\n")
+        until(lambda: len(asked) == 1, "the first try")
+        tries = 1
+        while clock.minutes < 5 * 24 * 60 + 300 and station.queue():
+            clock.advance(5 if clock.minutes < 60 else 60)
+            look(station)
+            entries = [e for e in station.queue() if e["to"] == "box@dst.test"]
+            if entries and entries[0]["tries"] > tries:
+                tries = entries[0]["tries"]
+            if clock.minutes == 3 * 60:
+                assert station.mailbox("alice") == []
+            if clock.minutes == 6 * 60:
+                [warning] = station.wait_mails("alice", 1)
+        warning, bounce = [email.message_from_bytes(m, policy=email.policy.default)
+                           for m in sorted(station.wait_mails("alice", 2), key=lambda m: b"Action: failed" in m)]
+    pauses = [b - a for a, b in zip(asked, asked[1:])]
+    assert pauses[0] <= 10, "the second try comes after 5 min"
+    assert max(pauses) <= 5 * 60 + 60, "4 h is the longest pause, a fifth more, and the test's step"
+    assert 5 * 24 / 5.8 <= len(asked) <= 5 * 24 / 2.5 + 12
+    for mail, action in (warning, "delayed"), (bounce, "failed"):
+        status = next(p for p in mail.walk() if p.get_content_type() == "message/delivery-status")
+        per_mail, per_recipient = status.get_payload()
+        assert per_recipient["Action"] == action
+        assert per_recipient["Final-Recipient"] == "rfc822; box@dst.test"
+        assert "mailbox is full for now" in per_recipient["Diagnostic-Code"]
+        assert ("Will-Retry-Until" in per_recipient) == (action == "delayed")
+    assert "try again later" not in bounce.get_body().get_content()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a next host may do and say: hosts that lie end in the right class and are in nobody's way; LMTP; what is passed on to whom."""
+import email
+import email.policy
+
+import pytest
+
+from peers import Scripted, Sink
+from station import TRUSTED, until
+
+MESSAGE = b"Subject: s\r\n\r\n.b\r\n"
+HELLO = ("220 liar.test", "250 liar.test")
+GROUP = (*HELLO, "250 ok", "250 ok")
+KEPT = (*GROUP, "354 go", "250 2.0.0 kept")
+
+LIES = {
+    "no SMTP": ["hello"],
+    "a greeting that changes its code": ["220-liar\r\n250 liar"],
+    "a greeting without end": ["220-and so on and on and on and on and on\r\n" * 3000],
+    "a line without end": ["220 " + "on and " * 20000],
+    "closes at once": [""],
+    "closes behind the greeting": ["220 liar", ""],
+    "354 to EHLO": ["220 liar", "354 go"],
+    "closes at MAIL": [*HELLO, ""],
+    "closes at RCPT": [*HELLO, "250 ok", ""],
+    "354 to RCPT": [*HELLO, "250 ok", "354 go"],
+    "closes at DATA": [*GROUP, ""],
+    "250 to DATA": [*GROUP, "250 kept"],
+    "closes at the end": [*GROUP, "354 go", ""],
+    "354 to the end": [*GROUP, "354 go", "354 go"],
+    "an end that changes its code": [*GROUP, "354 go", "250-kept\r\n251 kept"],
+    "451 greeting": ["451 4.3.2 not now"],
+    "421 at the end": [*GROUP, "354 go", "421 4.3.2 not now"],
+}
+
+
+def station_for(make_station, host, other, **sections):
+    """liar.test is at `host`, everything else at `other`."""
+    via = f"lmtp+unix:{host.path}" if host.path else f"smtp://127.0.0.1:{host.port}"
+    station = make_station(routes=f'route "liar.test" {{ via = "{via}" }}\nroute "*" {{ via = "smtp://127.0.0.1:{other.port}" }}', **sections)
+    station.add_user("alice", "wonderland")
+    return station
+
+
+def entry(station, recipient):
+    return next((e for e in station.queue() if e["to"] == recipient), None)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_host_that_lies(make_station, lie):
+    """The mail waits for the next try, with words about why; a mail for another host passes it."""
+    with Scripted(*LIES[lie]) as liar, Sink() as other:
+        station = station_for(make_station, liar, other)
+        talk = station.hello(source=TRUSTED)
+        talk.mail("a@src.test", "b@liar.test", MESSAGE)
+        until(lambda: (entry(station, "b@liar.test") or {}).get("words"), "the mail to be deferred, with a reason")
+        talk.mail("a@src.test", "b@dst.test", MESSAGE)
+        other.wait_mails(1)
+        assert entry(station, "b@liar.test") and liar.sessions >= 1
+
+
+@pytest.mark.parametrize("slow", [dict(pause=1), dict()], ids=["an octet a second", "354, then silence"])
+def test_a_host_that_is_slow(make_station, slow):
+    """It may be, for minutes (RFC 5321 §4.5.3.2); meanwhile others get theirs."""
+    with Scripted(*GROUP, "354 go", **slow) as liar, Sink() as other:
+        station = station_for(make_station, liar, other)
+        talk = station.hello(source=TRUSTED)
+        talk.mail("a@src.test", "b@liar.test", MESSAGE)
+        until(lambda: liar.sessions, "the connection to the slow host")
+        for i in range(20):
+            talk.mail("a@src.test", f"b{i}@dst.test", MESSAGE)
+        other.wait_mails(20)
+        assert entry(station, "b@liar.test")
+
+
+def test_a_closed_door_is_the_end(make_station):
+    """5yz as greeting, and no other host: the sender hears it."""
+    with Scripted("554 5.7.1 nobody from there") as liar, Sink() as other:
+        station = station_for(make_station, liar, other)
+        station.logged_in().mail("alice@example.org", "b@liar.test", MESSAGE)
+        assert b"nobody from there" in station.wait_mails("alice", 1)[0]
+        station.wait_drained()
+
+
+def test_lmtp_answers_for_each_recipient(make_station, tmp_path):
+    """RFC 2033 §4.2, over a UNIX socket."""
+    path = tmp_path / "lmtp"
+    with Scripted(*HELLO, "250 ok", "250 ok", "250 ok", "354 go",
+                  "250 2.1.5 ann has it\r\n552 5.2.2 bob is full", path=path) as host, Sink() as other:
+        path.chmod(0o666)
+        tmp_path.chmod(0o755)
+        station = station_for(make_station, host, other)
+        station.logged_in().mail("alice@example.org", ["ann@liar.test", "bob@liar.test"], MESSAGE)
+        [bounce] = station.wait_mails("alice", 1)
+        station.wait_drained()
+        assert b"bob is full" in bounce and b"ann has it" not in bounce
+        assert host.heard[0] == "LHLO mail.example.org" and host.heard.count("DATA") == 1
+
+
+def dsn_station(make_station, host, other, *, offers):
+    station = station_for(make_station, host, other)
+    talk = station.logged_in()
+    talk.say("MAIL FROM:<alice@example.org> RET=HDRS ENVID=QQ+2B1").expect(250)
+    talk.say("RCPT TO:<b@liar.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;c@src.test").expect(250)
+    talk.data(MESSAGE)
+    until(lambda: "." in host.heard, "the message at the next host")
+    said = [line for line in host.heard if line.startswith(("MAIL", "RCPT"))]
+    assert said == (["MAIL FROM:<alice@example.org> RET=HDRS ENVID=QQ+2B1",
+                     "RCPT TO:<b@liar.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;c@src.test"] if offers
+                    else ["MAIL FROM:<alice@example.org>", "RCPT TO:<b@liar.test>"])
+    return station
+
+
+def test_requests_for_reports_go_on(make_station):
+    """RFC 3461 §5.2.1: the next host reports, we do not."""
+    with Scripted("220 mx", "250-mx\r\n250 DSN", "250 ok", "250 ok", "354 go", "250 kept") as host, Sink() as other:
+        station = dsn_station(make_station, host, other, offers=True)
+        station.wait_drained()
+        assert station.mailbox("alice") == []
+
+
+def test_a_host_without_dsn(make_station):
+    """RFC 3461 §5.2.2: it is asked for nothing, and we say `relayed`."""
+    with Scripted(*KEPT) as host, Sink() as other:
+        station = dsn_station(make_station, host, other, offers=False)
+        [report] = station.wait_mails("alice", 1)
+        assert b"Action: relayed" in report
+
+
+def test_an_ascii_header_for_a_host_without_smtputf8(make_station):
+    """Where only the header's text needs SMTPUTF8 the mail goes nevertheless, and reads the same."""
+    with Scripted(*KEPT) as _, Sink(enable_SMTPUTF8=False) as other:
+        station = station_for(make_station, _, other)
+        talk = station.logged_in()
+        talk.envelope("alice@example.org", "b@dst.test", options=" SMTPUTF8 BODY=8BITMIME")
+        talk.data("Subject: Gr\u00fc\u00dfe aus \u5317\u4eac\r\n\r\nh\u00e4\r\n".encode())
+        [(_, _, octets)] = other.wait_mails(1)
+        header, _, body = octets.partition(b"\r\n\r\n")
+        assert header.isascii() and body == "h\u00e4\r\n".encode()
+        assert email.message_from_bytes(octets, policy=email.policy.default)["Subject"] == "Gr\u00fc\u00dfe aus \u5317\u4eac"
+
+
+@pytest.mark.parametrize("bounces", [False, True])
+def test_eight_bits_to_a_host_without_8bitmime(make_station, bounces):
+    """As they are, which keeps signatures whole; or back, when the file says so."""
+    with Scripted(*KEPT) as host, Sink() as other:
+        station = station_for(make_station, host, other, queue=f"bounce-8bit = {str(bounces).lower()}")
+        talk = station.logged_in()
+        talk.envelope("alice@example.org", "b@liar.test", options=" BODY=8BITMIME")
+        talk.data("Subject: s\r\n\r\nh\u00e4\r\n".encode())
+        station.wait_drained()
+        assert ("h\u00e4" in host.heard) == (not bounces)
+        assert len(station.mailbox("alice")) == bounces
+        assert not bounces or b"8-bit" in station.mailbox("alice")[0]

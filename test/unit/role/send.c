@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/send/send.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "message/message.h"
+#include "spool/spool.h"
+#include "unit.h"
+
+/*
+ * Attempts against hosts on loopback that follow a script: a greeting, then a reply to each command
+ * in turn; "" closes the connection, and nothing behind the last reply is said. Everything is one
+ * loop: the hosts, the role's code, and the queue's end of the channel, which keeps the outcome.
+ */
+
+enum { HOSTS_MAX = 48, REPLIES_MAX = 16, TOO_LONG_MS = 20000 };
+
+struct host {
+	int fd, peer; /* listening; the one connection at a time */
+	struct loop_watch *door, *watch;
+	const char *replies[REPLIES_MAX]; /* the first one is the greeting */
+	unsigned said, connections;
+	bool in_message;
+	struct buf in, heard; /* heard: its commands and messages, a line each */
+	struct sockaddr_in client;
+	struct hop hop;
+};
+
+static struct house {
+	struct send send;
+	struct ipc *queue;
+	struct loop_timer *limit;
+	struct host hosts[HOSTS_MAX];
+	size_t hosts_n;
+	char host_names[HOSTS_MAX][8];
+	/* the outcome that came last */
+	unsigned outcomes_n;
+	struct smtp_outcome outcomes[4];
+	struct step steps[HOSTS_MAX];
+	size_t steps_n;
+	struct buf steps_text;
+} house;
+
+/* ── Hosts ───────────────────────────────────────────────────────────────────────────────────── */
+
+static void
+host_hang_up(struct host *h)
+{
+	loop_watch_close(&h->watch);
+	if (h->peer >= 0)
+		close(h->peer);
+	h->peer = -1;
+}
+
+static void
+host_say(struct host *h)
+{
+	const char *reply = h->said < REPLIES_MAX ? h->replies[h->said++] : NULL;
+
+	if (!reply)
+		return;
+	if (!*reply) {
+		host_hang_up(h);
+		return;
+	}
+	h->in_message = str_starts(str_of(reply), S("354"));
+	must(send(h->peer, reply, strlen(reply), MSG_NOSIGNAL) > 0);
+	must(send(h->peer, "\r\n", 2, MSG_NOSIGNAL) == 2);
+}
+
+static void
+host_hear_line(struct host *h, struct str line)
+{
+	buf_add(&h->heard, line);
+	buf_add_char(&h->heard, '\n');
+	if (str_starts(line, S("QUIT")))
+		host_hang_up(h);
+	else if (!h->in_message || str_eq(line, S(".")))
+		host_say(h);
+}
+
+static void
+host_ready(void *owner, int events)
+{
+	struct host *h = owner;
+	char octets[4096];
+	ssize_t n = recv(h->peer, octets, sizeof octets, 0);
+	struct str line, rest;
+
+	(void)events;
+	if (n <= 0) {
+		host_hang_up(h);
+		return;
+	}
+	buf_add(&h->in, (struct str){ octets, (size_t)n });
+	for (rest = buf_str(&h->in); h->peer >= 0 && scan_until(&rest, '\n', &line);)
+		host_hear_line(h, str_part(line, 0, line.n - 1));
+	buf_drop(&h->in, h->in.n - rest.n);
+}
+
+static void
+host_called(void *owner, int events)
+{
+	struct host *h = owner;
+	socklen_t n = sizeof h->client;
+
+	(void)events;
+	host_hang_up(h);
+	h->peer = accept(h->fd, (struct sockaddr *)&h->client, &n);
+	must(h->peer >= 0);
+	h->connections++;
+	h->said = 0;
+	h->watch = loop_watch_open(house.send.role.loop, h->peer, host_ready, h);
+	loop_watch_set(h->watch, LOOP_READ);
+	host_say(h);
+}
+
+/* A host with the next name, "h0", "h1" …; no script: its port refuses connections. */
+static struct host *
+host_new(const char *const *replies)
+{
+	struct host *h = &house.hosts[house.hosts_n];
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof address;
+
+	snprintf(house.host_names[house.hosts_n], 8, "h%zu", house.hosts_n);
+	*h = (struct host){ .fd = socket(AF_INET, SOCK_STREAM, 0),
+		.peer = -1,
+		.in.max = 1 << 20,
+		.heard.max = 1 << 20,
+		.hop = { .host = str_of(house.host_names[house.hosts_n++]),
+			.family = HOP_IPV4,
+			.address = { 127, 0, 0, 1 } } };
+	must(bind(h->fd, (struct sockaddr *)&address, n) == 0);
+	must(getsockname(h->fd, (struct sockaddr *)&address, &n) == 0);
+	h->hop.port = ntohs(address.sin_port);
+	for (size_t i = 0; replies && replies[i]; i++)
+		h->replies[i] = replies[i];
+	if (!replies)
+		return h;
+	must(listen(h->fd, 10) == 0);
+	h->door = loop_watch_open(house.send.role.loop, h->fd, host_called, h);
+	loop_watch_set(h->door, LOOP_READ);
+	return h;
+}
+
+/* ── The queue's end ─────────────────────────────────────────────────────────────────────────── */
+
+static void
+outcome_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct str rest = m->outcome.outcomes;
+	uint8_t stage, dsn_taken;
+
+	(void)owner;
+	(void)from;
+	assert_int_equal(m->kind, IPC_outcome);
+	assert_int_equal(m->outcome.attempt, 7);
+	for (house.outcomes_n = 0; rest.n; house.outcomes_n++) {
+		struct smtp_outcome *o = &house.outcomes[house.outcomes_n];
+
+		assert_true(codec_scan_u8(&rest, &stage) && codec_scan_u8(&rest, &dsn_taken) &&
+			    codec_scan_err(&rest, &o->err));
+		o->stage = stage;
+		o->dsn_taken = dsn_taken;
+	}
+	buf_reset(&house.steps_text);
+	buf_add(&house.steps_text, m->outcome.steps);
+	rest = buf_str(&house.steps_text);
+	for (house.steps_n = 0; rest.n; house.steps_n++)
+		assert_true(step_scan(&rest, &house.steps[house.steps_n]));
+	loop_stop(house.send.role.loop);
+}
+
+static void
+nothing_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	(void)owner;
+	(void)from;
+	(void)m;
+}
+
+static void
+too_long(void *owner)
+{
+	(void)owner;
+	fail_msg("no outcome came");
+}
+
+static int
+set_up(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	memset(&house, 0, sizeof house);
+	house.steps_text.max = IPC_TEXT_MAX;
+	house.send.role.loop = loop_open();
+	house.send.role.config.hostname = S("client.example");
+	house.send.warm.key_of = link_pool_key;
+	list_init(&house.send.links);
+	health_open(&house.send.health);
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+	house.send.queue =
+		ipc_open(house.send.role.loop, fds[0], ROLE_SEND, ROLE_QUEUE, nothing_came, NULL);
+	house.queue =
+		ipc_open(house.send.role.loop, fds[1], ROLE_QUEUE, ROLE_SEND, outcome_came, NULL);
+	house.limit = loop_timer_open(house.send.role.loop, too_long, NULL);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	link_close_idle(&house.send);
+	for (size_t i = 0; i < house.hosts_n; i++) {
+		struct host *h = &house.hosts[i];
+
+		host_hang_up(h);
+		loop_watch_close(&h->door);
+		close(h->fd);
+		buf_free(&h->in);
+		buf_free(&h->heard);
+	}
+	loop_timer_close(&house.limit);
+	ipc_close(&house.send.queue);
+	ipc_close(&house.queue);
+	loop_run(house.send.role
+			 .loop); /* until the links, which said QUIT, hear that nobody is there */
+	must(list_is_empty(&house.send.links));
+	health_free(&house.send.health);
+	map_free(&house.send.warm);
+	buf_free(&house.steps_text);
+	loop_close(&house.send.role.loop);
+	return 0;
+}
+
+struct road {
+	struct str message, envid, orcpt, route;
+	uint32_t flags;
+	uint8_t notify;
+	unsigned recipients_n; /* 0: one */
+};
+
+/* Tries the hosts from `first` on, in this order; returns when the outcome is there. */
+static void
+try_hosts(size_t first, const struct road *r)
+{
+	struct buf hops = { .max = IPC_TEXT_MAX }, recipients = { .max = IPC_TEXT_MAX };
+
+	for (size_t i = first; i < house.hosts_n; i++)
+		hop_add(&hops, &house.hosts[i].hop);
+	for (unsigned i = 0; i < (r->recipients_n ? r->recipients_n : 1); i++) {
+		codec_add_str(&recipients, i ? S("eve@example.org") : S("bob@example.org"));
+		codec_add_u8(&recipients, r->notify);
+		codec_add_str(&recipients, r->orcpt);
+	}
+	attempt_begin(&house.send,
+		&(struct ipc_attempt){ .fd = -1,
+			.attempt = 7,
+			.flags = r->flags,
+			.route = r->route,
+			.hops = buf_str(&hops),
+			.reverse_path = S("ann@example.net"),
+			.envid = r->envid,
+			.recipients = buf_str(&recipients),
+			.message = r->message.n ? r->message : S("Subject: s\r\n\r\n") });
+	buf_free(&hops);
+	buf_free(&recipients);
+	loop_timer_set(house.limit, TOO_LONG_MS);
+	loop_run(house.send.role.loop);
+	loop_timer_set(house.limit, -1);
+}
+
+#define REPLIES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define TAKES                                                                                 \
+	REPLIES("220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 2.0.0 kept", "250 ok", \
+		"250 ok", "354 go", "250 2.0.0 kept again", "", "")
+
+static void
+assert_step(size_t i, const char *host, enum smtp_stage stage, enum err_class class, int code)
+{
+	assert_true(i < house.steps_n);
+	assert_str(house.steps[i].host, str_of(host));
+	assert_int_equal(house.steps[i].stage, stage);
+	assert_int_equal(house.steps[i].err.class, class);
+	assert_int_equal(house.steps[i].err.code, code);
+}
+
+/* ── The order of hops ───────────────────────────────────────────────────────────────────────── */
+
+static void
+test_the_next_hop_is_tried_until_one_talks(void **state)
+{
+	struct buf address = { .max = 100 };
+
+	(void)state;
+	host_new(NULL);
+	host_new(REPLIES("554 5.7.1 not you"));
+	host_new(REPLIES("421 4.3.2 too busy"));
+	host_new(REPLIES("220 mx", ""));
+	host_new(REPLIES("220 mx", "250 mx", ""));
+	host_new(TAKES);
+	host_new(TAKES);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.outcomes_n, 1);
+	assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	assert_int_equal(house.steps_n, 6);
+	assert_step(0, "h0", STAGE_CONNECT, ERR_TEMPORARY, 0);
+	assert_int_equal(house.steps[0].err.cause, ECONNREFUSED);
+	assert_step(1, "h1", STAGE_GREETING, ERR_PERMANENT, 554);
+	assert_step(2, "h2", STAGE_GREETING, ERR_TEMPORARY, 421);
+	assert_step(3, "h3", STAGE_HELLO, ERR_TEMPORARY, 0);
+	assert_step(4, "h4", STAGE_MAIL, ERR_TEMPORARY, 0);
+	assert_step(5, "h5", STAGE_END, ERR_NONE, 250);
+	assert_string_equal(house.steps[5].err.text, "kept");
+	hop_add_text(&address, &house.hosts[5].hop);
+	assert_str(house.steps[5].address, buf_str(&address));
+	assert_int_equal(house.hosts[6].connections, 0);
+	buf_free(&address);
+}
+
+/* Permanent only when every host said so; a no to the mail itself needs no second opinion. */
+static void
+test_what_all_hosts_together_say(void **state)
+{
+	(void)state;
+	host_new(REPLIES("554 5.7.1 not you"));
+	host_new(REPLIES("550 5.7.1 nor you"));
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.outcomes[0].err.class, ERR_PERMANENT);
+	assert_int_equal(house.outcomes[0].err.code, 550);
+	assert_int_equal(house.outcomes[0].stage, STAGE_GREETING);
+	host_new(NULL);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.steps_n, 3);
+	assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+	assert_int_equal(house.outcomes[0].err.kind, ERR_CONNECT);
+	host_new(REPLIES("220 mx", "250 mx", "550 5.1.8 not from there"));
+	host_new(TAKES);
+	try_hosts(3, &(struct road){ 0 });
+	assert_int_equal(house.steps_n, 1);
+	assert_int_equal(house.outcomes[0].err.code, 550);
+	assert_int_equal(house.outcomes[0].stage, STAGE_MAIL);
+	assert_int_equal(house.hosts[4].connections, 0);
+}
+
+static void
+test_dead_hosts_are_tried_last_but_tried(void **state)
+{
+	(void)state;
+	host_new(REPLIES("421 busy"));
+	host_new(TAKES);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.steps_n, 2);
+	try_hosts(0,
+		&(struct road){ 0 }); /* the dead one is not asked again, the warm link is used */
+	assert_int_equal(house.steps_n, 1);
+	assert_step(0, "h1", STAGE_END, ERR_NONE, 250);
+	assert_int_equal(house.hosts[0].connections, 1);
+	assert_int_equal(house.hosts[1].connections, 1);
+	house.hosts_n = 1; /* nothing else is left */
+	try_hosts(0, &(struct road){ 0 });
+	assert_step(0, "h0", STAGE_GREETING, ERR_TEMPORARY, 421);
+	assert_int_equal(house.hosts[0].connections, 2);
+	house.hosts_n = 2;
+}
+
+/* Among equals the one that is connected goes first; a better one is still preferred to it. */
+static void
+test_warm_links_among_equals(void **state)
+{
+	(void)state;
+	host_new(TAKES);
+	host_new(TAKES);
+	try_hosts(1, &(struct road){ 0 });
+	try_hosts(0, &(struct road){ 0 });
+	assert_step(0, "h1", STAGE_END, ERR_NONE, 250);
+	assert_string_equal(house.steps[0].err.text, "kept again");
+	assert_int_equal(house.hosts[0].connections, 0);
+	house.hosts[1].hop.preference = 20;
+	try_hosts(0, &(struct road){ 0 });
+	assert_step(0, "h0", STAGE_END, ERR_NONE, 250);
+}
+
+/* The third mail finds the connection closed: a new one to the same host, and no step of its own. */
+static void
+test_a_warm_link_that_died_costs_nothing(void **state)
+{
+	(void)state;
+	host_new(TAKES);
+	for (int i = 0; i < 3; i++) {
+		try_hosts(0, &(struct road){ 0 });
+		assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+		assert_int_equal(house.steps_n, 1);
+	}
+	assert_int_equal(house.hosts[0].connections, 2);
+}
+
+static void
+test_a_source_address(void **state)
+{
+	struct config_network source = { AF_INET, { 127, 0, 0, 77 }, 32 };
+	struct config_route route = { .pattern = S("*"), .source = &source, .source_n = 1 };
+
+	(void)state;
+	house.send.role.config.routes = &route;
+	house.send.role.config.routes_n = 1;
+	host_new(TAKES);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(ntohl(house.hosts[0].client.sin_addr.s_addr), INADDR_LOOPBACK);
+	try_hosts(0, &(struct road){ .route = S("*") }); /* the warm link has the wrong address */
+	assert_int_equal(ntohl(house.hosts[0].client.sin_addr.s_addr), 0x7f00004d);
+	assert_int_equal(house.hosts[0].connections, 2);
+	source.address[0] = 192; /* not ours */
+	try_hosts(0, &(struct road){ .route = S("*") });
+	assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+	assert_non_null(strstr(house.outcomes[0].err.text, "source address"));
+	house.send.role.config.routes_n = 0;
+	try_hosts(0, &(struct road){ .route = S("*") });
+	assert_non_null(strstr(house.outcomes[0].err.text, "taken out of the configuration"));
+	house.send.role.config.routes = NULL;
+}
+
+/* ── What is said ────────────────────────────────────────────────────────────────────────────── */
+
+static void
+test_lmtp_over_a_unix_socket(void **state)
+{
+	struct sockaddr_un path = { .sun_family = AF_UNIX };
+	struct host *h;
+
+	(void)state;
+	h = host_new(REPLIES("220 mx LMTP", "250 mx", "250 ok", "250 ok", "250 ok", "354 go",
+		"250 2.1.5 for bob\r\n452 4.2.2 eve is full"));
+	snprintf(path.sun_path, sizeof path.sun_path, "/tmp/posthouse-unit-send.%d", getpid());
+	close(h->fd);
+	loop_watch_close(&h->door);
+	h->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	must(bind(h->fd, (struct sockaddr *)&path, sizeof path) == 0 && listen(h->fd, 1) == 0);
+	h->door = loop_watch_open(house.send.role.loop, h->fd, host_called, h);
+	loop_watch_set(h->door, LOOP_READ);
+	h->hop = (struct hop){
+		.host = str_of(path.sun_path), .family = HOP_UNIX, .protocol = HOP_LMTP
+	};
+	try_hosts(0, &(struct road){ .recipients_n = 2 });
+	unlink(path.sun_path);
+	assert_true(str_starts(buf_str(&h->heard), S("LHLO client.example\n")));
+	assert_int_equal(house.outcomes_n, 2);
+	assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	assert_int_equal(house.outcomes[1].err.code, 452);
+	assert_step(0, path.sun_path, STAGE_END, ERR_NONE, 250);
+	assert_true(str_starts(house.steps[0].address, S("unix:/tmp/")));
+}
+
+static void
+test_requests_for_reports(void **state)
+{
+	struct road r = { .envid = S("QQ1"),
+		.orcpt = S("rfc822;bob@example.org"),
+		.notify = DSN_NOTIFY_SUCCESS,
+		.flags = SPOOL_RET_HDRS };
+	struct host *with, *without;
+
+	(void)state;
+	with = host_new(
+		REPLIES("220 mx", "250-mx\r\n250 DSN", "250 ok", "250 ok", "354 go", "250 ok"));
+	try_hosts(0, &r);
+	assert_true(house.outcomes[0].dsn_taken);
+	assert_int_not_equal(str_find_str(buf_str(&with->heard),
+				     S("MAIL FROM:<ann@example.net> RET=HDRS ENVID=QQ1\n"
+				       "RCPT TO:<bob@example.org> NOTIFY=SUCCESS "
+				       "ORCPT=rfc822;bob@example.org\n")),
+		with->heard.n);
+	without = host_new(TAKES);
+	try_hosts(1, &r);
+	assert_false(house.outcomes[0].dsn_taken);
+	assert_int_not_equal(str_find_str(buf_str(&without->heard),
+				     S("MAIL FROM:<ann@example.net>\nRCPT TO:<bob@example.org>\n")),
+		without->heard.n);
+}
+
+/* The first host makes the message ASCII, and is then gone; the second one takes it as it is. */
+static void
+test_an_ascii_header_is_for_the_host_that_needs_it(void **state)
+{
+	struct road r = { .message = S("Subject: Gr\xc3\xbc\xc3\x9f\x65\r\n\r\n\xc3\xa4\r\n"),
+		.flags = SPOOL_SMTPUTF8 | SPOOL_8BIT };
+	struct host *gone, *old, *new;
+
+	(void)state;
+	gone = host_new(REPLIES("220 mx", "250 mx", ""));
+	new = host_new(REPLIES("220 mx", "250-mx\r\n250-8BITMIME\r\n250 SMTPUTF8", "250 ok",
+		"250 ok", "354 go", "250 ok"));
+	try_hosts(0, &r);
+	assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	assert_int_equal(gone->connections, 1);
+	assert_int_not_equal(
+		str_find_str(buf_str(&new->heard), S("BODY=8BITMIME SMTPUTF8\n")), new->heard.n);
+	assert_int_not_equal(str_find_str(buf_str(&new->heard),
+				     S("Subject: Gr\xc3\xbc\xc3\x9f\x65\n\n\xc3\xa4\n")),
+		new->heard.n);
+	old = host_new(TAKES);
+	try_hosts(2, &r);
+	assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	assert_int_not_equal(str_find_str(buf_str(&old->heard), S("Subject: =?")), old->heard.n);
+	assert_int_not_equal(str_find_str(buf_str(&old->heard), S("\n\n\xc3\xa4\n")), old->heard.n);
+	house.send.role.config.queue.bounces_8bit = true;
+	host_new(TAKES);
+	try_hosts(3, &r);
+	assert_int_equal(house.outcomes[0].err.kind, ERR_NEEDS_8BITMIME);
+	assert_int_equal(house.outcomes[0].err.class, ERR_PERMANENT);
+}
+
+/* ── Hosts that lie ──────────────────────────────────────────────────────────────────────────── */
+
+/* Each alone on its road: whatever it does, the mail is neither lost nor delivered by it; and a
+ * second mail, to another host, is not in its way. */
+static void
+test_hosts_that_lie(void **state)
+{
+	static char endless[70000];
+	static const struct {
+		const char *replies[REPLIES_MAX];
+		enum err_kind kind;
+		enum smtp_stage stage;
+	} lies[] = {
+		{ { "hello" }, ERR_PROTOCOL, STAGE_GREETING },
+		{ { "220-mx\r\n250 mx" }, ERR_PROTOCOL, STAGE_GREETING },
+		{ { endless }, ERR_PROTOCOL, STAGE_GREETING },
+		{ { "" }, ERR_CONNECTION_LOST, STAGE_GREETING },
+		{ { "220 mx", "" }, ERR_CONNECTION_LOST, STAGE_HELLO },
+		{ { "220 mx", "354 go" }, ERR_PROTOCOL, STAGE_HELLO },
+		{ { "220 mx", "250 mx", "" }, ERR_CONNECTION_LOST, STAGE_MAIL },
+		{ { "220 mx", "250 mx", "250 ok", "" }, ERR_CONNECTION_LOST, STAGE_RCPT },
+		{ { "220 mx", "250 mx", "250 ok", "354 go" }, ERR_PROTOCOL, STAGE_RCPT },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "" }, ERR_CONNECTION_LOST, STAGE_DATA },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "250 kept" }, ERR_PROTOCOL,
+			STAGE_DATA },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "354 go", "" }, ERR_CONNECTION_LOST,
+			STAGE_END },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "354 go", "354 go" }, ERR_PROTOCOL,
+			STAGE_END },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250-kept\r\n251 kept" },
+			ERR_PROTOCOL, STAGE_END },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof endless - 1; i++)
+		endless[i] = "220-and so on and on and on and on and on and on and on and on and "
+			     "on and\r\n"[i % 75];
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		host_new(lies[i].replies);
+		try_hosts(house.hosts_n - 1, &(struct road){ 0 });
+		assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+		assert_int_equal(house.outcomes[0].err.kind, lies[i].kind);
+		assert_int_equal(house.outcomes[0].stage, lies[i].stage);
+		assert_int_equal(house.steps_n, 1);
+		host_new(TAKES);
+		try_hosts(house.hosts_n - 1, &(struct road){ 0 });
+		assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	}
+}
+
+int
+main(void)
+{
+#define test_of(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		test_of(test_the_next_hop_is_tried_until_one_talks),
+		test_of(test_what_all_hosts_together_say),
+		test_of(test_dead_hosts_are_tried_last_but_tried),
+		test_of(test_warm_links_among_equals),
+		test_of(test_a_warm_link_that_died_costs_nothing),
+		test_of(test_a_source_address),
+		test_of(test_lmtp_over_a_unix_socket),
+		test_of(test_requests_for_reports),
+		test_of(test_an_ascii_header_is_for_the_host_that_needs_it),
+		test_of(test_hosts_that_lie),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
