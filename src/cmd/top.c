@@ -8,14 +8,14 @@
 
 #include "cmd/ask.h"
 
-/* `posthouse top`: how the queue runs, looked at once a second. Rates are the difference of two looks. */
+/* `posthouse top`: how the queue runs, looked at once a second. Rates are those of the last seconds. */
 
 static const char help[] =
 	"posthouse top           how the queue runs: rates, destinations, hosts that fail; anew "
 	"each second on a terminal\n"
 	"\n"
-	"  --once          two looks, one second apart, then the end; so it is also where the "
-	"output is no terminal\n"
+	"  --once          one look, then the end; so it is also where the output is no "
+	"terminal\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object a look: in, out, deferred, failed (recipients a second), "
 	"mails, recipients, waiting,\n"
@@ -31,17 +31,15 @@ enum { LOOK_MS = 1000, LINES_MOST = 30, SCREEN_MAX = 4 << 20 };
 struct asker {
 	struct ask ask;
 	bool is_json;
-	struct ipc_totals before, now;
+	struct ipc_totals now;
 	struct buf places; /* as they are shown */
 	unsigned places_n;
 };
 
 static double
-a_second(const struct asker *a, uint64_t now, uint64_t before)
+a_second(const struct asker *a, uint64_t lately)
 {
-	uint64_t ms = a->now.now_ms - a->before.now_ms;
-
-	return ms && now > before ? (double)(now - before) * 1000 / (double)ms : 0;
+	return a->now.lately_ms ? (double)lately * 1000 / (double)a->now.lately_ms : 0;
 }
 
 /* ── destinations ── */
@@ -97,7 +95,6 @@ came(void *owner, const struct ipc_message *m)
 	struct asker *a = owner;
 
 	if (m->kind == IPC_totals) {
-		a->before = a->now;
 		a->now = m->totals;
 		buf_reset(&a->places);
 		a->places_n = 0;
@@ -115,16 +112,16 @@ came(void *owner, const struct ipc_message *m)
 static void
 print_json(const struct asker *a)
 {
-	const struct ipc_totals *n = &a->now, *b = &a->before;
+	const struct ipc_totals *n = &a->now;
 	char when[32];
 
 	printf("{\"at\":\"%s\",\"in\":%.1f,\"out\":%.1f,\"deferred\":%.1f,\"failed\":%.1f,"
 	       "\"mails\":%llu,"
 	       "\"recipients\":%llu,\"waiting\":%llu,\"under_way\":%llu,\"segments\":%llu,"
 	       "\"destinations\":[%.*s]}\n",
-		ask_time(n->now_ms, when), a_second(a, n->kept, b->kept),
-		a_second(a, n->delivered, b->delivered), a_second(a, n->deferred, b->deferred),
-		a_second(a, n->failed, b->failed), (unsigned long long)n->mails,
+		ask_time(n->now_ms, when), a_second(a, n->kept),
+		a_second(a, n->delivered), a_second(a, n->deferred),
+		a_second(a, n->failed), (unsigned long long)n->mails,
 		(unsigned long long)n->open, (unsigned long long)n->waiting,
 		(unsigned long long)n->under_way, (unsigned long long)n->segments,
 		STR_ARG(buf_str(&a->places)));
@@ -133,14 +130,14 @@ print_json(const struct asker *a)
 static void
 print_look(const struct asker *a)
 {
-	const struct ipc_totals *n = &a->now, *b = &a->before;
+	const struct ipc_totals *n = &a->now;
 	char when[32], up[32];
 
 	printf("%s, up %s\n", ask_time(n->now_ms, when),
 		ask_duration((int64_t)(n->now_ms - n->since_ms), up));
 	printf("a second   in %.1f   out %.1f   deferred %.1f   failed %.1f\n",
-		a_second(a, n->kept, b->kept), a_second(a, n->delivered, b->delivered),
-		a_second(a, n->deferred, b->deferred), a_second(a, n->failed, b->failed));
+		a_second(a, n->kept), a_second(a, n->delivered),
+		a_second(a, n->deferred), a_second(a, n->failed));
 	printf("queue      mails %llu, recipients %llu: %llu in line, %llu under way; %llu "
 	       "segments\n\n",
 		(unsigned long long)n->mails, (unsigned long long)n->open,
@@ -157,24 +154,21 @@ look(struct asker *a)
 	return ask_order(&a->ask, &(struct ipc_order){ .fd = -1, .verb = ORDER_TOP });
 }
 
-/* True: a key, or the end of the input, asks for the end. */
+/* After the pause between two looks. True: a key, or the end of the input, asks for the end. */
 static bool
-pause_between(bool is_live)
+is_over(void)
 {
 	struct pollfd keys = { .fd = STDIN_FILENO, .events = POLLIN };
 
-	return poll(&keys, is_live ? 1 : 0, LOOK_MS) > 0;
+	return poll(&keys, 1, LOOK_MS) > 0;
 }
 
 static int
 run(struct asker *a, bool is_live)
 {
-	int code = look(a);
+	int code;
 
-	while (code == EX_OK && !pause_between(is_live)) {
-		code = look(a);
-		if (code != EX_OK)
-			break;
+	while ((code = look(a)) == EX_OK) {
 		if (is_live)
 			fputs("\033[H\033[2J", stdout);
 		if (a->is_json)
@@ -182,7 +176,7 @@ run(struct asker *a, bool is_live)
 		else
 			print_look(a);
 		fflush(stdout);
-		if (!is_live)
+		if (!is_live || is_over())
 			break;
 	}
 	return code;

@@ -179,7 +179,13 @@ static void
 fill_route(struct config *c, cfg_t *section, struct config_route *r)
 {
 	fill(c, "route", section, r);
-	r->pattern = title_of(c, section);
+	r->name = r->pattern = title_of(c, section);
+	if (str_starts(r->name, S("from "))) { /* by the sender alone */
+		r->pattern = S("*");
+		r->from = take(c, 1, sizeof *r->from);
+		r->from[0] = str_from(r->name, 5);
+		r->from_n = 1;
+	}
 }
 
 /* The library takes asking for a section that is not there for a mistake in the file. */

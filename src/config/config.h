@@ -82,6 +82,8 @@ struct config_via {
 };
 
 struct config_route {
+	struct str
+		name; /* as the file has it, unlike all others': a pattern, or "from @example.org" */
 	struct str pattern; /* "partner.example", ".partner.example" (any name below it), "*" */
 	struct str *from;   /* senders it is for: "wei@example.org", "@example.org"; none: all */
 	size_t from_n;

@@ -244,11 +244,13 @@ wrong_domain(struct str title)
 static const char *
 wrong_pattern(struct str title)
 {
-	if (str_eq(title, S("*")))
+	if (str_eq(title, S("*")) ||
+		(str_starts(title, S("from ")) && !wrong_sender(str_from(title, 5))))
 		return NULL;
 	return option_is_name(str_starts(title, S(".")) ? str_from(title, 1) : title)
 		       ? NULL
-		       : "has no pattern; write a domain, .domain (any name below it) or \"*\"";
+		       : "has no pattern; write a domain, .domain (any name below it), \"*\" or "
+			 "\"from @example.org\"";
 }
 
 static const char *

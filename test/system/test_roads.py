@@ -200,6 +200,19 @@ def test_routes_of_the_file_win(roads, port, make_station):
         assert (len(partner.mails), len(boss.mails), len(dns.mails)) == (1, 1, 2)
 
 
+def test_a_route_by_the_sender_alone(roads, port):
+    """Two senders with smarthosts of their own, each with its login; others go as the DNS says."""
+    with Sink() as one, Sink() as other, Sink(port, address="127.0.0.11") as dns:
+        station = roads({"abc.com": "@ MX 10 mx\nmx A 127.0.0.11"},
+                        routes=f'route "from @example.org" {{ via = "smtp://127.0.0.1:{one.port}" }}\n'
+                               f'route "from boss@example.net" {{ via = "smtp://127.0.0.1:{other.port}" }}')
+        for sender in "wei@example.org", "boss@example.net", "alice@elsewhere.test":
+            hand_in(station, "box@abc.com", sender=sender)
+        for sink, sender in (one, "wei@example.org"), (other, "boss@example.net"), (dns, "alice@elsewhere.test"):
+            assert sink.wait_mails(1)[0][0] == sender
+        station.wait_drained()
+
+
 def test_a_via_may_be_a_name(roads, port):
     with Sink(address="127.0.0.11") as host:
         station = roads({"relay.test": "smart A 127.0.0.11"}, routes=f'route "abc.com" {{ via = "smtp://smart.relay.test:{host.port}" }}')

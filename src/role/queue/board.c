@@ -5,9 +5,45 @@
 
 /* What `top` shows, and where a mail would go. */
 
-enum { PLACES_MOST = 200 };
+enum { PLACES_MOST = 200, LATELY_MS = 2000 };
 
-/* ── destinations and totals ── */
+/* ── totals ── */
+
+/* When nothing was counted for two periods, nobody was here to put anything aside: they are what they were. */
+struct queue_totals *
+queue_totals_now(struct queue *q)
+{
+	int64_t now_ms = loop_now_ms(q->role.loop), past_ms = now_ms - q->lately.at_ms;
+
+	if (past_ms >= LATELY_MS) {
+		q->before = past_ms < 2 * LATELY_MS ? q->lately : q->totals;
+		if (past_ms >= 2 * LATELY_MS)
+			q->before.at_ms = now_ms - LATELY_MS;
+		q->lately = q->totals;
+		q->lately.at_ms = now_ms;
+	}
+	return &q->totals;
+}
+
+static struct ipc_totals
+totals_as_message(struct queue *q)
+{
+	const struct queue_totals *now = queue_totals_now(q), *before = &q->before;
+
+	return (struct ipc_totals){ .fd = -1,
+		.since_ms = (uint64_t)q->epoch_ms,
+		.now_ms = (uint64_t)loop_wall_ms(),
+		.lately_ms = (uint64_t)(loop_now_ms(q->role.loop) - before->at_ms),
+		.kept = now->kept - before->kept,
+		.delivered = now->delivered - before->delivered,
+		.deferred = now->deferred - before->deferred,
+		.failed = now->failed - before->failed,
+		.mails = q->mails.live,
+		.open = q->open_n,
+		.segments = keeper_segments(q->keeper) };
+}
+
+/* ── destinations ── */
 
 static void
 send_place(struct control *c, const struct queue_destination *d)
@@ -58,16 +94,7 @@ board_top(struct control *c)
 {
 	struct queue *q = c->queue;
 	struct queue_destination *d, **sorted;
-	struct ipc_totals totals = { .fd = -1,
-		.since_ms = (uint64_t)q->epoch_ms,
-		.now_ms = (uint64_t)loop_wall_ms(),
-		.kept = q->totals.kept,
-		.delivered = q->totals.delivered,
-		.deferred = q->totals.deferred,
-		.failed = q->totals.failed,
-		.mails = q->mails.live,
-		.open = q->open_n,
-		.segments = keeper_segments(q->keeper) };
+	struct ipc_totals totals = totals_as_message(q);
 	size_t n = 0;
 
 	sorted = calloc(q->destinations.used + 2, sizeof *sorted);
@@ -118,7 +145,7 @@ add_rule(struct buf *to, const struct road_choice *choice, struct str domain)
 		buf_add(to, S("no route of the file fits: the DNS decides"));
 		return;
 	}
-	buf_addf(to, "route \"%.*s\" of the file", STR_ARG(route->pattern));
+	buf_addf(to, "route \"%.*s\" of the file", STR_ARG(route->name));
 	for (size_t i = 0; i < route->from_n; i++)
 		buf_addf(to, "%s%.*s", i ? ", " : " for mail from ", STR_ARG(route->from[i]));
 	if (route->via.text.n)

@@ -43,6 +43,8 @@ struct control {
 	struct filter filter;
 	struct walk walk;
 	struct history_search search;
+	struct mail_id wanted; /* its first octets */
+	size_t wanted_n;
 	unsigned told_n; /* events */
 	bool has_searched;
 	uint64_t ask; /* of resolve; 0: none */
@@ -65,7 +67,9 @@ enum filter_state walk_state(const struct queue *q, uint32_t r);
 /* why.c: a mail's life, as far as the index and the history know it */
 bool why_begin(struct control *c); /* false: refused */
 bool why_go_on(struct control *c);
-bool why_wants(struct control *c, uint32_t r);			/* is this recipient asked about? */
+/* Is this mail asked about, and, of one that is, this recipient? */
+bool why_wants_mail(const struct control *c, struct mail_id id);
+bool why_wants(const struct control *c, uint32_t r);
 void why_add_next(struct queue *q, uint32_t r, struct buf *to); /* why it waits, and what for */
 void why_end(struct control *c);
 

@@ -52,7 +52,7 @@ add_key(struct buf *key, const struct config_route *route, struct str hops)
 	size_t n = 0;
 
 	if (route)
-		buf_add(key, route->pattern);
+		buf_add(key, route->name);
 	buf_add_char(key, '\n');
 	while (n < ROAD_HOPS_MAX && hop_scan(&hops, &h)) {
 		places[n][0] = (char)h.protocol;
@@ -90,7 +90,7 @@ destination_new(struct queue *q, const struct config_route *route, struct str ke
 	destination_begin(&d->fair, ++q->destinations_n, most_of(&q->role.config, route),
 		route ? route->rate : 0, loop_now_ms(q->role.loop));
 	d->key = owned(key);
-	d->route = owned(route ? route->pattern : (struct str){ 0 });
+	d->route = owned(route ? route->name : (struct str){ 0 });
 	list_init(&d->under_way);
 	map_put(&q->destinations, d);
 	return d;
@@ -226,7 +226,7 @@ destination_configured(struct queue *q)
 		if (d == q->mailboxes)
 			continue;
 		for (size_t i = 0; i < c->routes_n && !route; i++)
-			if (str_eq(c->routes[i].pattern, d->route))
+			if (str_eq(c->routes[i].name, d->route))
 				route = &c->routes[i];
 		pace_configure(&d->fair.pace, most_of(c, route), route ? route->rate : 0);
 		fair_wake(&q->outbound, &d->fair);

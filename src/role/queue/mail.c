@@ -236,8 +236,7 @@ mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64
 	keeper_pin(q->keeper, segment);
 	if (m->big)
 		queue_big_is_named(q, m->big);
-	q->totals.kept_mails++;
-	q->totals.kept += mail_of(q, mail)->open_n;
+	queue_totals_now(q)->kept += mail_of(q, mail)->open_n;
 	if (!mail_of(q, mail)->is_old)
 		queue_note_arrived(q, mail, m);
 	queue_check_full(q);
@@ -284,7 +283,7 @@ recipient_delivered(struct queue *q, uint32_t r, struct str host, const struct e
 		log_quote(host), words->code);
 	fate_add(q, r, FATE_DELIVERED, 0, (struct str){ 0 });
 	recipient_close(q, r, RECIPIENT_DELIVERED);
-	q->totals.delivered++;
+	queue_totals_now(q)->delivered++;
 }
 
 void
@@ -300,7 +299,7 @@ recipient_failed(struct queue *q, uint32_t r)
 		log_quote(host), log_quote(str_of(why.text)));
 	fate_add(q, r, FATE_FAILED, 0, (struct str){ 0 });
 	recipient_close(q, r, RECIPIENT_FAILED);
-	q->totals.failed++;
+	queue_totals_now(q)->failed++;
 }
 
 void
@@ -318,7 +317,7 @@ recipient_deferred(struct queue *q, uint32_t r, int64_t due_ms)
 	recipient_log(q, r, FATE_DEFERRED, due_ms);
 	recipient_set_state(q, r, RECIPIENT_DEFERRED);
 	wheel_put(q, r, due_ms);
-	q->totals.deferred++;
+	queue_totals_now(q)->deferred++;
 }
 
 void

@@ -106,7 +106,8 @@ struct queue_destination {
 };
 
 struct queue_totals { /* recipients since the start; failed counts bounced and given up ones */
-	uint64_t kept_mails, kept, delivered, deferred, failed;
+	int64_t at_ms; /* of loop_now_ms; of those put aside only */
+	uint64_t kept, delivered, deferred, failed;
 };
 
 struct queue {
@@ -151,7 +152,8 @@ struct queue {
 	uint64_t numbers;
 	uint64_t copied; /* octets of sealed copies that exist now; bounded by limits.memory */
 	struct loop_timer *timer;
-	struct queue_totals totals;
+	struct queue_totals totals, lately,
+		before; /* put aside a little ago, and a little before that: board.c */
 	/* bounce.c, control.c */
 	struct list bounces; /* waiting to be written again */
 	struct loop_timer *bounce_timer;
@@ -355,6 +357,10 @@ void queue_note_bounced(struct queue *q, uint32_t mail, const uint32_t *recipien
 	struct mail_id bounce);
 void queue_note_settled(struct queue *q, uint32_t mail);
 void story_end(struct queue *q); /* writes what waits */
+
+/* ── board.c: how much there was to do ── */
+/* Where to count: those of the last seconds are put aside first, from which the rates come. */
+struct queue_totals *queue_totals_now(struct queue *q);
 
 /* ── control.c: commands ── */
 void control_listener(struct queue *q, int fd);

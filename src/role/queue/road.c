@@ -169,7 +169,7 @@ road_of(struct queue *q, const struct road_choice *choice)
 	struct road *road;
 
 	if (choice->route)
-		buf_add(&key, choice->route->pattern);
+		buf_add(&key, choice->route->name);
 	buf_add_char(&key, choice->route && choice->route->from_n ? '<' : '\n');
 	for (size_t i = 0; choice->route && i < choice->route->from_n; i++)
 		buf_addf(&key, "%.*s,", STR_ARG(choice->route->from[i]));

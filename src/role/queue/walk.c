@@ -324,7 +324,7 @@ walk_send_item(struct control *c, uint32_t r, bool has_next)
 
 /* ── from recipient to recipient ── */
 
-/* To the next recipient; false: there is none. */
+/* One step on: to a recipient, or past a mail that is not meant, with w->r 0. False: there is no more. */
 static bool
 walk_next(struct control *c)
 {
@@ -335,14 +335,17 @@ walk_next(struct control *c)
 		w->mail = 0;
 	w->may_be_gone = false;
 	w->r = w->mail ? recipient_next(q, w->mail, w->r) : 0;
-	while (!w->r) {
-		w->mail = index_next(q, &w->cursor);
-		if (!w->mail)
-			return false;
-		w->id = mail_of(q, w->mail)->id;
-		w->is_counted = false;
+	if (w->r)
+		return true;
+	w->mail = index_next(q, &w->cursor);
+	if (!w->mail)
+		return false;
+	w->id = mail_of(q, w->mail)->id;
+	w->is_counted = false;
+	if (c->verb == ORDER_WHY && !why_wants_mail(c, w->id))
+		w->mail = 0;
+	else
 		w->r = recipient_next(q, w->mail, 0);
-	}
 	return true;
 }
 
@@ -428,7 +431,7 @@ walk_go_on(struct control *c)
 	c->walk.may_be_gone = true;
 	c->walk.last_name = 0; /* it may name something else by now */
 	for (unsigned looks = 1; walk_next(c); looks++) {
-		if (walk_fits(c, c->walk.r))
+		if (c->walk.r && walk_fits(c, c->walk.r))
 			walk_meet(c, c->walk.r);
 		if (ipc_waiting(c->channel) >= CONTROL_WAITING_MOST || looks >= SLICE_LOOKS_MOST ||
 			(looks % LOOKS == 0 && loop_wall_ms() - c->walk.now_ms >= SLICE_MS))

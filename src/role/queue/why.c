@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/queue/control.h"
 
+#include "base/must.h"
+
 /*
  * The answer to `why`: first which mails are meant, by the index, then what the history knows of them and of settled ones, file by file,
  * then how it stands with the living. For an address only what concerns that recipient.
@@ -141,20 +143,21 @@ why_begin(struct control *c)
 {
 	struct str what = buf_str(&c->what);
 	struct history *history = story_history(c->queue);
-	struct mail_id id = { 0 };
-	size_t octets = what.n / 2;
-
 	why_end(c);
 	walk_begin(c);
 	if (!is_id(what) && str_find(what, '@') == what.n) {
 		control_refuse(c, "why needs an address, or four or more digits of an id");
 		return false;
 	}
-	if (!is_id(what))
+	if (!is_id(what)) {
 		history_find_address(&c->search, history, what);
-	else if (what.n >= SEARCHED_DIGITS_MIN &&
-		 codec_from_hex(str_part(what, 0, octets * 2), &id, octets))
-		history_find_mail(&c->search, history, (struct str){ (const char *)&id, octets });
+		return true;
+	}
+	c->wanted_n = what.n / 2;
+	must(codec_from_hex(str_part(what, 0, 2 * c->wanted_n), &c->wanted, c->wanted_n));
+	if (what.n >= SEARCHED_DIGITS_MIN)
+		history_find_mail(&c->search, history,
+			(struct str){ (const char *)&c->wanted, c->wanted_n });
 	else
 		c->has_searched = true;
 	return true;
@@ -169,17 +172,24 @@ id_begins(struct mail_id id, struct str digits)
 }
 
 bool
-why_wants(struct control *c, uint32_t r)
+why_wants_mail(const struct control *c, struct mail_id id)
 {
-	struct str what = buf_str(&c->what);
+	return memcmp(&id, &c->wanted, c->wanted_n) == 0 &&
+	       (c->wanted_n == 0 || id_begins(id, buf_str(&c->what)));
+}
 
-	if (is_id(what))
-		return id_begins(mail_of(c->queue, recipient_of(c->queue, r)->mail)->id, what);
-	if (!str_ends_nocase(what, recipient_domain(c->queue, r)))
+bool
+why_wants(const struct control *c, uint32_t r)
+{
+	struct str rest = buf_str(&c->what), local = recipient_local(c->queue, r), domain;
+
+	if (c->wanted_n)
+		return true; /* all of that mail */
+	if (!str_starts_nocase(rest, local))
 		return false;
-	buf_reset(&c->walk.address);
-	recipient_address(c->queue, r, &c->walk.address);
-	return str_eq_nocase(buf_str(&c->walk.address), what);
+	rest = str_from(rest, local.n);
+	domain = recipient_domain(c->queue, r);
+	return domain.n ? scan_char(&rest, '@') && str_eq_nocase(rest, domain) : rest.n == 0;
 }
 
 static bool
@@ -230,6 +240,7 @@ why_end(struct control *c)
 {
 	history_search_end(&c->search);
 	c->search = (struct history_search){ 0 };
+	c->wanted_n = 0;
 	c->told_n = 0;
 	c->has_searched = false;
 }

@@ -108,7 +108,7 @@ attempt_route(const struct attempt *a)
 	const struct config *c = &a->house->role.config;
 
 	for (size_t i = 0; a->route.n && i < c->routes_n; i++)
-		if (str_eq(c->routes[i].pattern, a->route))
+		if (str_eq(c->routes[i].name, a->route))
 			return &c->routes[i];
 	return NULL;
 }

@@ -405,7 +405,7 @@ link_open(struct attempt *a, struct err *e)
 {
 	const struct config_route *route = attempt_route(a);
 	struct link *l = link_new(a);
-	bool is_under_way = route && route->login_file.n ? link_ask_secret(l, route->pattern, e)
+	bool is_under_way = route && route->login_file.n ? link_ask_secret(l, route->name, e)
 							 : link_connect(l, e);
 
 	if (!is_under_way)

@@ -98,13 +98,13 @@ secret_logins_read(struct secret_logins *l, const struct config *c)
 		snprintf(path, sizeof path, "%.*s", STR_ARG(c->routes[i].login_file));
 		buf_reset(&text);
 		if (read_login(path, &text, &user, &password))
-			l->n += arena_dup(&l->arena, c->routes[i].pattern, &to->route) &&
+			l->n += arena_dup(&l->arena, c->routes[i].name, &to->route) &&
 				arena_dup(&l->arena, user, &to->user) &&
 				arena_dup(&l->arena, password, &to->password);
 		else
 			log_event("no-login-file",
 				"route=%s file=%s want=two-lines-user-and-password",
-				log_quote(c->routes[i].pattern), log_quote(str_of(path)));
+				log_quote(c->routes[i].name), log_quote(str_of(path)));
 	}
 	if (text.p)
 		explicit_bzero(text.p, text.capacity);

@@ -68,6 +68,7 @@ static const char full[] =
 	"route \"*\" { via = smtp://[::1]:2626  login = \"file:/etc/posthouse/partner\"  "
 	"connections = 3 }\n"
 	"route .Partner.example { via = \"smtp://localhost\" }\n"
+	"route \"from @Example.net\" { port = 587 }\n"
 	"smtp { vrfy = always  expn = never  auth-in-clear = always  repair-line-ends = true }\n"
 	"queue { retry-first = 200ms  retry-most = \"1h\"  expire = 2d  segment-size = 4m }\n"
 	"limits { message = 10M  recipients = 100  connections = 50  memory = \"1G\"  rate = 60  "
@@ -102,7 +103,7 @@ a_full_file_means_what_it_says(void **state)
 	assert_text(c.domains[0].moved[0].name, "carol");
 	assert_text(c.domains[0].moved[0].to, "carol@example.net");
 	assert_text(c.domains[1].mailboxes, "/tmp/station/mail/%d/%u");
-	assert_int_equal(c.routes_n, 2);
+	assert_int_equal(c.routes_n, 3);
 	assert_text(c.routes[0].pattern, "*");
 	assert_text(c.routes[0].via.text, "smtp://[::1]:2626");
 	assert_int_equal(c.routes[0].via.family, HOP_IPV6);
@@ -110,6 +111,10 @@ a_full_file_means_what_it_says(void **state)
 	assert_text(c.routes[0].login_file, "/etc/posthouse/partner");
 	assert_int_equal(c.routes[0].connections, 3);
 	assert_text(c.routes[1].pattern, ".partner.example");
+	assert_text(c.routes[2].name, "from @example.net");
+	assert_text(c.routes[2].pattern, "*");
+	assert_int_equal(c.routes[2].from_n, 1);
+	assert_text(c.routes[2].from[0], "@example.net");
 	assert_int_equal(c.routes[1].via.family, HOP_IPV4);
 	assert_memory_equal(c.routes[1].via.address, "\177\0\0\1", 4);
 	assert_int_equal(c.routes[1].via.port, 25);
@@ -173,7 +178,7 @@ static const struct {
 	{ HEAD "tls {\n certificate = x }", "posthouse.conf:2: `tls` is not built yet; leave it "
 					    "out; sessions are in clear text" },
 	{ "route \"*\" {\n tls = none }", "posthouse.conf:2: `tls` is not built yet; leave it "
-					       "out; routes are in clear text" },
+					  "out; routes are in clear text" },
 	/* shape */
 	{ HEAD "listen smtp {\n on = \"*:25\"\n",
 		"posthouse.conf:2: the brace that opens here is never closed" },
@@ -262,7 +267,7 @@ static const struct {
 		"posthouse.conf:1: `to = y` is no address; write one such as bob@example.net" },
 	{ "route \".\" { via = \"smtp://192.0.2.1\" }",
 		"posthouse.conf:1: `route .` has no pattern; write a domain, .domain (any name "
-		"below it) or \"*\"" },
+		"below it), \"*\" or \"from @example.org\"" },
 	{ "route \"*\" { via = \"smtps://192.0.2.1\" }",
 		"posthouse.conf:1: `via = smtps://192.0.2.1` needs TLS, which is not built yet; "
 		"write smtp://" },
