@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/pool.h"
 
-#include "base/must.h"
-
-enum { CHUNK_BITS = 12, CHUNK = 1 << CHUNK_BITS };
-
-void *
-pool_at(const struct pool *p, uint32_t name)
-{
-	must(name && name <= p->used);
-	return p->chunks[(name - 1) >> CHUNK_BITS] + ((name - 1) & (CHUNK - 1)) * p->entry;
-}
-
 uint32_t
 pool_take(struct pool *p)
 {
@@ -25,10 +14,10 @@ pool_take(struct pool *p)
 		return name;
 	}
 	must(p->used < UINT32_MAX);
-	if (p->used == p->chunks_n * (size_t)CHUNK) {
+	if (p->used == p->chunks_n * (size_t)POOL_CHUNK) {
 		p->chunks = realloc(p->chunks, (p->chunks_n + 1) * sizeof *p->chunks);
 		must(p->chunks);
-		p->chunks[p->chunks_n] = calloc(CHUNK, p->entry);
+		p->chunks[p->chunks_n] = calloc(POOL_CHUNK, p->entry);
 		must(p->chunks[p->chunks_n]);
 		p->chunks_n++;
 	}

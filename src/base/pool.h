@@ -2,6 +2,7 @@
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
+#include "base/must.h"
 #include "base/str.h"
 
 /*
@@ -9,6 +10,8 @@
  * allocator's header. They lie in chunks, so an entry never moves while it lives. 0 names none.
  * Set `entry` (octets, at least 4) before the first use.
  */
+enum { POOL_CHUNK_BITS = 12, POOL_CHUNK = 1 << POOL_CHUNK_BITS }; /* entries */
+
 struct pool {
 	size_t entry;
 	char **chunks;
@@ -19,7 +22,15 @@ struct pool {
 
 uint32_t pool_take(struct pool *p); /* zeroed */
 void pool_give(struct pool *p, uint32_t name);
-void *pool_at(const struct pool *p, uint32_t name); /* must be a name that was taken */
 void pool_free(struct pool *p);
+
+/* Must be a name that was taken. Here, since whoever looks at a million entries calls it several times for each. */
+static inline void *
+pool_at(const struct pool *p, uint32_t name)
+{
+	must(name && name <= p->used);
+	return p->chunks[(name - 1) >> POOL_CHUNK_BITS] +
+	       ((name - 1) & (POOL_CHUNK - 1)) * p->entry;
+}
 
 #endif

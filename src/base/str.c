@@ -116,7 +116,8 @@ str_distance(struct str a, struct str b)
 	for (size_t i = 1; i <= a.n; i++) {
 		row[0] = i;
 		for (size_t j = 1; j <= b.n; j++) {
-			size_t best = last[j - 1] + (char_lower(a.p[i - 1]) != char_lower(b.p[j - 1]));
+			size_t best =
+				last[j - 1] + (char_lower(a.p[i - 1]) != char_lower(b.p[j - 1]));
 
 			best = last[j] + 1 < best ? last[j] + 1 : best;
 			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;

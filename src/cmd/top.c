@@ -119,9 +119,8 @@ print_json(const struct asker *a)
 	       "\"mails\":%llu,"
 	       "\"recipients\":%llu,\"waiting\":%llu,\"under_way\":%llu,\"segments\":%llu,"
 	       "\"destinations\":[%.*s]}\n",
-		ask_time(n->now_ms, when), a_second(a, n->kept),
-		a_second(a, n->delivered), a_second(a, n->deferred),
-		a_second(a, n->failed), (unsigned long long)n->mails,
+		ask_time(n->now_ms, when), a_second(a, n->kept), a_second(a, n->delivered),
+		a_second(a, n->deferred), a_second(a, n->failed), (unsigned long long)n->mails,
 		(unsigned long long)n->open, (unsigned long long)n->waiting,
 		(unsigned long long)n->under_way, (unsigned long long)n->segments,
 		STR_ARG(buf_str(&a->places)));
@@ -136,8 +135,8 @@ print_look(const struct asker *a)
 	printf("%s, up %s\n", ask_time(n->now_ms, when),
 		ask_duration((int64_t)(n->now_ms - n->since_ms), up));
 	printf("a second   in %.1f   out %.1f   deferred %.1f   failed %.1f\n",
-		a_second(a, n->kept), a_second(a, n->delivered),
-		a_second(a, n->deferred), a_second(a, n->failed));
+		a_second(a, n->kept), a_second(a, n->delivered), a_second(a, n->deferred),
+		a_second(a, n->failed));
 	printf("queue      mails %llu, recipients %llu: %llu in line, %llu under way; %llu "
 	       "segments\n\n",
 		(unsigned long long)n->mails, (unsigned long long)n->open,

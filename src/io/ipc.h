@@ -88,9 +88,9 @@ enum order_verb {
 	ORDER_RETRY,
 	ORDER_BOUNCE,
 	ORDER_DROP,
-	ORDER_UNDO, /* of drop */
-	ORDER_WHY,  /* told, and items */
-	ORDER_TOP,  /* totals, places */
+	ORDER_UNDO,	 /* of drop */
+	ORDER_WHY,	 /* told, and items */
+	ORDER_TOP,	 /* totals, places */
 	ORDER_SUSPENDED, /* places */
 	ORDER_SUSPEND,
 	ORDER_RESUME,

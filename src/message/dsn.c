@@ -290,6 +290,31 @@ add_diagnostic(struct buf *to, const struct err *e, bool international)
 	buf_add(to, S("\r\n"));
 }
 
+static bool
+is_ipv4(struct str host)
+{
+	bool has_only_digits = true;
+
+	for (size_t i = 0; i < host.n; i++)
+		has_only_digits = has_only_digits && (char_is_digit(host.p[i]) || host.p[i] == '.');
+	return has_only_digits;
+}
+
+/* RFC 3464 §9.3: a name or, where there is none, an address literal. What has been handed over a UNIX
+ * socket has neither. */
+static void
+add_remote_mta(struct buf *to, struct str host)
+{
+	bool is_path = str_starts(host, S("/")), is_literal = str_starts(host, S("["));
+	bool is_ipv6 = !is_path && !is_literal && str_find(host, ':') < host.n;
+	bool is_address = is_ipv6 || is_ipv4(host);
+
+	buf_add(to, is_path ? S("Remote-MTA: x-unix; ") : S("Remote-MTA: dns; "));
+	buf_add(to, is_ipv6 ? S("[IPv6:") : is_address ? S("[") : S(""));
+	buf_add_clean(to, host, true);
+	buf_add(to, is_address ? S("]\r\n") : S("\r\n"));
+}
+
 /* RFC 3464 §2.3. */
 static void
 add_recipient_fields(struct buf *to, const struct dsn_recipient *r, bool international)
@@ -307,7 +332,7 @@ add_recipient_fields(struct buf *to, const struct dsn_recipient *r, bool interna
 	add_line(to, S("Action: "), actions[r->action]);
 	add_status(to, r);
 	if (r->host.n)
-		add_line(to, S("Remote-MTA: dns; "), r->host);
+		add_remote_mta(to, r->host);
 	if (r->why && r->why->code)
 		add_diagnostic(to, r->why, international);
 	if (r->last_attempt_s)

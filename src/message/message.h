@@ -70,8 +70,8 @@ void mailbox_split(struct str text, struct str *name, struct str *address);
  * must be UTF-8 without CR, LF, NUL (encode_is_clean).
  */
 bool encode_is_clean(struct str text);
-size_t encode_column(const struct buf *to); /* octets behind the last line end */
-void encode_unstructured(struct buf *to, struct str text);		  /* Subject */
+size_t encode_column(const struct buf *to);		   /* octets behind the last line end */
+void encode_unstructured(struct buf *to, struct str text); /* Subject */
 void encode_mailbox(struct buf *to, struct str name, struct str address); /* From, To */
 
 /* The end of a header (or of a body part's) and its text: Content-Type, transfer encoding, empty
@@ -169,8 +169,8 @@ bool dsn_is_expired(const struct err *why);
  * do in another. A detail that is not known gets the words of its subject, an unknown subject those of
  * all. The texts last for ever. (dsn_words.c)
  */
-void dsn_explain(struct enhanced code, enum dsn_language language, struct str *meaning,
-	struct str *advice);
+void dsn_explain(
+	struct enhanced code, enum dsn_language language, struct str *meaning, struct str *advice);
 /* What its first number says: done, not yet, or never. Empty for a class that there is not. */
 struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
 

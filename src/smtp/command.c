@@ -468,17 +468,22 @@ take_hold(struct smtp_server *s, int64_t until_s)
 	return NULL;
 }
 
-/* RFC 4865 §4: 1 to 9 digits, the first no zero. */
+/* RFC 4865 §4: 1 to 9 digits, the first no zero. The second that now_s names has begun already: nothing
+ * is to leave before the last one is over. */
 static const struct reply *
 take_hold_for(struct smtp_server *s, struct str value)
 {
+	const struct reply *no;
 	uint64_t seconds;
 
 	if (s->hold_most_s == 0)
 		return &unknown_parameter;
 	if (!is_digits(value) || value.n > 9 || value.p[0] == '0' || !scan_u64(&value, &seconds))
 		return &bad_hold_for;
-	return take_hold(s, s->now_s + (int64_t)seconds);
+	no = take_hold(s, s->now_s + (int64_t)seconds);
+	if (!no)
+		s->transaction.hold_until_s++;
+	return no;
 }
 
 /* A moment that has passed already holds nothing, and is no fault. */

@@ -17,7 +17,7 @@ enum {
 	SMTP_TEXT_LINE_MAX = 998,   /* RFC 5321 §4.5.3.1.6, without CRLF */
 	SMTP_REPLY_LINE_MAX = 2048, /* what we read of a peer; RFC 5321 §4.5.3.1.5 says 512 */
 	SMTP_REPLY_LINES_MAX = 100,
-	SMTP_REPLY_MAX = 65536, /* octets of one reply, all its lines */
+	SMTP_REPLY_MAX = 65536,	    /* octets of one reply, all its lines */
 	SMTP_BAD_COMMANDS_MAX = 20, /* then 421 4.7.0 */
 	SMTP_HOPS_MAX = 100,	    /* Received fields; RFC 5321 §6.3 */
 };

@@ -73,7 +73,7 @@ struct smtp_transaction {
 		auth_identity; /* AUTH= of MAIL (RFC 4954 §5), decoded; empty when not said or <> */
 	enum smtp_return returns; /* RET= (RFC 3461 §4.3) */
 	struct str envelope_id;	  /* ENVID= (RFC 3461 §4.4) as on the wire: xtext; or empty */
-	int64_t hold_until_s;	  /* HOLDFOR= or HOLDUNTIL= (RFC 4865), since 1970; may be past; 0: none */
+	int64_t hold_until_s; /* HOLDFOR= or HOLDUNTIL= (RFC 4865), since 1970; may be past; 0: none */
 	uint32_t recipients_accepted, recipients_seen;
 	uint64_t size; /* octets of the message so far, as ON_BODY gave them */
 	bool has_8bit, has_nul,
@@ -113,11 +113,12 @@ struct smtp_server {
 	bool is_logged_in;
 	struct smtp_transaction transaction;
 	struct address recipient; /* during ON_RCPT, like the next two */
-	uint8_t notify;		  /* NOTIFY= (RFC 3461 §4.1): bits of dsn_notify in message/message.h */
-	struct str original_recipient; /* ORCPT= (RFC 3461 §4.2) as on the wire: type;xtext; or empty */
-	struct str argument;	  /* during ON_VRFY, ON_EXPN */
-	struct str body;	  /* during ON_BODY */
-	struct smtp_auth auth;	  /* during ON_AUTH */
+	uint8_t notify; /* NOTIFY= (RFC 3461 §4.1): bits of dsn_notify in message/message.h */
+	struct str
+		original_recipient; /* ORCPT= (RFC 3461 §4.2) as on the wire: type;xtext; or empty */
+	struct str argument;	    /* during ON_VRFY, ON_EXPN */
+	struct str body;	    /* during ON_BODY */
+	struct smtp_auth auth;	    /* during ON_AUTH */
 
 	/* the core's own; see server.c */
 	enum smtp_server_state state;

@@ -31,6 +31,15 @@
 #include "base/must.h"
 #include "spool/keeper.h"
 
+/* An entry of fate_state.fates. */
+struct kept_fate {
+	int64_t at_ms, due_ms;
+	uint32_t tries;
+	uint32_t texts; /* why, host and children, packed: in fate_state.texts or long_texts */
+	uint8_t kind;
+	bool is_long;
+};
+
 enum {
 	FATES_RECORD_OCTETS = 256 * 1024, /* of entries, in a record of a checkpoint */
 	FATE_RECIPIENTS_MAX = 1 << 20,
@@ -42,10 +51,16 @@ id_str(const struct mail_id *id)
 	return (struct str){ (const char *)id->octet, sizeof id->octet };
 }
 
-static struct str
-mail_key(const void *member)
+static struct fate_mail *
+mail_at(const struct fate_state *s, uint32_t name)
 {
-	return id_str(&((const struct fate_mail *)member)->id);
+	return pool_at(&s->mails, name);
+}
+
+static struct str
+mail_key(const void *of, uint32_t name)
+{
+	return id_str(&mail_at(of, name)->id);
 }
 
 static struct str
@@ -60,35 +75,88 @@ segment_key(const void *member)
 	return number_str(&((const struct kept_segment *)member)->number);
 }
 
-void
-fate_state_init(struct fate_state *s)
+/* ── mails ── */
+
+static struct kept_fate *
+kept_at(const struct fate_state *s, uint32_t name)
 {
-	*s = (struct fate_state){ .mails.key_of = mail_key, .segments.key_of = segment_key };
+	return pool_at(&s->fates, name);
+}
+
+/* Where the name of that recipient's fate stands. */
+static uint32_t *
+fate_of(struct fate_mail *m, uint32_t recipient)
+{
+	must(recipient < m->fates_n);
+	return m->fates_n == 1 ? &m->fates.one : &m->fates.many[recipient];
+}
+
+static struct str
+texts_of(const struct fate_state *s, const struct kept_fate *kept)
+{
+	struct str texts;
+
+	if (!kept->is_long)
+		return intern_at(&s->texts, kept->texts);
+	memcpy(&texts, pool_at(&s->long_texts, kept->texts), sizeof texts);
+	return texts;
 }
 
 static void
-mail_free(struct fate_mail *m)
+texts_forget(struct fate_state *s, struct kept_fate *kept)
 {
-	if (!m)
+	if (!kept->is_long) {
+		intern_drop(&s->texts, kept->texts);
 		return;
-	for (uint32_t i = 0; i < m->fates_n; i++)
-		free((char *)(uintptr_t)m->fates[i].p);
-	free(m->fates);
-	free(m);
+	}
+	free((char *)(uintptr_t)texts_of(s, kept).p);
+	pool_give(&s->long_texts, kept->texts);
+}
+
+static void
+mail_empty(struct fate_state *s, struct fate_mail *m)
+{
+	for (uint32_t i = 0; i < m->fates_n; i++) {
+		uint32_t name = *fate_of(m, i);
+
+		if (!name)
+			continue;
+		texts_forget(s, kept_at(s, name));
+		pool_give(&s->fates, name);
+	}
+	if (m->fates_n > 1)
+		free(m->fates.many);
+}
+
+void
+fate_state_init(struct fate_state *s)
+{
+	*s = (struct fate_state){ .mails.entry = sizeof(struct fate_mail),
+		.by_id = { .key_of = mail_key, .of = s },
+		.fates.entry = sizeof(struct kept_fate),
+		.long_texts.entry = sizeof(struct str),
+		.scratch.max = RECORD_PAYLOAD_MAX,
+		.segments.key_of = segment_key };
 }
 
 void
 fate_state_free(struct fate_state *s)
 {
-	void *member;
+	struct kept_segment *g;
+	struct fate_mail *m;
 
-	for (size_t at = 0; (member = map_next(&s->mails, &at));)
-		mail_free(member);
-	for (size_t at = 0; (member = map_next(&s->segments, &at));) {
-		free(((struct kept_segment *)member)->released);
-		free(member);
+	for (uint32_t at = 0; (m = fate_next_mail(s, &at));)
+		mail_empty(s, m);
+	for (size_t at = 0; (g = map_next(&s->segments, &at));) {
+		free(g->released);
+		free(g);
 	}
-	map_free(&s->mails);
+	pool_free(&s->mails);
+	refs_free(&s->by_id);
+	pool_free(&s->fates);
+	intern_free(&s->texts);
+	pool_free(&s->long_texts);
+	buf_free(&s->scratch);
 	map_free(&s->segments);
 }
 
@@ -101,25 +169,37 @@ fate_segment(const struct fate_state *s, uint64_t number)
 struct fate_mail *
 fate_mail(const struct fate_state *s, struct mail_id id)
 {
-	return map_get(&s->mails, id_str(&id));
+	uint32_t name = refs_get(&s->by_id, id_str(&id));
+
+	return name ? mail_at(s, name) : NULL;
+}
+
+struct fate_mail *
+fate_next_mail(const struct fate_state *s, uint32_t *at)
+{
+	while (*at < s->mails.used)
+		if (mail_at(s, ++*at)->fates_n)
+			return mail_at(s, *at);
+	return NULL;
 }
 
 void
 fate_drop_mail(struct fate_state *s, struct mail_id id)
 {
-	mail_free(map_remove(&s->mails, id_str(&id)));
+	uint32_t name = refs_remove(&s->by_id, id_str(&id));
+
+	if (!name)
+		return;
+	mail_empty(s, mail_at(s, name));
+	pool_give(&s->mails, name);
 }
 
 /* ── applying ── */
 
+/* The part of a fate that many share. */
 static void
-add_kept_fate(struct buf *to, const struct fate *f)
+add_texts(struct buf *to, const struct fate *f)
 {
-	codec_add_u32(to, f->recipient);
-	codec_add_u8(to, (uint8_t)f->kind);
-	codec_add_u64(to, (uint64_t)f->at_ms);
-	codec_add_u64(to, (uint64_t)f->due_ms);
-	codec_add_u32(to, f->tries);
 	codec_add_u8(to, (uint8_t)f->why.class);
 	codec_add_u8(to, (uint8_t)f->why.kind);
 	codec_add_u32(to, (uint32_t)f->why.cause);
@@ -132,42 +212,96 @@ add_kept_fate(struct buf *to, const struct fate *f)
 	codec_add_str(to, f->children);
 }
 
+static void
+add_fate_body(struct buf *to, const struct fate *f)
+{
+	codec_add_u32(to, f->recipient);
+	codec_add_u8(to, (uint8_t)f->kind);
+	codec_add_u64(to, (uint64_t)f->at_ms);
+	codec_add_u64(to, (uint64_t)f->due_ms);
+	codec_add_u32(to, f->tries);
+	add_texts(to, f);
+}
+
 /* The array reaches to that recipient: its length is the next power of two. */
 static void
 mail_make_room(struct fate_mail *m, uint32_t recipient)
 {
-	uint32_t n = m->fates_n ? m->fates_n : 1;
+	uint32_t n = m->fates_n ? m->fates_n : 1, *many;
 
 	while (n <= recipient)
 		n *= 2;
-	if (n == m->fates_n)
+	if (n == m->fates_n || n == 1) {
+		m->fates_n = n;
 		return;
-	m->fates = realloc(m->fates, n * sizeof *m->fates);
-	must(m->fates);
-	memset(m->fates + m->fates_n, 0, (n - m->fates_n) * sizeof *m->fates);
+	}
+	many = m->fates_n > 1 ? m->fates.many : NULL;
+	many = realloc(many, n * sizeof *many);
+	must(many);
+	memset(many + m->fates_n, 0, (n - m->fates_n) * sizeof *many);
+	if (m->fates_n == 1)
+		many[0] = m->fates.one;
+	m->fates.many = many;
 	m->fates_n = n;
+}
+
+static struct fate_mail *
+mail_new(struct fate_state *s, struct mail_id id)
+{
+	uint32_t name = pool_take(&s->mails);
+
+	mail_at(s, name)->id = id;
+	refs_put(&s->by_id, name);
+	return mail_at(s, name);
+}
+
+static uint32_t
+texts_keep(struct fate_state *s, struct str texts, bool *is_long)
+{
+	struct str copy = { NULL, texts.n };
+	uint32_t name;
+	char *p;
+
+	*is_long = texts.n > TEXTS_MAX;
+	if (!*is_long)
+		return intern_add(&s->texts, texts);
+	p = malloc(texts.n);
+	must(p);
+	memcpy(p, texts.p, texts.n);
+	copy.p = p;
+	name = pool_take(&s->long_texts);
+	memcpy(pool_at(&s->long_texts, name), &copy, sizeof copy);
+	return name;
 }
 
 static void
 apply_fate(struct fate_state *s, const struct fate *f)
 {
 	struct fate_mail *m = fate_mail(s, f->id);
-	struct buf one = { .max = RECORD_PAYLOAD_MAX };
+	struct kept_fate *kept;
+	uint32_t *name;
+	bool is_long;
 
 	if (f->recipient >= FATE_RECIPIENTS_MAX)
 		return; /* no mail has so many */
-	if (!m) {
-		m = calloc(1, sizeof *m);
-		must(m);
-		m->id = f->id;
-		map_put(&s->mails, m);
-	}
-	add_kept_fate(&one, f);
-	must(!one.overflow);
+	if (!m)
+		m = mail_new(s, f->id);
 	mail_make_room(m, f->recipient);
-	free((char *)(uintptr_t)m->fates[f->recipient].p); /* the newest counts */
-	m->fates[f->recipient] = (struct str){ realloc(one.p, one.n), one.n };
-	must(m->fates[f->recipient].p);
+	name = fate_of(m, f->recipient);
+	if (*name)
+		texts_forget(s, kept_at(s, *name)); /* the newest counts */
+	else
+		*name = pool_take(&s->fates);
+	buf_reset(&s->scratch);
+	add_texts(&s->scratch, f);
+	must(!s->scratch.overflow);
+	kept = kept_at(s, *name);
+	kept->texts = texts_keep(s, buf_str(&s->scratch), &is_long);
+	kept->is_long = is_long;
+	kept->kind = (uint8_t)f->kind;
+	kept->tries = f->tries;
+	kept->at_ms = f->at_ms;
+	kept->due_ms = f->due_ms;
 }
 
 static void
@@ -255,7 +389,7 @@ add_entry_body(struct buf *to, const struct fate_entry *entry)
 	switch (entry->kind) {
 	case ENTRY_FATE:
 		buf_add(to, id_str(&entry->fate.id));
-		add_kept_fate(to, &entry->fate);
+		add_fate_body(to, &entry->fate);
 		break;
 	case ENTRY_RELEASED:
 		buf_add(to, id_str(&entry->id));
@@ -311,6 +445,13 @@ scan_why(struct str *in, struct err *why)
 }
 
 static bool
+scan_texts(struct str *in, struct fate *f)
+{
+	return scan_why(in, &f->why) && codec_scan_str(in, &f->host) &&
+	       codec_scan_str(in, &f->children) && in->n == 0;
+}
+
+static bool
 scan_fate_body(struct str in, struct fate *f)
 {
 	uint64_t at_ms, due_ms;
@@ -318,21 +459,36 @@ scan_fate_body(struct str in, struct fate *f)
 
 	if (!(codec_scan_u32(&in, &f->recipient) && codec_scan_u8(&in, &kind) &&
 		    codec_scan_u64(&in, &at_ms) && codec_scan_u64(&in, &due_ms) &&
-		    codec_scan_u32(&in, &f->tries) && scan_why(&in, &f->why) &&
-		    codec_scan_str(&in, &f->host) && codec_scan_str(&in, &f->children)))
+		    codec_scan_u32(&in, &f->tries) && scan_texts(&in, f)))
 		return false;
 	f->kind = (enum fate_kind)kind;
 	f->at_ms = (int64_t)at_ms;
 	f->due_ms = (int64_t)due_ms;
-	return in.n == 0 && kind >= FATE_DELIVERED && kind <= FATE_EXPANDED;
+	return kind >= FATE_DELIVERED && kind <= FATE_EXPANDED;
 }
 
 bool
-fate_next_kept(const struct fate_mail *m, uint32_t *at, struct fate *f)
+fate_next_kept(const struct fate_state *s, const struct fate_mail *m, uint32_t *at, struct fate *f)
 {
-	while (*at < m->fates_n && m->fates[*at].n == 0)
-		(*at)++;
-	return *at < m->fates_n && scan_fate_body(m->fates[(*at)++], f);
+	for (; *at < m->fates_n; ++*at) {
+		uint32_t name = m->fates_n == 1 ? m->fates.one : m->fates.many[*at];
+		const struct kept_fate *kept;
+		struct str texts;
+
+		if (!name)
+			continue;
+		kept = kept_at(s, name);
+		texts = texts_of(s, kept);
+		*f = (struct fate){ .kind = (enum fate_kind)kept->kind,
+			.id = m->id,
+			.recipient = (*at)++,
+			.at_ms = kept->at_ms,
+			.due_ms = kept->due_ms,
+			.tries = kept->tries };
+		must(scan_texts(&texts, f)); /* as add_texts wrote it */
+		return true;
+	}
+	return false;
 }
 
 static bool
@@ -425,11 +581,10 @@ checkpoint_add_mails(
 	struct fate_entry entry = { .kind = ENTRY_FATE };
 	struct fate_mail *m;
 
-	for (size_t at = 0; (m = map_next(&s->mails, &at));) {
+	for (uint32_t at = 0; (m = fate_next_mail(s, &at));) {
 		uint32_t recipient = 0;
 
-		while (fate_next_kept(m, &recipient, &entry.fate)) {
-			entry.fate.id = m->id;
+		while (fate_next_kept(s, m, &recipient, &entry.fate)) {
 			fate_add_entry(entries, &entry);
 			checkpoint_flush(to, generation, entries, FATES_RECORD_OCTETS);
 		}

@@ -627,9 +627,8 @@ keeper_next_fate(const struct spool_keeper *k, struct mail_id id, size_t *at, st
 	const struct fate_mail *m = fate_mail(&k->state, id);
 	uint32_t recipient = (uint32_t)*at;
 
-	if (!m || !fate_next_kept(m, &recipient, f))
+	if (!m || !fate_next_kept(&k->state, m, &recipient, f))
 		return false;
-	f->id = id;
 	*at = recipient;
 	return true;
 }
@@ -642,7 +641,7 @@ drop_unclaimed_mails(struct spool_keeper *k)
 	struct mail_id id;
 	struct str in;
 
-	for (size_t at = 0; (m = map_next(&k->state.mails, &at));)
+	for (uint32_t at = 0; (m = fate_next_mail(&k->state, &at));)
 		if (m->is_unclaimed)
 			buf_add(&ids,
 				(struct str){ (const char *)m->id.octet, sizeof m->id.octet });

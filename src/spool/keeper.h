@@ -3,6 +3,7 @@
 #define SPOOL_KEEPER_H
 
 #include "base/arena.h"
+#include "base/intern.h"
 #include "base/map.h"
 #include "spool/segment.h"
 
@@ -37,13 +38,23 @@ struct kept_segment {
 /* The newest fate of each recipient that has one, of a mail that is not released. */
 struct fate_mail {
 	struct mail_id id;
-	struct str *fates; /* by recipient, packed; empty: it has none; owned */
-	uint32_t fates_n;  /* length of the array */
-	bool is_unclaimed; /* from before this start, and its record was not read yet */
+	union {
+		uint32_t one;	/* of a mail whose only fate is that of its first recipient */
+		uint32_t *many; /* by recipient; owned */
+	} fates;		/* in fate_state.fates; 0: it has none */
+	uint32_t fates_n;	/* how many, a power of two; 0: no mail, but a free entry */
+	bool is_unclaimed;	/* from before this start, and its record was not read yet */
 };
 
+/* A million recipients may have a fate each, so these are entries of pools, and what peers said is kept once. Lives at
+ * one address. */
 struct fate_state {
-	struct map mails;    /* struct fate_mail by id */
+	struct pool mails; /* struct fate_mail */
+	struct refs by_id; /* of mails */
+	struct pool fates;
+	struct intern texts;
+	struct pool long_texts; /* struct str: those that texts would cut; owned */
+	struct buf scratch;
 	struct map segments; /* struct kept_segment by number */
 };
 
@@ -68,14 +79,18 @@ void fate_apply(struct fate_state *s, const struct fate_entry *entry);
 void fate_drop_mail(struct fate_state *s, struct mail_id id);
 /* NULL: it has no fate; it is unknown. */
 struct fate_mail *fate_mail(const struct fate_state *s, struct mail_id id);
+/* All mails: for (at = 0; (m = fate_next_mail(s, &at)); ). None may come or go meanwhile. */
+struct fate_mail *fate_next_mail(const struct fate_state *s, uint32_t *at);
 struct kept_segment *fate_segment(const struct fate_state *s, uint64_t number);
 
 void fate_add_entry(struct buf *to, const struct fate_entry *entry);
 /* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed
  * over and counted. */
 bool fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped);
-/* The next recipient at or behind *at that has a fate, and its fate but for the id; *at then stands behind it. */
-bool fate_next_kept(const struct fate_mail *m, uint32_t *at, struct fate *f);
+/* The next recipient at or behind *at that has a fate, and its fate; *at then stands behind it. The texts are good
+ * until an entry is applied. */
+bool fate_next_kept(
+	const struct fate_state *s, const struct fate_mail *m, uint32_t *at, struct fate *f);
 
 /* A whole checkpoint file. */
 void fate_add_checkpoint(struct buf *to, const struct fate_state *s, uint64_t number);

@@ -278,7 +278,7 @@ make_history(struct spool_keeper *k)
 	struct kept_segment *g;
 	struct fate_mail *m;
 
-	for (size_t at = 0; (m = map_next(&k->state.mails, &at));)
+	for (uint32_t at = 0; (m = fate_next_mail(&k->state, &at));)
 		m->is_unclaimed = true;
 	for (size_t at = 0; (g = map_next(&k->state.segments, &at));) {
 		uint32_t n = 0;

@@ -30,8 +30,8 @@ enum { /* envelope flags */
 	SPOOL_SMTPUTF8 = 1,
 	SPOOL_8BIT = 2,
 	SPOOL_NEEDS_CHUNKING = 4,
-	SPOOL_TRUSTED = 8, /* came from a trusted network or our own UNIX socket */
-	SPOOL_OWN = 16,	   /* written by the queue: a bounce */
+	SPOOL_TRUSTED = 8,   /* came from a trusted network or our own UNIX socket */
+	SPOOL_OWN = 16,	     /* written by the queue: a bounce */
 	SPOOL_RET_FULL = 32, /* RET= (RFC 3461 §4.3); neither: not said */
 	SPOOL_RET_HDRS = 64,
 };
@@ -48,8 +48,9 @@ struct spool_envelope {
 	struct str token;	 /* vault's proof of the login */
 	struct str recipients;	 /* packed with codec_add_str, in order */
 	uint32_t recipients_n;
-	struct str envid;      /* ENVID= as on the wire, xtext; empty: none */
-	struct str dsn;	       /* what was asked for each recipient (spool_add_dsn); empty: nothing for any */
+	struct str envid; /* ENVID= as on the wire, xtext; empty: none */
+	struct str
+		dsn; /* what was asked for each recipient (spool_add_dsn); empty: nothing for any */
 	int64_t hold_until_ms; /* since 1970: not to be sent before (RFC 4865); 0: none */
 };
 

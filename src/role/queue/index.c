@@ -46,18 +46,6 @@ index_begin(struct queue *q)
 
 /* ── reading ── */
 
-struct mail *
-mail_of(const struct queue *q, uint32_t mail)
-{
-	return pool_at(&q->mails, mail);
-}
-
-struct recipient *
-recipient_of(const struct queue *q, uint32_t r)
-{
-	return pool_at(&q->recipients, r);
-}
-
 uint32_t
 index_find(const struct queue *q, struct mail_id id)
 {

@@ -105,7 +105,7 @@ struct queue_destination {
 	unsigned roads_n;      /* that lead here now */
 };
 
-struct queue_totals { /* recipients since the start; failed counts bounced and given up ones */
+struct queue_totals {  /* recipients since the start; failed counts bounced and given up ones */
 	int64_t at_ms; /* of loop_now_ms; of those put aside only */
 	uint64_t kept, delivered, deferred, failed;
 };
@@ -168,8 +168,18 @@ struct queue {
 enum { WHEEL_TICK_MS = 100 };
 
 /* ── index.c: reading the index ── */
-struct mail *mail_of(const struct queue *q, uint32_t mail);
-struct recipient *recipient_of(const struct queue *q, uint32_t r);
+static inline struct mail *
+mail_of(const struct queue *q, uint32_t mail)
+{
+	return pool_at(&q->mails, mail);
+}
+
+static inline struct recipient *
+recipient_of(const struct queue *q, uint32_t r)
+{
+	return pool_at(&q->recipients, r);
+}
+
 uint32_t index_find(const struct queue *q, struct mail_id id); /* 0: not here */
 /* The next mail behind *cursor (0 to begin), or 0. Mails may come and go between the calls: each one
  * that is there from the beginning to the end is met once. */

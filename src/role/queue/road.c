@@ -298,7 +298,7 @@ void
 road_came(struct queue *q, const struct ipc_hops *m)
 {
 	struct road *road = map_remove(&q->roads_asked, number_key(&m->ask));
-	struct str why = m->why;
+	struct str why = m->why, none = { 0 };
 
 	if (!road) {
 		control_hops(q, m);
@@ -308,7 +308,7 @@ road_came(struct queue *q, const struct ipc_hops *m)
 	road->why = (struct err){ 0 };
 	if (!codec_scan_err(&why, &road->why) || (!err_is(&road->why) && m->hops.n == 0))
 		err_set(&road->why, ERR_TEMPORARY, ERR_DNS, "the resolver's answer makes no sense");
-	road_answered(q, road, err_is(&road->why) ? (struct str){ 0 } : m->hops, m->ttl_s);
+	road_answered(q, road, err_is(&road->why) ? none : m->hops, m->ttl_s);
 	list_append(&q->roads_answered, &road->link);
 	ask_more_roads(q);
 	road_tell_more(q);

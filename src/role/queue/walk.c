@@ -13,7 +13,8 @@ enum {
 	SLICE_MS = 4,
 	LOOKS = 64,		  /* recipients between two looks at the clock */
 	SLICE_LOOKS_MOST = 65536, /* the clock may be set back meanwhile */
-	GROUPS_MOST = 65536,
+	GROUPS_MOST =
+		16384, /* what is kept of them must fit into the cache: every recipient is looked up */
 	GROUPS_TOLD_MOST = 900, /* below CONTROL_WAITING_MOST: they go out at once */
 };
 
@@ -147,7 +148,8 @@ group_new(struct str key, struct str name)
 
 	must(g && p);
 	memcpy(p, key.p, key.n);
-	memcpy(p + key.n, name.p, name.n);
+	if (name.n)
+		memcpy(p + key.n, name.p, name.n);
 	g->key = (struct str){ p, key.n };
 	g->name = (struct str){ p + key.n, name.n };
 	return g;

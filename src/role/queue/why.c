@@ -156,8 +156,8 @@ why_begin(struct control *c)
 	c->wanted_n = what.n / 2;
 	must(codec_from_hex(str_part(what, 0, 2 * c->wanted_n), &c->wanted, c->wanted_n));
 	if (what.n >= SEARCHED_DIGITS_MIN)
-		history_find_mail(&c->search, history,
-			(struct str){ (const char *)&c->wanted, c->wanted_n });
+		history_find_mail(
+			&c->search, history, (struct str){ (const char *)&c->wanted, c->wanted_n });
 	else
 		c->has_searched = true;
 	return true;

@@ -9,7 +9,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = { (const char *)data, size };
-	struct err last = { .class = ERR_TEMPORARY, .code = 450, .enhanced = { 4, 7, 1 } }, e = { 0 };
+	struct err last = { .class = ERR_TEMPORARY, .code = 450, .enhanced = { 4, 7, 1 } },
+		   e = { 0 };
 	struct filter_facts facts = { .reverse_path = text,
 		.address = text,
 		.host = text,

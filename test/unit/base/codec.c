@@ -84,7 +84,8 @@ base64_is_strict(void **state)
 static void
 xtext_is_strict(void **state)
 {
-	static const char *const bad[] = { "+", "+2", "+2b", "+GG", "a=b", "a b", "\xc3\xa9", "\x7f" };
+	static const char *const bad[] = { "+", "+2", "+2b", "+GG", "a=b", "a b", "\xc3\xa9",
+		"\x7f" };
 	struct buf b = { .max = 200 };
 
 	(void)state;

@@ -226,6 +226,36 @@ test_chinese_comes_with_english(void **state)
 	buf_free(&to);
 }
 
+/* Of RFC 3464 §9.3 a host without a name has its address as mail writes one. */
+static void
+test_who_said_it(void **state)
+{
+	static const struct {
+		struct str host;
+		const char *field;
+	} rows[] = {
+		{ S("mx.example.org"), "\r\nRemote-MTA: dns; mx.example.org\r\n" },
+		{ S("192.0.2.1"), "\r\nRemote-MTA: dns; [192.0.2.1]\r\n" },
+		{ S("2001:db8::1"), "\r\nRemote-MTA: dns; [IPv6:2001:db8::1]\r\n" },
+		{ S("[192.0.2.1]"), "\r\nRemote-MTA: dns; [192.0.2.1]\r\n" },
+		{ S("[IPv6:2001:db8::1]"), "\r\nRemote-MTA: dns; [IPv6:2001:db8::1]\r\n" },
+		{ S("/run/lmtp"), "\r\nRemote-MTA: x-unix; /run/lmtp\r\n" },
+	};
+	struct buf to = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct dsn_recipient one[] = { { .address = S("bob@example.org"),
+			.why = &refused,
+			.status = { 5, 1, 1 },
+			.host = rows[i].host } };
+		struct dsn d = bounce_of(one, 1);
+
+		assert_has(composed(&to, &d), rows[i].field);
+	}
+	buf_free(&to);
+}
+
 /* The last line of a program's part stands alone: the boundary's own CRLF comes before it. */
 static void
 test_strangers_words_stay_in_their_line(void **state)
@@ -367,6 +397,7 @@ main(void)
 		cmocka_unit_test(test_what_was_asked_for_comes_back),
 		cmocka_unit_test(test_delays_and_successes_have_their_own_words),
 		cmocka_unit_test(test_chinese_comes_with_english),
+		cmocka_unit_test(test_who_said_it),
 		cmocka_unit_test(test_strangers_words_stay_in_their_line),
 		cmocka_unit_test(test_international_addresses_have_their_own_types),
 		cmocka_unit_test(test_utf8_addresses),

@@ -192,7 +192,7 @@ test_wishes_for_reports_are_told(void **state)
 	say(&h, S("MAIL FROM:<a@b.example> RET=HDRS ENVID=Q+2B1 HOLDFOR=600\r\n"));
 	assert_int_equal(h.s.transaction.returns, SMTP_RETURN_HDRS);
 	assert_true(str_eq(h.s.transaction.envelope_id, S("Q+2B1")));
-	assert_int_equal(h.s.transaction.hold_until_s, 1600);
+	assert_int_equal(h.s.transaction.hold_until_s, 1601);
 	smtp_server_feed(
 		&h.s, S("RCPT TO:<c@d.example> ORCPT=rfc822;x+3D@y NOTIFY=DELAY,FAILURE\r\n"
 			"RCPT TO:<e@f.example>\r\n"));
