@@ -88,8 +88,12 @@ book_begin(struct book *b, const struct config *c)
 		.config = c, .entries = { .key_of = key_of }, .arena = { .max = book_size_max }
 	};
 	b->first = take(b, c->domains_n * sizeof *b->first);
-	for (size_t i = 0; i < c->domains_n; i++)
+	for (size_t i = 0; i < c->domains_n; i++) {
 		add_domain(b, &c->domains[i]);
+		b->first[i] = take(b, sizeof **b->first);
+		b->first[i]->name = join(b, S("postmaster"), c->domains[i].name);
+		b->first[i]->is_mailbox = b->first[i]->is_spare = true;
+	}
 }
 
 static void
@@ -115,7 +119,7 @@ book_add_mailbox(struct book *b, struct str name, struct str hash, bool is_suspe
 	e->is_suspended = is_suspended;
 	split(name, &local, &domain);
 	d = config_domain(b->config, domain);
-	if (d && !is_suspended && !b->first[d - b->config->domains])
+	if (d && !is_suspended && b->first[d - b->config->domains]->is_spare)
 		b->first[d - b->config->domains] = e;
 }
 

@@ -13,7 +13,8 @@
  *
  * What a name stands for, first match wins: an alias of the file · an alias made at run time · a
  * person who moved · a mailbox · the same four for the name before a plus sign · postmaster: the
- * domain's first mailbox (RFC 5321 §4.5.1) · the catch-all. An alias that names itself means the
+ * domain's first mailbox (RFC 5321 §4.5.1), in a domain without any one of its own that takes no login ·
+ * the catch-all. An alias that names itself means the
  * mailbox of that name.
  */
 
@@ -25,12 +26,14 @@ struct book_entry {
 	struct str hash;  /* of the password, crypt(5) */
 	bool is_mailbox,
 		is_suspended; /* a suspended one takes no login, and mail only by an alias */
+	bool is_spare; /* a postmaster's where there is nobody yet; in no map: no login finds it */
 };
 
 struct book {
 	const struct config *config;
 	struct map entries;
-	struct book_entry **first; /* the oldest mailbox of each domain of the file, or NULL */
+	struct book_entry *
+		*first; /* the oldest mailbox of each domain of the file, or its postmaster's */
 	struct arena arena;
 };
 

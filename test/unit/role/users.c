@@ -176,7 +176,7 @@ postmaster_always_leads_somewhere(void **state)
 	assert_found(h, 'R', "PostMaster@example.org", "MAILBOX wei@example.org");
 	assert_found(h, 'R', "Postmaster", "MAILBOX wei@example.org");
 	assert_found(h, 'R', "postmaster@example.com", "ALIAS wei@example.org");
-	assert_found(h, 'R', "postmaster@empty.example", "UNKNOWN");
+	assert_found(h, 'R', "postmaster@empty.example", "MAILBOX postmaster@empty.example");
 	assert_expanded(h, "Postmaster", "M wei@example.org");
 }
 
