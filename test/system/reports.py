@@ -13,8 +13,8 @@ def blocks(part):
     groups = part.get_payload()
     if part.get_content_type() == STATUS_TYPES[1]:  # the email package takes it for one message
         message, = groups
-        rest = message.get_payload().encode(errors="surrogateescape").replace(b"\r\n", b"\n")
-        groups = [message, *(email.message_from_bytes(text, policy=email.policy.default) for text in rest.strip(b"\n").split(b"\n\n"))]
+        rest = message.get_payload(decode=True).decode().replace("\r\n", "\n").strip("\n")
+        groups = [message, *(email.message_from_string(text, policy=email.policy.default) for text in rest.split("\n\n"))]
     return [fields for fields in groups if fields.keys()] if isinstance(groups, list) else []
 
 

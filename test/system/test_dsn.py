@@ -11,7 +11,7 @@ import pytest
 from nameservers import Knot
 from peers import Scripted, Sink
 from reports import DELAYED, FAILED, Report, reports
-from station import TRUSTED, free_ports, until
+from station import TRUSTED, free_ports
 
 MESSAGE = b"From: Alice <alice@example.org>\r\nSubject: tea at five\r\nMessage-ID: <tea@example.org>\r\n\r\nwith milk\r\n"
 QUICK = 'retry-first = "200ms" retry-most = "1s"'
@@ -142,7 +142,8 @@ def test_words_that_are_not_ascii(make_station):
     """The sender's in the subject, the other host's in its reply: whole for people; for programs a field has ASCII only."""
     with Scripted("220 mx", "250 mx", "250 ok", "550 5.1.1 Postfach unbekannt: gr\u00fcn") as host:
         station = house_for(make_station, host.port)
-        hand_in(station, {"b@dst.test": ""}, b"Subject: " + "晚饭 Gr\u00fc\u00dfe".encode() + b"\r\n\r\nh\xc3\xa4\r\n", options=" SMTPUTF8 BODY=8BITMIME")
+        message = "Subject: 晚饭 Gr\u00fc\u00dfe\r\n\r\nh\u00e4\r\n".encode()
+        hand_in(station, {"b@dst.test": ""}, message, options=" SMTPUTF8 BODY=8BITMIME")
         [report] = reports(station, "alice", 1)
         assert "晚饭 Gr\u00fc\u00dfe" in report.words and "Postfach unbekannt: gr\u00fcn" in report.words
         assert report.recipients[0]["diagnostic-code"].startswith("smtp; 550 5.1.1 Postfach unbekannt: gr")
@@ -200,6 +201,7 @@ def test_success_is_told_where_it_was_asked_for(make_station):
         for report in found:
             assert report.mail["Return-Path"] == "<>" and report.about["original-envelope-id"] == "42"
             assert report.original.get_content_type() == "text/rfc822-headers"  # RFC 3461 §4.3: whole only when it failed
+        assert [r.recipients[0].get("remote-mta") for r in found] == [None, "dns; [127.0.0.1]"]
         assert "It is in the mailbox." in found[0].words
         assert "sends no reports" in found[1].words
         assert [line for line in reporting.heard if line.startswith(("MAIL", "RCPT"))] == [

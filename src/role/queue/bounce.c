@@ -125,7 +125,7 @@ row_of(struct queue *q, const struct bounce *b, uint32_t r, const struct origina
 		.action = b->kind,
 		.why = is_bad ? why : NULL,
 		.status = is_bad ? reply_from_err(why).enhanced : (struct enhanced){ 0 },
-		.host = host,
+		.host = b->kind == DSN_DELIVERED ? (struct str){ 0 } : host,
 		.retry_until_s = b->kind == DSN_DELAYED ? expire_s : 0 };
 }
 

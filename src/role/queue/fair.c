@@ -3,6 +3,8 @@
 
 #include "base/must.h"
 
+enum { SHARED_MS = 60000 };
+
 /*
  *   turns ─▶ sender ─▶ sender ─▶ …           each turn: one errand of one line of one sender
  *              │ ready
@@ -13,7 +15,8 @@
  *
  * Invariants
  * 1. A sender is in `turns` exactly when it has a ready line.
- * 2. A line that something waits in is ready, parked or starved.
+ * 2. A line that something waits in is ready, parked, starved, or under way with as much as it may be: then the end of
+ *    each attempt looks at it again.
  * 3. Where lines are parked, something is under way there, or the destination is in `waking`, or its last
  *    look found neither and it was woken since: so none is forgotten.
  */
@@ -141,13 +144,9 @@ fair_wake(struct fair *f, struct destination *d)
 		line_ready(f, list_of(d->parked.next, struct line, link));
 }
 
-void
-fair_leave(struct fair *f, struct line *l)
+static void
+line_free(struct fair *f, struct line *l)
 {
-	struct destination *d = l->to;
-
-	must(l->waiting.n == 0);
-	line_rest(l, NULL);
 	list_remove(&l->beside);
 	map_remove(&f->lines, line_key(l));
 	if (--l->sender->lines_n == 0) {
@@ -155,6 +154,17 @@ fair_leave(struct fair *f, struct line *l)
 		free(l->sender);
 	}
 	free(l);
+}
+
+void
+fair_leave(struct fair *f, struct line *l)
+{
+	struct destination *d = l->to;
+
+	must(l->waiting.n == 0);
+	line_rest(l, NULL);
+	if (l->under_way == 0)
+		line_free(f, l);
 	fair_wake(f, d);
 }
 
@@ -212,6 +222,12 @@ fair_next(struct fair *f, int64_t now_ms, int64_t wall_ms)
 		struct line *l = list_of(s->ready.next, struct line, link);
 		int64_t wait_ms;
 
+		if (l->under_way >= pace_share(&l->to->pace)) {
+			line_rest(l, NULL);
+			if (l->to->pace.under_way < l->to->pace.limit)
+				fair_wake(f, l->to); /* the room is for another one */
+			continue;
+		}
 		if (!may_start(l->to, now_ms, wall_ms, &wait_ms)) {
 			park(f, l, wait_ms < 0 ? -1 : now_ms + wait_ms);
 			continue; /* looking was not a turn */
@@ -226,18 +242,30 @@ fair_next(struct fair *f, int64_t now_ms, int64_t wall_ms)
 }
 
 void
-fair_started(struct fair *f, struct destination *d, int64_t now_ms)
+fair_started(struct fair *f, struct line *l, int64_t now_ms)
 {
+	struct destination *d = l->to;
+
+	if (d->last_sender && d->last_sender != l->key[0])
+		d->shared_until_ms = now_ms + SHARED_MS;
+	d->last_sender = l->key[0];
+	d->pace.is_shared = now_ms < d->shared_until_ms;
+	l->under_way++;
 	f->under_way++;
 	pace_start(&d->pace, now_ms);
 }
 
 void
-fair_ended(struct fair *f, struct destination *d)
+fair_ended(struct fair *f, struct line *l)
 {
-	must(f->under_way && d->pace.under_way);
+	struct destination *d = l->to;
+
+	must(f->under_way && d->pace.under_way && l->under_way);
+	l->under_way--;
 	f->under_way--;
 	d->pace.under_way--;
+	if (l->waiting.n && !list_is_linked(&l->link))
+		list_append(&d->parked, &l->link);
 	fair_wake(f, d);
 }
 

@@ -10,7 +10,7 @@
 /*
  * Whose turn it is. Senders take turns; the lines of a sender, one for each destination, take turns
  * among themselves. A line whose destination takes no more is parked there and costs nobody a look
- * until that changes. Pure: lines know how many wait in them, not who.
+ * until that changes; one that has its share of a destination waits for the end of an attempt of its own. Pure: lines know how many wait in them, not who.
  */
 
 struct destination;
@@ -29,6 +29,7 @@ struct sender {
 
 struct line {
 	struct list link; /* in sender.ready, in destination.parked, in fair.starved, or in none */
+	unsigned under_way; /* of its attempts */
 	struct list beside; /* in destination.lines */
 	uint32_t key[2];    /* sender.name, destination.number: the key of fair.lines */
 	uint32_t name;	    /* of its entry in the queue's pool */
@@ -43,6 +44,8 @@ struct destination {
 	struct pace pace;
 	struct list parked, lines;
 	unsigned waiting_n;
+	uint32_t last_sender;	 /* of what was started last; 0: none, or nobody */
+	int64_t shared_until_ms; /* more than one sender was seen a little ago */
 	int64_t suspended_until_ms; /* 0: it is not; wall clock */
 	struct heap_link wake;	    /* in fair.waking: its parked lines are looked at again then */
 };
@@ -66,16 +69,18 @@ struct line *fair_line(struct fair *f, uint32_t sender, struct destination *d);
 void fair_ready(struct fair *f, struct line *l);
 /* The next line that may start something now, or NULL. It has had its turn. */
 struct line *fair_next(struct fair *f, int64_t now_ms, int64_t wall_ms);
-/* Nothing waits in it: it is no more. Its destination's others may start in its stead. */
+/* Nothing waits in it: its destination's others may start in its stead, and when nothing is under way
+ * either, it is no more. */
 void fair_leave(struct fair *f, struct line *l);
 /* The destination goes: it has no line. */
 void fair_forget(struct fair *f, struct destination *d);
 void fair_starve(struct fair *f, struct line *l); /* no memory for its message */
 void fair_feed(struct fair *f);			  /* there may be some again */
 
-void fair_started(struct fair *f, struct destination *d, int64_t now_ms);
-/* One less is under way; what the destination said is told to its pace by the caller, before. */
-void fair_ended(struct fair *f, struct destination *d);
+void fair_started(struct fair *f, struct line *l, int64_t now_ms);
+/* One less is under way; what the destination said is told to its pace by the caller, before. If nothing waits in the
+ * line, the caller calls fair_leave. */
+void fair_ended(struct fair *f, struct line *l);
 /* Wakes what was to be looked at again by now. */
 void fair_wake_due(struct fair *f, int64_t now_ms);
 /* In how many ms there is something to wake; at most `most_ms`. */

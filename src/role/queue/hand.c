@@ -98,14 +98,25 @@ set_out(struct queue *q, uint32_t r)
 	mail_check_settled(q, mail);
 }
 
+/* What its sender wants sent later (RFC 4865) is not sent now because the operator's own wish is over. */
 bool
 recipient_release(struct queue *q, uint32_t r)
 {
+	uint32_t mail = recipient_of(q, r)->mail;
+	int64_t hold_ms = mail_of(q, mail)->has_more ? mail_more(q, mail)->hold_until_ms : 0;
+
 	if (recipient_of(q, r)->state != RECIPIENT_HELD) {
 		recipient_of(q, r)->wish = WISH_NONE;
 		return false;
 	}
-	set_out(q, r);
+	if (hold_ms > loop_wall_ms()) {
+		recipient_leave(q, r);
+		recipient_set_state(q, r, RECIPIENT_DEFERRED);
+		recipient_log(q, r, FATE_DEFERRED, hold_ms);
+		wheel_put(q, r, hold_ms);
+	} else {
+		set_out(q, r);
+	}
 	return true;
 }
 

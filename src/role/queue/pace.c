@@ -9,7 +9,8 @@
  *   was down   ──▶ one probe at a time, each later than the one before
  *   a probe that went well ──▶ 2 again
  *
- * It grows only while it is used up: a limit that nobody reached proves nothing.
+ * It grows only while it is used up, by all or by one to whom no more of it is let: a limit that nobody reached proves
+ * nothing.
  */
 
 enum { MINUTE_US = 60 * 1000 * 1000, BURST_US = 1000 * 1000 };
@@ -98,6 +99,14 @@ pace_start(struct pace *p, int64_t now_ms)
 	}
 }
 
+unsigned
+pace_share(const struct pace *p)
+{
+	unsigned others = p->limit / 4 ? p->limit / 4 : 1;
+
+	return p->is_shared && p->limit > others ? p->limit - others : p->limit;
+}
+
 /* ── learning ── */
 
 void
@@ -109,7 +118,7 @@ pace_went_well(struct pace *p)
 		p->successes = 0;
 		return;
 	}
-	if (p->limit >= p->most || p->under_way < p->limit)
+	if (p->limit >= p->most || p->under_way < pace_share(p))
 		return;
 	p->successes++;
 	if (p->limit < PACE_SLOW_START || p->successes >= p->limit) {

@@ -11,6 +11,7 @@
 struct pace {
 	unsigned limit, most; /* attempts at once: learned; never above */
 	unsigned under_way;
+	bool is_shared; /* more than one sender writes there: set by fair.c */
 	unsigned successes;		    /* since the limit last changed */
 	unsigned down_n;		    /* probes in vain, one after another; 0: it is up */
 	int64_t down_since_ms, probe_at_ms; /* with down_n */
@@ -26,6 +27,10 @@ void pace_configure(struct pace *p, unsigned most, unsigned rate); /* a reload *
 /* May one more begin now? Else *wait_ms is when to ask again, -1: when one has ended. */
 bool pace_may_start(struct pace *p, int64_t now_ms, int64_t *wait_ms);
 void pace_start(struct pace *p, int64_t now_ms);
+
+/* How many of them may be one sender's. With others about some are left to them, so that a sender with much mail, whose
+ * attempts are long, does not make them wait for the end of one. */
+unsigned pace_share(const struct pace *p);
 
 /* What came of one, told before it is taken out of under_way. */
 void pace_went_well(struct pace *p);

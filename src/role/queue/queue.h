@@ -84,6 +84,7 @@ struct errand {
 	uint64_t number; /* the key of queue.attempts */
 	uint32_t mail;
 	struct destination *to;
+	struct line *line; /* it is under way there */
 	uint32_t recipients_n;
 	uint32_t recipients[];
 };

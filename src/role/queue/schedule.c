@@ -83,7 +83,8 @@ line_check_left(struct queue *q, struct line *l)
 
 	if (l->waiting.n)
 		return;
-	pool_give(&q->chains, l->name);
+	if (l->under_way == 0)
+		pool_give(&q->chains, l->name);
 	d->used_ms = loop_now_ms(q->role.loop);
 	fair_leave(fair_of(q, d), l);
 }
@@ -340,7 +341,8 @@ errand_try(struct queue *q, struct fair *f, struct line *l)
 			errand_put_off_take(q, e, &why);
 		return;
 	}
-	fair_started(f, e->to, loop_now_ms(q->role.loop));
+	e->line = l;
+	fair_started(f, l, loop_now_ms(q->role.loop));
 	e->number = ++q->numbers;
 	map_put(&q->attempts, e);
 	list_append(&destination_at(e->to)->under_way, &e->link);
@@ -399,7 +401,8 @@ static void
 errand_ended(struct queue *q, const struct errand *e)
 {
 	destination_at(e->to)->used_ms = loop_now_ms(q->role.loop);
-	fair_ended(fair_of(q, destination_at(e->to)), e->to);
+	fair_ended(fair_of(q, destination_at(e->to)), e->line);
+	line_check_left(q, e->line);
 }
 
 /* One err a recipient, in the errand's order. Takes the errand. */

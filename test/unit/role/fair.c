@@ -20,28 +20,34 @@ wait_in(struct fair *f, struct destination *d, uint32_t sender, uint32_t n)
 
 /* One errand of the next line; its sender's name, 0: none may start. */
 static uint32_t
-start_one(struct fair *f, int64_t now_ms, struct destination **to)
+start_one(struct fair *f, int64_t now_ms, struct line **from)
 {
 	struct line *l = fair_next(f, now_ms, now_ms);
-	uint32_t sender;
 
 	if (!l)
 		return 0;
-	sender = l->key[0];
-	*to = l->to;
-	fair_started(f, l->to, now_ms);
+	*from = l;
+	fair_started(f, l, now_ms);
 	l->waiting.n--;
 	l->to->waiting_n--;
 	if (l->waiting.n == 0)
 		fair_leave(f, l);
-	return sender;
+	return l->key[0];
 }
 
 static void
-end_well(struct fair *f, struct destination *d)
+end(struct fair *f, struct line *l)
 {
-	pace_went_well(&d->pace);
-	fair_ended(f, d);
+	fair_ended(f, l);
+	if (l->waiting.n == 0)
+		fair_leave(f, l);
+}
+
+static void
+end_well(struct fair *f, struct line *l)
+{
+	pace_went_well(&l->to->pace);
+	end(f, l);
 }
 
 /* The big sender has a hundred thousand to one host, a hundred others have one each to the same: when
@@ -50,7 +56,8 @@ static void
 test_big_sender_delays_nobody(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 	unsigned small = 0, turns = 0;
 
 	(void)state;
@@ -60,8 +67,8 @@ test_big_sender_delays_nobody(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		wait_in(&f, &d, 2 + i, 1);
 	for (; small < 100; turns++) {
-		small += start_one(&f, 0, &to) != 1;
-		end_well(&f, to);
+		small += start_one(&f, 0, &from) != 1;
+		end_well(&f, from);
 		assert_true(turns < 2 * 101);
 	}
 	assert_true(turns <= 2 * 101);
@@ -72,7 +79,8 @@ test_big_sender_delays_nobody(void **state)
 static void
 test_many_lines_are_one_sender(void **state)
 {
-	struct destination *many = calloc(1000, sizeof *many), d, *to = NULL;
+	struct destination *many = calloc(1000, sizeof *many), d;
+	struct line *from = NULL;
 	struct fair f;
 	unsigned small = 0, turns = 0;
 
@@ -87,8 +95,8 @@ test_many_lines_are_one_sender(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		wait_in(&f, &d, 2 + i, 1);
 	for (; small < 100; turns++) {
-		small += start_one(&f, 0, &to) != 1;
-		end_well(&f, to);
+		small += start_one(&f, 0, &from) != 1;
+		end_well(&f, from);
 		assert_true(turns < 2 * 101);
 	}
 	fair_free(&f);
@@ -100,7 +108,8 @@ static void
 test_slow_destination_holds_a_quarter(void **state)
 {
 	struct fair f;
-	struct destination slow, fast, *to;
+	struct destination slow, fast;
+	struct line *from = NULL;
 	unsigned held = 0, served = 0;
 
 	(void)state;
@@ -111,13 +120,13 @@ test_slow_destination_holds_a_quarter(void **state)
 	wait_in(&f, &slow, 7, 100000);
 	wait_in(&f, &fast, 7, 1000); /* of the same sender, even */
 	for (unsigned i = 0; i < 10000 && served < 1000; i++) {
-		if (!start_one(&f, i, &to))
+		if (!start_one(&f, i, &from))
 			break;
-		if (to == &slow) {
+		if (from->to == &slow) {
 			held++;
 		} else {
 			served++;
-			end_well(&f, &fast);
+			end_well(&f, from);
 		}
 	}
 	assert_int_equal(served, 1000);
@@ -131,7 +140,8 @@ static void
 test_down_waits_without_trying(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 	int64_t wait_ms;
 
 	(void)state;
@@ -139,23 +149,23 @@ test_down_waits_without_trying(void **state)
 	destination_begin(&d, 1, 20, 0, 0);
 	for (uint32_t i = 0; i < 50; i++)
 		wait_in(&f, &d, 1 + i, 10);
-	assert_int_not_equal(start_one(&f, 0, &to), 0);
+	assert_int_not_equal(start_one(&f, 0, &from), 0);
 	pace_was_down(&d.pace, 0, 300000, 3600000, 0);
-	fair_ended(&f, &d);
-	assert_int_equal(start_one(&f, 0, &to), 0);
+	end(&f, from);
+	assert_int_equal(start_one(&f, 0, &from), 0);
 	assert_int_equal(d.waiting_n, 499);
 	wait_ms = fair_next_ms(&f, 0, 60000);
 	assert_in_range(wait_ms, 24000, 36000);
 	fair_wake_due(&f, wait_ms - 1);
-	assert_int_equal(start_one(&f, wait_ms - 1, &to), 0);
+	assert_int_equal(start_one(&f, wait_ms - 1, &from), 0);
 	assert_int_equal(fair_next_ms(&f, wait_ms - 1, 60000), 1);
 	fair_wake_due(&f, wait_ms);
-	assert_int_not_equal(start_one(&f, wait_ms, &to), 0);
-	assert_int_equal(start_one(&f, wait_ms, &to), 0); /* one probe */
-	end_well(&f, &d);
-	assert_int_not_equal(start_one(&f, wait_ms, &to), 0);
-	assert_int_not_equal(start_one(&f, wait_ms, &to), 0);
-	assert_int_equal(start_one(&f, wait_ms, &to), 0); /* it begins at two again */
+	assert_int_not_equal(start_one(&f, wait_ms, &from), 0);
+	assert_int_equal(start_one(&f, wait_ms, &from), 0); /* one probe */
+	end_well(&f, from);
+	assert_int_not_equal(start_one(&f, wait_ms, &from), 0);
+	assert_int_not_equal(start_one(&f, wait_ms, &from), 0);
+	assert_int_equal(start_one(&f, wait_ms, &from), 0); /* it begins at two again */
 	fair_free(&f);
 }
 
@@ -163,7 +173,8 @@ static void
 test_freed_slots_go_round_the_senders(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 	unsigned served[4] = { 0 };
 
 	(void)state;
@@ -172,9 +183,9 @@ test_freed_slots_go_round_the_senders(void **state)
 	for (uint32_t sender = 1; sender <= 3; sender++)
 		wait_in(&f, &d, sender, 1000);
 	for (unsigned i = 0; i < 300; i++) {
-		served[start_one(&f, 0, &to)]++;
-		assert_int_equal(start_one(&f, 0, &to), 0);
-		end_well(&f, &d);
+		served[start_one(&f, 0, &from)]++;
+		assert_int_equal(start_one(&f, 0, &from), 0);
+		end_well(&f, from);
 	}
 	assert_int_equal(served[0], 0);
 	assert_in_range(served[1], 99, 101);
@@ -183,23 +194,55 @@ test_freed_slots_go_round_the_senders(void **state)
 	fair_free(&f);
 }
 
+/* One who has begun with much mail leaves room to others, once others were seen; alone, it has all of it. */
+static void
+test_leaves_room_to_others(void **state)
+{
+	struct fair f;
+	struct destination d;
+	struct line *from = NULL, *small = NULL;
+	unsigned n = 0;
+
+	(void)state;
+	fair_begin(&f, MOST);
+	destination_begin(&d, 1, 20, 0, 0);
+	d.pace.limit = 20;
+	wait_in(&f, &d, 1, 1000);
+	while (start_one(&f, 0, &from))
+		n++;
+	assert_int_equal(n, 20);
+	wait_in(&f, &d, 2, 1);
+	end(&f, from);
+	assert_int_equal(start_one(&f, 0, &small), 2); /* had to wait for the end of an attempt */
+	for (unsigned i = 0; i < 6; i++) {
+		end(&f, from);
+		assert_int_equal(start_one(&f, 1, &small), i >= 4);
+	}
+	wait_in(&f, &d, 3, 1);
+	assert_int_equal(start_one(&f, 1, &small), 3); /* at once */
+	end(&f, small);
+	assert_int_equal(start_one(&f, 1, &small), 0);
+	fair_free(&f);
+}
+
 static void
 test_suspended_until(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 
 	(void)state;
 	fair_begin(&f, MOST);
 	destination_begin(&d, 1, 20, 0, 0);
 	d.suspended_until_ms = 5000;
 	wait_in(&f, &d, 1, 1);
-	assert_int_equal(start_one(&f, 0, &to), 0);
+	assert_int_equal(start_one(&f, 0, &from), 0);
 	fair_wake_due(&f, 4999);
-	assert_int_equal(start_one(&f, 4999, &to), 0);
+	assert_int_equal(start_one(&f, 4999, &from), 0);
 	assert_int_equal(fair_next_ms(&f, 4999, 60000), 1);
 	fair_wake_due(&f, 5000);
-	assert_int_equal(start_one(&f, 5000, &to), 1);
+	assert_int_equal(start_one(&f, 5000, &from), 1);
 	fair_free(&f);
 }
 
@@ -208,22 +251,23 @@ static void
 test_no_slot_is_lost(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 	struct line *first;
 
 	(void)state;
 	fair_begin(&f, MOST);
 	destination_begin(&d, 1, 1, 0, 0);
 	wait_in(&f, &d, 9, 1);
-	assert_int_equal(start_one(&f, 0, &to), 9);
+	assert_int_equal(start_one(&f, 0, &from), 9);
 	wait_in(&f, &d, 1, 1);
 	wait_in(&f, &d, 2, 1);
-	assert_int_equal(start_one(&f, 0, &to), 0); /* both are parked */
-	end_well(&f, &d);
+	assert_int_equal(start_one(&f, 0, &from), 0); /* both are parked */
+	end_well(&f, from);
 	first = fair_line(&f, 1, &d);
 	first->waiting.n = 0; /* the operator dropped it */
 	fair_leave(&f, first);
-	assert_int_equal(start_one(&f, 0, &to), 2);
+	assert_int_equal(start_one(&f, 0, &from), 2);
 	fair_free(&f);
 }
 
@@ -231,7 +275,8 @@ static void
 test_starved_lines_wait_for_memory(void **state)
 {
 	struct fair f;
-	struct destination d, *to = NULL;
+	struct destination d;
+	struct line *from = NULL;
 
 	(void)state;
 	fair_begin(&f, MOST);
@@ -239,10 +284,10 @@ test_starved_lines_wait_for_memory(void **state)
 	wait_in(&f, &d, 1, 1);
 	wait_in(&f, &d, 2, 1);
 	fair_starve(&f, fair_next(&f, 0, 0));
-	assert_int_equal(start_one(&f, 0, &to), 2);
-	assert_int_equal(start_one(&f, 0, &to), 0);
+	assert_int_equal(start_one(&f, 0, &from), 2);
+	assert_int_equal(start_one(&f, 0, &from), 0);
 	fair_feed(&f);
-	assert_int_equal(start_one(&f, 0, &to), 1);
+	assert_int_equal(start_one(&f, 0, &from), 1);
 	fair_free(&f);
 }
 
@@ -255,6 +300,7 @@ main(void)
 		cmocka_unit_test(test_slow_destination_holds_a_quarter),
 		cmocka_unit_test(test_down_waits_without_trying),
 		cmocka_unit_test(test_freed_slots_go_round_the_senders),
+		cmocka_unit_test(test_leaves_room_to_others),
 		cmocka_unit_test(test_suspended_until),
 		cmocka_unit_test(test_no_slot_is_lost),
 		cmocka_unit_test(test_starved_lines_wait_for_memory),
