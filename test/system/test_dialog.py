@@ -169,7 +169,7 @@ class Player:
             self.faults -= {"shutdown"}
         self.station.wait_drained()
         for place in "alice", "bob", "sink":
-            arrived = [m for sender, _, m in self.sink.mails if sender] if place == "sink" else self.station.mailbox(place)
+            arrived = [m for sender, _, m in self.sink.mails if sender not in ("", "<>", None)] if place == "sink" else self.station.mailbox(place)
             for message in [message for where, message in self.expected if where == place]:
                 whole = next((m for m in arrived if m.endswith(message)), None)
                 assert whole is not None, f"{place}: none of {arrived} ends in {message!r}"

@@ -44,8 +44,8 @@ struct destination {
 	struct pace pace;
 	struct list parked, lines;
 	unsigned waiting_n;
-	uint32_t last_sender;	 /* of what was started last; 0: none, or nobody */
-	int64_t shared_until_ms; /* more than one sender was seen a little ago */
+	uint32_t last_sender;	    /* of what was started last; 0: none, or nobody */
+	int64_t shared_until_ms;    /* more than one sender was seen a little ago */
 	int64_t suspended_until_ms; /* 0: it is not; wall clock */
 	struct heap_link wake;	    /* in fair.waking: its parked lines are looked at again then */
 };

@@ -11,7 +11,7 @@
 struct pace {
 	unsigned limit, most; /* attempts at once: learned; never above */
 	unsigned under_way;
-	bool is_shared; /* more than one sender writes there: set by fair.c */
+	bool is_shared;			    /* more than one sender writes there: set by fair.c */
 	unsigned successes;		    /* since the limit last changed */
 	unsigned down_n;		    /* probes in vain, one after another; 0: it is up */
 	int64_t down_since_ms, probe_at_ms; /* with down_n */
