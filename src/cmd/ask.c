@@ -10,6 +10,8 @@
 
 #include "config/config.h"
 
+enum { WORDS_MAX = 1024 }; /* octets of an order's text */
+
 /* ── orders ── */
 
 static void
@@ -84,6 +86,11 @@ ask_close(struct ask *a)
 int
 ask_order(struct ask *a, const struct ipc_order *o)
 {
+	if (o->what.n > WORDS_MAX || o->sender.n > WORDS_MAX) {
+		fprintf(stderr, "%s: that is longer than %d octets: say less\n", a->command,
+			WORDS_MAX);
+		return EX_USAGE;
+	}
 	a->is_answered = a->is_refused = false;
 	ipc_send_order(a->channel, o);
 	loop_run(a->loop);
@@ -91,7 +98,10 @@ ask_order(struct ask *a, const struct ipc_order *o)
 		return EX_DATAERR;
 	if (a->is_answered)
 		return EX_OK;
-	fprintf(stderr, "%s: the station ended while it answered: try again\n", a->command);
+	fprintf(stderr,
+		"%s: the station ended while it answered, or has too many commands at once: "
+		"try again\n",
+		a->command);
 	return EX_TEMPFAIL;
 }
 

@@ -85,6 +85,12 @@ loop_now_ms(struct loop *l)
 }
 
 int64_t
+loop_clock_ms(void)
+{
+	return (int64_t)(uv_hrtime() / 1000000);
+}
+
+int64_t
 loop_wall_ms(void)
 {
 	struct timespec now;
@@ -164,10 +170,11 @@ loop_timer_open(struct loop *l, void (*due)(void *owner), void *owner)
 void
 loop_timer_set(struct loop_timer *t, int64_t in_ms)
 {
+	/* libuv 1.44 runs a timer of 0 that its own callback sets again and again before it looks at any descriptor. */
 	if (in_ms < 0)
 		uv_timer_stop(&t->uv);
 	else
-		must(uv_timer_start(&t->uv, timer_due, (uint64_t)in_ms, 0) == 0);
+		must(uv_timer_start(&t->uv, timer_due, in_ms ? (uint64_t)in_ms : 1, 0) == 0);
 }
 
 void

@@ -17,6 +17,7 @@ void loop_run(struct loop *l); /* until loop_stop */
 void loop_stop(struct loop *l);
 void loop_close(struct loop **l);
 int64_t loop_now_ms(struct loop *l); /* monotonic, cached for one turn */
+int64_t loop_clock_ms(void);	     /* the same clock, read now */
 int64_t loop_wall_ms(void);	     /* since 1970 */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };

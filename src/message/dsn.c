@@ -335,8 +335,6 @@ add_recipient_fields(struct buf *to, const struct dsn_recipient *r, bool interna
 		add_remote_mta(to, r->host);
 	if (r->why && r->why->code)
 		add_diagnostic(to, r->why, international);
-	if (r->last_attempt_s)
-		add_date_line(to, S("Last-Attempt-Date: "), r->last_attempt_s);
 	if (r->action == DSN_DELAYED && r->retry_until_s)
 		add_date_line(to, S("Will-Retry-Until: "), r->retry_until_s);
 }
@@ -364,6 +362,25 @@ add_report(struct buf *to, const struct dsn *d, bool international)
 
 /* ── What goes back ──────────────────────────────────────────────────────────────────────────── */
 
+/* What any host takes (RFC 5322 §2.1.1): no NUL, and of a longer line its first 998 octets. */
+static void
+add_lines(struct buf *to, struct str text)
+{
+	enum { LINE_MAX_OCTETS = 998 };
+	struct str line;
+
+	while (text.n) {
+		size_t n = str_find_str(text, S("\r\n"));
+
+		line = str_part(text, 0, n < LINE_MAX_OCTETS ? n : LINE_MAX_OCTETS);
+		for (size_t i = 0; i < line.n; i++)
+			buf_add_char(to, line.p[i] ? line.p[i] : '?');
+		if (n < text.n)
+			buf_add(to, S("\r\n"));
+		text = str_from(text, n + 2);
+	}
+}
+
 /* The types for a header in UTF-8 (RFC 6532 §3.7, RFC 6533 §6); one in some other 8-bit code has no type
  * of its own. */
 static void
@@ -382,7 +399,10 @@ add_original(struct buf *to, const struct dsn *d)
 	if (!str_is_ascii(back))
 		buf_add(to, S("Content-Transfer-Encoding: 8bit\r\n"));
 	buf_add(to, S("\r\n"));
-	buf_add(to, back);
+	if (d->original_whole.n)
+		buf_add(to, back);
+	else
+		add_lines(to, back);
 }
 
 void

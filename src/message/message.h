@@ -129,7 +129,6 @@ struct dsn_recipient {
 	const struct err *why;	/* failed, delayed: its text is told to the sender; else NULL */
 	struct enhanced status; /* of why, as reply_from_err has it; zero: what the action says */
 	struct str host;	/* who said so: name or address of the next host, empty: we did */
-	int64_t last_attempt_s; /* since 1970; 0: none, or unknown */
 	int64_t retry_until_s;	/* delayed: since 1970; 0: unknown */
 };
 

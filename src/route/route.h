@@ -13,9 +13,15 @@
  */
 size_t route_matches(struct str pattern, struct str domain);
 
-/* Is `pattern` ("wei@example.org", "@example.org", "example.org") the sender's address or its
- * domain? Domains in any case, local parts as they are (RFC 5321 §2.4). The null reverse-path is
- * nobody's. */
-bool route_sender_matches(struct str pattern, struct str reverse_path);
+/* Is `pattern` ("wei@example.org", "@example.org", "example.org") the sender's address (2) or its
+ * domain (1)? 0: neither. Domains in any case, local parts as they are (RFC 5321 §2.4). The null
+ * reverse-path is nobody's. */
+size_t route_sender_matches(struct str pattern, struct str reverse_path);
+
+/* Both: how well does the route of this pattern and these senders (none: it is for all) fit a mail
+ * to `domain` from `reverse_path`? 0: not; otherwise the greater the better: of two patterns that fit
+ * alike, the one that names the sender's address wins, then the one that names its domain. */
+size_t route_fits(struct str pattern, const struct str *from, size_t from_n, struct str domain,
+	struct str reverse_path);
 
 #endif

@@ -396,6 +396,7 @@ client_fail_with_reply(struct smtp_client *c)
 	struct err e;
 
 	client_err_from_reply(c, &e);
+	c->may_be_delivered = false;
 	client_fail(c, &e);
 }
 

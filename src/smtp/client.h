@@ -96,7 +96,6 @@ struct smtp_client_mail {
 struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
 	struct str login, password; /* empty login: no AUTH */
-	bool avoids_chunking;	    /* DATA even where BDAT is offered */
 	bool is_lmtp;		    /* RFC 2033: each recipient has its own reply at the end */
 	bool bounces_8bit; /* 8-bit mail to a peer without 8BITMIME fails, instead of going as it is */
 };
@@ -109,9 +108,7 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_CHUNKING = 16,
 	OFFERS_AUTH_PLAIN = 32,
 	OFFERS_AUTH_LOGIN = 64,
-	OFFERS_ENHANCED = 128,
-	OFFERS_STARTTLS = 256,
-	OFFERS_DSN = 512,
+	OFFERS_DSN = 128,
 };
 
 struct smtp_client {
@@ -119,8 +116,10 @@ struct smtp_client {
 	unsigned offers;
 	uint64_t size_max; /* of SIZE, 0: none said */
 	enum smtp_stage stage;
-	struct err error;  /* with CLIENT_ON_FAILED */
-	uint64_t progress; /* grows with every whole reply and with octets that leave */
+	struct err error;      /* with CLIENT_ON_FAILED */
+	uint64_t progress;     /* grows with every whole reply and with octets that leave */
+	bool may_be_delivered; /* the end of the last mail's message was given to the output, and
+				  no reply has said no to it: nobody else may get it now */
 	struct smtp_client_mail *mail;
 	bool output_is_secret; /* what output holds now has a password in it: not for eyes or logs
 				*/

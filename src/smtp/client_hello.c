@@ -56,8 +56,6 @@ note_offer(struct smtp_client *c, struct str line)
 		{ S("8BITMIME"), OFFERS_8BITMIME },
 		{ S("SMTPUTF8"), OFFERS_SMTPUTF8 },
 		{ S("CHUNKING"), OFFERS_CHUNKING },
-		{ S("ENHANCEDSTATUSCODES"), OFFERS_ENHANCED },
-		{ S("STARTTLS"), OFFERS_STARTTLS },
 		{ S("DSN"), OFFERS_DSN },
 	};
 	struct str keyword, rest;

@@ -210,8 +210,8 @@ smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *mail)
 	must(mail->recipients_n && mail->recipients_n <= SMTP_CLIENT_RECIPIENTS_MAX);
 	c->mail = mail;
 	c->recipient_next = c->recipients_taken = 0;
-	c->mail_is_refused = false;
-	c->uses_chunking = c->offers & OFFERS_CHUNKING && !c->settings->avoids_chunking;
+	c->mail_is_refused = c->may_be_delivered = false;
+	c->uses_chunking = c->offers & OFFERS_CHUNKING;
 	c->body_given = 0;
 	memcpy(c->body_tail, "\r\n", 2);
 	client_enter(c, IDLE);
@@ -312,9 +312,10 @@ client_rcpt_refused(struct smtp_client *c)
 	struct err e;
 
 	client_err_from_reply(c, &e);
-	/* RFC 5321 §4.5.3.1.10: 552 is also how old hosts say "too many recipients". X.2.z is a
-	 * mailbox that is full or closed: that one means what it says. */
-	if (e.code == 552 && e.enhanced.subject != 2)
+	/* RFC 5321 §4.5.3.1.10: 552 is also how old hosts say "too many recipients". One that has an
+	 * enhanced code says what it means, and X.5.3 means just that (RFC 3463 §3.6). */
+	if (e.code == 552 &&
+		(!e.enhanced.class || (e.enhanced.subject == 5 && e.enhanced.detail == 3)))
 		e.class = ERR_TEMPORARY;
 	client_settle_one(c, c->recipient_next, &e);
 	rcpt_answered(c);
@@ -398,6 +399,7 @@ smtp_client_body(struct smtp_client *c, struct str piece, bool last)
 	note_tail(c, piece);
 	if (last) {
 		c->body_is_open = false;
+		c->may_be_delivered = true;
 		if (!c->uses_chunking && memcmp(c->body_tail, "\r\n", 2) != 0)
 			buf_add(&c->out, S("\r\n"));
 		if (!c->uses_chunking)
@@ -445,5 +447,6 @@ client_end_refused(struct smtp_client *c)
 
 	client_err_from_reply(c, &e);
 	c->needs_reset = c->uses_chunking;
+	c->may_be_delivered = c->settings->is_lmtp; /* there it was said of one recipient */
 	end_answered(c, &e);
 }

@@ -36,12 +36,13 @@ report(struct buf *to, enum dsn_language language)
 {
 	struct err full, late;
 	const struct dsn_recipient recipients[] = {
-		{ .address = S("bob@example.org"),
+		{
+			.address = S("bob@example.org"),
 			.original = S("rfc822;sales+2Bx@example.org"),
 			.why = &full,
 			.status = { 5, 2, 2 },
 			.host = S("mx.example.org"),
-			.last_attempt_s = 1795411140 },
+		},
 		{ .address = S("eve@example.com"), .why = &late, .status = { 5, 4, 7 } },
 	};
 

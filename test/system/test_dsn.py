@@ -11,7 +11,7 @@ import pytest
 from nameservers import Knot
 from peers import Scripted, Sink
 from reports import DELAYED, FAILED, Report, reports
-from station import TRUSTED, free_ports
+from station import TRUSTED, free_ports, until
 
 MESSAGE = b"From: Alice <alice@example.org>\r\nSubject: tea at five\r\nMessage-ID: <tea@example.org>\r\n\r\nwith milk\r\n"
 QUICK = 'retry-first = "200ms" retry-most = "1s"'
@@ -30,7 +30,7 @@ def hand_in(station, recipients, message=MESSAGE, sender="alice@example.org", op
     talk = station.hello(source=TRUSTED)
     talk.say(f"MAIL FROM:<{sender}>{options}").expect(250)
     for address, wish in recipients.items():
-        talk.say(f"RCPT TO:<{address}>{wish}").expect(250)
+        talk.say(f"RCPT TO:<{address}>{wish}").expect(25)  # 251 where one alias leads elsewhere
     talk.data(message)
     talk.close()
 
@@ -89,6 +89,96 @@ def test_those_who_fail_together_are_in_one_report(make_station):
         assert [r["diagnostic-code"] for r in report.recipients] == ["smtp; " + w for w in words.values()]
         assert report.mail["Subject"] == "Not delivered: your mail to a@dst.test and 2 more"
         assert all(w in report.words for w in words.values()) and "good@dst.test" not in report.words
+
+
+def assert_told_once(found, recipients):
+    """Each recipient in one report, with no more than fifty in any, and not one report for each."""
+    assert Counter(a for report in found for a, action, _ in report.verdicts() if action == FAILED) == Counter(recipients)
+    assert all(len(report.recipients) <= 50 for report in found) and len(found) <= len(recipients) / 50 + 5
+
+
+def all_reports(station, recipients):
+    until(lambda: sum(len(Report(m).recipients) for m in station.mailbox("alice")) >= len(recipients), "a report of all of them")
+    station.wait_drained()
+    return [Report(m) for m in station.mailbox("alice")]
+
+
+def test_a_thousand_who_fail(make_station):
+    """More than fits into one report: several."""
+    station = house_for(make_station, free_ports(1)[0], queue=ENDS)
+    recipients = [f"someone-with-a-name-{i}@a-domain-of-usual-length.dst.test" for i in range(1000)]
+    hand_in(station, dict.fromkeys(recipients, ""))
+    assert_told_once(all_reports(station, recipients), recipients)
+
+
+def test_many_words_and_a_large_mail(make_station):
+    """Together they would be more than a report may be: the header goes back, not the whole that was asked for."""
+    recipients = [f"someone-with-a-name-{i}@{'a-label-of-length.' * 8}dst.test" for i in range(100)]
+    wish = f" ORCPT=rfc822;{'a-name-of-length-' * 20}@src.test"
+    with refusing("550 5.1.1 " + "no such person, " * 11) as sink:
+        station = house_for(make_station, sink.port)
+        hand_in(station, dict.fromkeys(recipients, wish), MESSAGE + (b"milk" * 15 + b"\r\n") * 3060, options=" RET=FULL")
+        found = all_reports(station, recipients)
+        assert_told_once(found, recipients)
+        for report in found:
+            assert report.original.get_content_type() == "text/rfc822-headers" and "tea at five" in report.words
+
+
+def test_a_domain_that_there_is_not(make_station):
+    """What fails before any host is tried is gathered as well, over several domains too."""
+    recipients = [f"b{i}@no{i % 5}.here.test" for i in range(100)]
+    with Knot({"here.test": "@ MX 0 ."}) as knot:
+        station = make_station(resolver=f'forward = "{knot.forward}"', queue=QUICK)
+        station.add_user("alice", "wonderland")
+        hand_in(station, dict.fromkeys(recipients, ""))
+        assert_told_once(all_reports(station, recipients), recipients)
+
+
+def test_all_given_back_by_hand(make_station):
+    station = house_for(make_station, free_ports(1)[0], queue='retry-first = "1h"')
+    recipients = [f"b{i}@dst.test" for i in range(100)]
+    hand_in(station, dict.fromkeys(recipients, ""))
+    until(lambda: any(i["tries"] for i in station.queue()), "a try in vain")
+    station.run("queue", "bounce", "--yes")
+    assert_told_once(all_reports(station, recipients), recipients)
+
+
+# ── aliases (RFC 3461 §5.2.7) ──
+
+ALIASES = 'alias one { to = "b@far.test" } alias team { to = {"b@far.test", "c@far.test"} } alias staff { to = {"one", "bob"} }'
+
+
+def test_one_behind_an_alias_has_the_wishes_of_the_alias(make_station):
+    with Scripted("220 mx", "250-mx\r\n250 DSN", "250 ok", "250 ok", "354 go", "250 kept") as host:
+        station = house_for(make_station, host.port, domain=ALIASES)
+        hand_in(station, {"one@example.org": " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@src.test"})
+        until(lambda: any(line.startswith("DATA") for line in host.heard), "the mail to go on")
+        assert "RCPT TO:<b@far.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@src.test" in host.heard
+
+
+def test_of_several_behind_an_alias_nothing_is_told_but_failures(make_station):
+    """That it was passed on to them is the success; who they are is nobody's business, unless one fails."""
+    with Sink(answer=lambda recipient: "550 5.1.1 nobody" if recipient.startswith("c@") else None) as sink:
+        station = house_for(make_station, sink.port, domain=ALIASES)
+        hand_in(station, {"team@example.org": " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;us@src.test"})
+        station.wait_drained()
+        found = {report.recipients[0]["action"]: report for report in reports(station, "alice", 2)}
+        assert found["expanded"].verdicts() == [("team@example.org", "expanded", "2.0.0")]
+        assert found["failed"].verdicts() == [("c@far.test", "failed", "5.1.1")]
+        assert [report.recipients[0]["original-recipient"] for report in found.values()] == ["rfc822; us@src.test"] * 2
+        assert "passed on to every member" in found["expanded"].words
+
+
+def test_members_know_the_wishes_after_a_crash(make_station):
+    station = house_for(make_station, free_ports(1)[0], domain=ALIASES, queue=QUICK + ' expire = "6s"')
+    hand_in(station, {"team@example.org": " NOTIFY=NEVER", "staff@example.org": " NOTIFY=FAILURE ORCPT=rfc822;us@src.test"})
+    until(lambda: sum(i["tries"] > 0 for i in station.queue()) == 3, "all to be tried")
+    station.kill("all")
+    station.start()
+    station.wait_drained()
+    [report] = reports(station, "alice", 1)
+    assert report.verdicts() == [("b@far.test", FAILED, "5.4.7")]
+    assert report.recipients[0]["original-recipient"] == "rfc822; us@src.test"
 
 
 # ── words ──

@@ -54,6 +54,24 @@ def look(station):
     until(lambda: station.log_text().count("station: reloaded") > reloads, "the reload")
 
 
+def test_a_clock_set_back_stops_no_retry(make_station, clock):
+    """By an hour: what waits is tried after its own pause and not an hour later, and so is what fails from then on."""
+    is_up = False
+    clock.advance(120)
+    with Sink(answer=lambda recipient: None if is_up else "450 4.2.2 the mailbox is full for now") as sink:
+        station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{sink.port}" }}',
+                               queue='retry-first = "1s" retry-most = "1s"', environment=clock.environment)
+        talk = station.hello(source=TRUSTED)
+        talk.mail("alice@example.org", "before@dst.test", b"Subject: before\r\n\r\ntext\r\n")
+        tries = lambda to: next((e["tries"] for e in station.queue() if e["to"] == to), 0)  # noqa: E731
+        until(lambda: tries("before@dst.test") > 1, "a second try")
+        clock.advance(-60)
+        talk.mail("alice@example.org", "after@dst.test", b"Subject: after\r\n\r\ntext\r\n")
+        until(lambda: tries("after@dst.test") > 1, "another second try")
+        is_up = True
+        assert {m[1][0] for m in sink.wait_mails(2)} == {"before@dst.test", "after@dst.test"}
+
+
 def test_tries_then_a_warning_then_a_bounce(make_station, clock):
     asked = []
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a next host may do and say: hosts that lie end in the right class and are in nobody's way; LMTP; what is passed on to whom."""
+import contextlib
 import email
 import email.policy
+import socket
 
 import pytest
 
+from nameservers import Knot
 from peers import Scripted, Sink
-from station import TRUSTED, until
+from station import TRUSTED, free_ports, until
 
 MESSAGE = b"Subject: s\r\n\r\n.b\r\n"
 HELLO = ("220 liar.test", "250 liar.test")
@@ -152,3 +155,64 @@ def test_eight_bits_to_a_host_without_8bitmime(make_station, bounces):
         assert ("h\u00e4" in host.heard) == (not bounces)
         assert len(station.mailbox("alice")) == bounces
         assert not bounces or b"8-bit" in station.mailbox("alice")[0]
+
+
+# ── the next host of a domain ──
+
+
+class Full(Sink):
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        return "452 4.3.1 no room"
+
+
+@contextlib.contextmanager
+def two_hosts(make_station, first, **options):
+    """A station, and the hosts of dst.test: MX 10 is `first`, MX 20 takes everything. A second try would come too late for any test."""
+    port, = free_ports(1)
+    with Knot({"dst.test": "@ MX 10 mx1\n@ MX 20 mx2\nmx1 A 127.0.0.11\nmx2 A 127.0.0.12"}) as knot, \
+            first(port, address="127.0.0.11", **options) as one, Sink(port, address="127.0.0.12") as other:
+        station = make_station(routes=f'route "*" {{ port = {port} }}', resolver=f'forward = "{knot.forward}" allow = {{"127.0.0.0/8"}}')
+        station.add_user("alice", "wonderland")
+        yield station, one, other
+
+
+@pytest.mark.parametrize("first, options", [(Full, {}), (Sink, {"answer": lambda recipient: "451 4.7.1 come back later"})],
+                         ids=["no room", "greylisting"])
+def test_what_one_host_puts_off_the_next_one_takes(make_station, first, options):
+    """RFC 5321 §5.1: the hosts in their order, until one has it."""
+    with two_hosts(make_station, first, **options) as (station, one, other):
+        station.logged_in().mail("alice@example.org", "b@dst.test", MESSAGE)
+        other.wait_mails(1)
+        station.wait_drained()
+        assert one.mails == [] and len(other.mails) == 1 and station.mailbox("alice") == []
+
+
+@pytest.mark.parametrize("answers", [dict(answer=lambda recipient: "550 5.1.1 nobody of that name"),
+                                     dict(answer_data=lambda octets: "451 4.3.0 the disk is slow")], ids=["a no", "the end"])
+def test_what_is_not_put_to_the_next_one(make_station, answers):
+    """A no is for good; and after the end of the message nobody knows what a host has."""
+    with two_hosts(make_station, Sink, **answers) as (station, one, other):
+        before = other.sessions
+        station.logged_in().mail("alice@example.org", "b@dst.test", MESSAGE)
+        until(lambda: station.mailbox("alice") or (entry(station, "b@dst.test") or {}).get("words"), "the outcome")
+        assert one.sessions and other.sessions == before
+
+
+class Silent:
+    """Takes connections, and never says a word."""
+
+    def __init__(self, port, address):
+        self.listener = socket.create_server((address, port))
+
+    def __enter__(self):
+        return self.listener
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+def test_a_host_that_does_not_greet(make_station):
+    """Half a minute, not the five of RFC 5321 §4.5.3.2.1, where another host may have the mail."""
+    with two_hosts(make_station, Silent) as (station, _, other):
+        station.logged_in().mail("alice@example.org", "b@dst.test", MESSAGE)
+        other.wait_mails(1)

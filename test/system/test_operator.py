@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from peers import Sink
+from peers import Scripted, Sink
 from station import POSTHOUSE, TRUSTED, free_ports, until
 
 MESSAGE = b"Subject: s\r\n\r\nbody\r\n"
@@ -130,6 +130,53 @@ def test_hold_and_release(busy):
     deed(busy, "release")
     busy.sink.wait_mails(3)
     busy.wait_drained()
+
+
+def test_retry_tries_a_host_that_is_down(make_station):
+    """At once: who asks knows more than the pause does."""
+    port = free_ports(1)[0]
+    station = house_for(make_station, port, queue='retry-first = "1h"')
+    station.hello(source=TRUSTED).mail("x@src.test", ["a@one.test"], MESSAGE)
+    deferred(station, 1)
+    station.hello(source=TRUSTED).mail("x@src.test", ["b@one.test"], MESSAGE)
+    until(lambda: "cannot be reached" in station.run("why", "b@one.test").stdout, "the second to wait for the first")
+    with Sink(port) as sink:
+        assert deed(station, "retry")["recipients"] == 2
+        sink.wait_mails(2)
+        station.wait_drained()
+
+
+def test_what_is_under_way_is_not_tried_again(make_station):
+    """Nor does asking for it undo what was wanted before; and the story tells a deed when it is done."""
+    with Scripted("220 mx", "250 mx", "250 ok", "250 ok", "354 go") as host:
+        station = house_for(make_station, host.port)
+        station.hello(source=TRUSTED).mail("x@src.test", "a@one.test", MESSAGE)
+        until(lambda: "DATA" in host.heard, "the attempt to be under way")
+        held = deed(station, "hold")
+        assert (held["recipients"], held["later"]) == (1, 1)
+        assert deed(station, "retry")["recipients"] == 0
+        assert "held by" not in station.run("why", "a@one.test").stdout
+        station.may_end = "role=send"
+        station.kill("send")
+        until(lambda: [i["state"] for i in station.queue()] == ["held"], "it to be held when it came back")
+        assert "held by" in station.run("why", "a@one.test").stdout
+
+
+def test_a_mail_under_way_whenever_send_dies(make_station):
+    """Once is chance: a little later again, and no try is counted. Twice may be its fault: its pauses grow as those of any other."""
+    with Scripted("220 mx", "250 mx", "250 ok", "250 ok", "354 go") as host:
+        station = house_for(make_station, host.port)
+        station.may_end = "role=send"
+        station.hello(source=TRUSTED).mail("x@src.test", "a@one.test", MESSAGE)
+        until(lambda: host.heard.count("DATA") == 1, "the attempt to be under way")
+        station.kill("send")
+        said = until(lambda: "process was restarted" in (why := station.run("why", "a@one.test").stdout) and why, "it to be put off")
+        assert "tried again in" in said and "its sender asked" not in said
+        until(lambda: host.heard.count("DATA") == 2, "the next attempt to be under way")
+        assert [i["tries"] for i in station.queue()] == [0]
+        station.kill("send")
+        deferred(station, 1)
+        assert "(1 so far) from 60 min" in station.run("why", "a@one.test").stdout
 
 
 def test_drop_can_be_undone(busy):

@@ -234,6 +234,22 @@ def test_resolve_dies_under_way(make_station):
         assert once(recipients(sink), (f"box@{domain}" for domain in domains)) and station.mailbox("alice") == []
 
 
+def test_queue_dies_under_way(make_station):
+    """The next queue tries again what the dead one had asked for: a host that had not yet got the mail gets it once."""
+    ready = threading.Event()
+    with Host(ready=ready) as host, Host() as other:
+        station = house_for(make_station, host.port, other.port)
+        waiting = hand_in(station, "host.test", 3)
+        until(lambda: host.sessions, "a connection to the late host")
+        before, dead = host.sessions, station.pid("queue")
+        station.kill("queue")
+        until(lambda: station.pids().get("queue", dead) != dead, "another queue")
+        until(lambda: host.sessions > before, "its connection to the late host")
+        ready.set()
+        station.wait_drained()
+        assert once(host.wait_mails(3), waiting)
+
+
 def test_send_dies_under_way(make_station):
     """What was in an attempt may arrive twice, and never not at all (RFC 5321 §6.1)."""
     with Host(pause=0.02) as host, Host() as other:

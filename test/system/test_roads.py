@@ -213,6 +213,46 @@ def test_a_route_by_the_sender_alone(roads, port):
         station.wait_drained()
 
 
+def test_the_route_of_an_address_beats_that_of_its_domain(roads, port):
+    """Whichever stands first in the file."""
+    with Sink() as domain, Sink() as address:
+        station = roads({}, routes=f'route "from @example.org" {{ via = "smtp://127.0.0.1:{domain.port}" }}\n'
+                                   f'route "from vip@example.org" {{ via = "smtp://127.0.0.1:{address.port}" }}')
+        for sender in "vip@example.org", "wei@example.org":
+            hand_in(station, "box@abc.com", sender=sender)
+        for sink, sender in (address, "vip@example.org"), (domain, "wei@example.org"):
+            assert sink.wait_mails(1)[0][0] == sender
+        station.wait_drained()
+
+
+def test_a_route_of_others_is_no_way(make_station):
+    """Without DNS, who has no route hears it at RCPT and not in a bounce."""
+    with Sink() as host:
+        station = make_station(routes=f'route "from vip@example.org" {{ via = "smtp://127.0.0.1:{host.port}" }}')
+        talk = station.hello(source=TRUSTED)
+        talk.say("MAIL FROM:<wei@example.org>").expect(250)
+        assert "no route" in str(talk.say("RCPT TO:<box@abc.com>").expect(550))
+        talk.say("RSET").expect(250)
+        talk.mail("vip@example.org", "box@abc.com", b"Subject: mine\r\n\r\ntext\r\n")
+        assert host.wait_mails(1)[0][0] == "vip@example.org"
+
+
+def test_a_new_file_finds_roads_for_all_that_wait(roads):
+    """For those whose question nobody answers, asked or not, and for those in line for a host that is down."""
+    dead, = free_ports(1)
+    with LyingDns(lambda question, is_tcp: None) as silent, Sink() as host:
+        station = roads(silent, routes=f'route "dead.test" {{ via = "smtp://127.0.0.1:{dead}" }}', queue='retry-first = "1h" retry-most = "4h"')
+        hand_in(station, "first@dead.test")
+        words(station, "first@dead.test")
+        hand_in(station, *(f"box{i}@dead.test" for i in range(20)))
+        hand_in(station, *(f"box@d{i}.test" for i in range(400)))
+        until(lambda: len({name for name, _ in list(silent.seen)}) > 100, "questions")
+        station.configure(routes=f'route "*" {{ via = "smtp://127.0.0.1:{host.port}" }}', resolver="off = true", queue='retry-first = "1h"')
+        station.reload()
+        until(lambda: sum(len(m[1]) for m in list(host.mails)) == 420, "all that waited at the new host")
+        assert [e["to"] for e in station.queue()] == ["first@dead.test"]
+
+
 def test_a_via_may_be_a_name(roads, port):
     with Sink(address="127.0.0.11") as host:
         station = roads({"relay.test": "smart A 127.0.0.11"}, routes=f'route "abc.com" {{ via = "smtp://smart.relay.test:{host.port}" }}')

@@ -248,6 +248,27 @@ control_came(void *owner, struct ipc *from, struct ipc_message *m)
 		control_free(&c);
 }
 
+/* Room for one more, if need be the oldest that asks nothing: idle ones cannot keep the operator out. */
+static bool
+control_make_room(struct queue *q)
+{
+	struct control *idle = NULL;
+	size_t n = 0;
+
+	list_each (at, &q->controls) {
+		struct control *c = list_of(at, struct control, link);
+
+		n++;
+		if (!idle && !c->is_busy)
+			idle = c;
+	}
+	if (n >= CONTROLS_MOST && idle) {
+		control_free(&idle);
+		n--;
+	}
+	return n < CONTROLS_MOST;
+}
+
 static void
 control_ready(void *owner, int events)
 {
@@ -255,14 +276,11 @@ control_ready(void *owner, int events)
 	struct loop *loop = d->queue->role.loop;
 	int fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control *c;
-	size_t n = 0;
 
 	(void)events;
 	if (fd < 0)
 		return;
-	list_each (at, &d->queue->controls)
-		n++;
-	if (n >= CONTROLS_MOST) {
+	if (!control_make_room(d->queue)) {
 		close(fd);
 		return;
 	}

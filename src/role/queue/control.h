@@ -22,7 +22,8 @@ struct walk {
 	struct buf address, text;
 	struct err last; /* of the recipient before, its name and host */
 	struct str last_host;
-	uint32_t last_name; /* 0: none */
+	uint32_t last_name;	   /* 0: none */
+	uint32_t last_destination; /* its number; 0: in line for none */
 	bool has_last;
 };
 
@@ -83,6 +84,8 @@ void board_send_traced(struct control *c, const struct ipc_hops *m);
 bool suspend_set(
 	struct queue *q, struct str name, int64_t until_ms, int64_t *before_ms, struct err *e);
 bool suspend_recipient(struct queue *q, uint32_t r, int64_t before_ms); /* after that, one by one */
+/* Is it deferred to that moment? As exactly as the index knows. */
+bool suspend_is_awaited(const struct queue *q, uint32_t r, int64_t until_ms);
 bool suspend_next(struct queue *q, size_t *at, struct str *name, int64_t *until_ms);
 
 /* story.c: deeds of the operator, beside what queue.h declares */

@@ -9,13 +9,19 @@
 /*
  * Destinations: the set of hops, not the name. Two domains whose mail goes to the same addresses by the same
  * route share one line a sender, one number under way, and what was learned. The store is one as well.
+ *
+ * One that nothing goes to is kept for KEPT_MS, for what was learned. When there are more than KEPT_MOST of all
+ * kinds, each new one makes room by the idle ones among those that were used longest ago.
  */
 
 enum {
 	STORE_UNDER_WAY_MOST = 256,
-	CONNECTIONS = 20,	  /* to one destination, where no route says otherwise */
-	KEPT_MS = 10 * 60 * 1000, /* what was learned of one that nothing goes to */
-	PLACE = 1 + 1 + 2 + 16,	  /* octets of a hop in the key */
+	CONNECTIONS = 20, /* to one destination, where no route says otherwise */
+	KEPT_MS = 10 * 60 * 1000,
+	KEPT_MOST = 50000,
+	SWEPT_MOST = 500,	/* a turn of the loop */
+	LOOKED_AT = 4,		/* for room, with each new one */
+	PLACE = 1 + 1 + 2 + 16, /* octets of a hop in the key */
 };
 
 static struct str
@@ -96,6 +102,57 @@ destination_new(struct queue *q, const struct config_route *route, struct str ke
 	return d;
 }
 
+void
+destination_used(struct queue *q, struct queue_destination *d)
+{
+	d->used_ms = loop_now_ms(q->role.loop);
+	if (d == q->mailboxes)
+		return;
+	list_remove(&d->link);
+	list_append(&q->destinations_used, &d->link);
+}
+
+static void
+destination_free(struct queue *q, struct queue_destination *d)
+{
+	list_remove(&d->link);
+	map_remove(&q->destinations, d->key);
+	fair_forget(&q->outbound, &d->fair);
+	intern_drop(&q->texts, d->last);
+	disown(&d->key);
+	disown(&d->name);
+	disown(&d->route);
+	disown(&d->hops);
+	disown(&d->domain);
+	free(d);
+}
+
+/* The `most` that were used longest ago, and not later than at that time: idle ones are forgotten, others are in use
+ * until now. False: there are no more. */
+static bool
+forget_idle(struct queue *q, int64_t used_ms, unsigned most)
+{
+	for (; most && !list_is_empty(&q->destinations_used); most--) {
+		struct queue_destination *d =
+			list_of(q->destinations_used.next, struct queue_destination, link);
+
+		if (d->used_ms > used_ms)
+			return false;
+		if (d->roads_n == 0 && list_is_empty(&d->fair.lines) &&
+			list_is_empty(&d->under_way))
+			destination_free(q, d);
+		else
+			destination_used(q, d);
+	}
+	return most == 0;
+}
+
+bool
+destination_sweep(struct queue *q)
+{
+	return forget_idle(q, loop_now_ms(q->role.loop) - KEPT_MS, SWEPT_MOST);
+}
+
 struct queue_destination *
 destination_of(
 	struct queue *q, const struct config_route *route, struct str hops, struct str domain)
@@ -110,6 +167,8 @@ destination_of(
 	d = map_get(&q->destinations, buf_str(&key));
 	is_new = !d;
 	if (is_new) {
+		if (q->destinations.used >= KEPT_MOST)
+			forget_idle(q, INT64_MAX, LOOKED_AT);
 		d = destination_new(q, route, buf_str(&key));
 		hop_scan(&rest, &first);
 		d->name = owned(route && route->via.text.n ? route->via.text : first.host);
@@ -118,7 +177,7 @@ destination_of(
 	buf_free(&key);
 	disown(&d->hops);
 	d->hops = owned(hops);
-	d->used_ms = loop_now_ms(q->role.loop);
+	destination_used(q, d);
 	if (is_new)
 		d->fair.suspended_until_ms = suspend_of_destination(q, d);
 	return d;
@@ -134,6 +193,7 @@ void
 destination_start(struct queue *q)
 {
 	q->destinations.key_of = destination_key;
+	list_init(&q->destinations_used);
 	q->mailboxes = destination_new(q, NULL, S("mailboxes"));
 	q->mailboxes->name = owned(S("mailboxes"));
 	/* The store is ours: nothing to learn. */
@@ -215,6 +275,18 @@ destination_learn(struct queue *q, struct queue_destination *d, struct str steps
 /* ── changing ── */
 
 void
+destination_probe(struct queue *q, struct queue_destination *d)
+{
+	struct pace *pace = &d->fair.pace;
+	int64_t now_ms = loop_now_ms(q->role.loop);
+
+	if (pace->down_n == 0 || pace->probe_at_ms <= now_ms)
+		return;
+	pace->probe_at_ms = now_ms;
+	fair_wake(&q->outbound, &d->fair);
+}
+
+void
 destination_configured(struct queue *q)
 {
 	const struct config *c = &q->role.config;
@@ -230,37 +302,5 @@ destination_configured(struct queue *q)
 				route = &c->routes[i];
 		pace_configure(&d->fair.pace, most_of(c, route), route ? route->rate : 0);
 		fair_wake(&q->outbound, &d->fair);
-	}
-}
-
-static bool
-is_past(const struct queue *q, const struct queue_destination *d, int64_t now_ms)
-{
-	return d != q->mailboxes && d->roads_n == 0 && list_is_empty(&d->fair.lines) &&
-	       list_is_empty(&d->under_way) && now_ms - d->used_ms >= KEPT_MS;
-}
-
-void
-destination_sweep(struct queue *q)
-{
-	int64_t now_ms = loop_now_ms(q->role.loop);
-	struct queue_destination *past[64], *d;
-	size_t n = 0;
-
-	for (size_t at = 0;
-		n < sizeof past / sizeof past[0] && (d = map_next(&q->destinations, &at));)
-		if (is_past(q, d, now_ms))
-			past[n++] = d;
-	while (n) {
-		d = past[--n];
-		map_remove(&q->destinations, d->key);
-		fair_forget(&q->outbound, &d->fair);
-		intern_drop(&q->texts, d->last);
-		disown(&d->key);
-		disown(&d->name);
-		disown(&d->route);
-		disown(&d->hops);
-		disown(&d->domain);
-		free(d);
 	}
 }

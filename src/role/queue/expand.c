@@ -6,8 +6,8 @@
 
 /*
  * A recipient of ours: vault says what the address stands for. One mailbox: it goes there itself. Anything else
- * becomes recipients of their own. At most QUESTIONS_MAX questions are under way; a vault that was restarted is
- * asked them again.
+ * becomes recipients of their own. At most QUESTIONS_MAX questions are under way, in turns (turns.h); a vault that
+ * was restarted is asked them again.
  */
 
 enum { QUESTIONS_MAX = 1000 };
@@ -16,6 +16,7 @@ enum { QUESTIONS_MAX = 1000 };
 struct ask {
 	uint64_t number; /* the key of queue.asked */
 	uint32_t r;
+	struct asker *asker;
 };
 
 static struct str
@@ -30,7 +31,7 @@ void
 expand_start(struct queue *q)
 {
 	q->asked.key_of = ask_number;
-	q->expanding_name = chain_name(q, &q->expanding);
+	turns_begin(&q->expanding, QUESTIONS_MAX);
 }
 
 static void
@@ -54,12 +55,17 @@ ask_vault(struct queue *q, const struct ask *ask)
 static void
 expand_more(struct queue *q)
 {
-	while (q->vault && q->asked.used < QUESTIONS_MAX && q->expanding.n) {
+	struct asker *asker;
+
+	while (q->vault && (asker = turns_next(q, &q->expanding))) {
 		struct ask *ask = calloc(1, sizeof *ask);
 
 		must(ask);
-		*ask = (struct ask){ .number = ++q->numbers, .r = q->expanding.first };
+		*ask = (struct ask){
+			.number = ++q->numbers, .r = asker->recipients.first, .asker = asker
+		};
 		recipient_leave(q, ask->r);
+		turns_started(&q->expanding, asker);
 		recipient_set_state(q, ask->r, RECIPIENT_ASKED);
 		map_put(&q->asked, ask);
 		ask_vault(q, ask);
@@ -69,8 +75,12 @@ expand_more(struct queue *q)
 void
 expand_find(struct queue *q, uint32_t r)
 {
-	chain_append(q, &q->expanding, r);
-	recipient_of(q, r)->line = q->expanding_name;
+	struct asker *asker =
+		turns_of(q, &q->expanding, mail_of(q, recipient_of(q, r)->mail)->payer);
+
+	chain_append(q, &asker->recipients, r);
+	recipient_of(q, r)->line = asker->chain;
+	turns_ready(&q->expanding, asker);
 	expand_more(q);
 }
 
@@ -138,6 +148,7 @@ expand_came(struct queue *q, const struct ipc_expanded *m)
 	if (!ask)
 		return;
 	r = ask->r;
+	turns_ended(q, &q->expanding, ask->asker);
 	free(ask);
 	mail = recipient_of(q, r)->mail;
 	recipient_set_state(q, r, RECIPIENT_NEW);

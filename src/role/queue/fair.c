@@ -3,7 +3,10 @@
 
 #include "base/must.h"
 
-enum { SHARED_MS = 60000 };
+enum {
+	SHARED_MS = 60000,
+	LOOK_AGAIN_MS = 60000, /* at what ends by the wall clock, which may be set meanwhile */
+};
 
 /*
  *   turns ─▶ sender ─▶ sender ─▶ …           each turn: one errand of one line of one sender
@@ -196,6 +199,8 @@ may_start(struct destination *d, int64_t now_ms, int64_t wall_ms, int64_t *wait_
 {
 	if (d->suspended_until_ms > wall_ms) {
 		*wait_ms = d->suspended_until_ms - wall_ms;
+		if (*wait_ms > LOOK_AGAIN_MS)
+			*wait_ms = LOOK_AGAIN_MS;
 		return false;
 	}
 	d->suspended_until_ms = 0;

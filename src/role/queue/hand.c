@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/queue/queue.h"
+#include "role/queue/control.h"
 
 #include "base/must.h"
 
@@ -10,7 +10,6 @@
 
 enum { UNDO_MS = 60000 };
 
-/* Out of whatever it waits in; its state is the caller's to set. */
 void
 recipient_leave(struct queue *q, uint32_t r)
 {
@@ -33,11 +32,9 @@ recipient_leave(struct queue *q, uint32_t r)
 
 /* May it be touched now? */
 static bool
-is_at_hand(struct queue *q, uint32_t r, enum recipient_wish wish)
+is_at_hand(const struct queue *q, uint32_t r)
 {
-	struct recipient *p = recipient_of(q, r);
-
-	switch ((enum recipient_state)p->state) {
+	switch ((enum recipient_state)recipient_of(q, r)->state) {
 	case RECIPIENT_NEW:
 	case RECIPIENT_IN_LINE:
 	case RECIPIENT_DEFERRED:
@@ -45,8 +42,6 @@ is_at_hand(struct queue *q, uint32_t r, enum recipient_wish wish)
 		return true;
 	case RECIPIENT_ASKED:
 	case RECIPIENT_UNDER_WAY:
-		p->wish = (uint8_t)wish;
-		return false;
 	case RECIPIENT_BOUNCING:
 	case RECIPIENT_FAILED:
 	case RECIPIENT_DELIVERED:
@@ -54,6 +49,23 @@ is_at_hand(struct queue *q, uint32_t r, enum recipient_wish wish)
 		return false;
 	}
 	return false;
+}
+
+bool
+recipient_is_away(const struct queue *q, uint32_t r)
+{
+	const struct recipient *p = recipient_of(q, r);
+
+	return p->state == RECIPIENT_ASKED || p->state == RECIPIENT_UNDER_WAY;
+}
+
+static bool
+keep_wish(struct queue *q, uint32_t r, enum recipient_wish wish)
+{
+	if (!recipient_is_away(q, r))
+		return false;
+	recipient_of(q, r)->wish = (uint8_t)wish;
+	return true;
 }
 
 static void
@@ -69,8 +81,8 @@ hold(struct queue *q, uint32_t r, int64_t drop_ms)
 bool
 recipient_hold(struct queue *q, uint32_t r)
 {
-	if (!is_at_hand(q, r, WISH_HOLD))
-		return false;
+	if (!is_at_hand(q, r))
+		return keep_wish(q, r, WISH_HOLD);
 	recipient_leave(q, r);
 	hold(q, r, 0);
 	return true;
@@ -79,8 +91,8 @@ recipient_hold(struct queue *q, uint32_t r)
 bool
 recipient_drop(struct queue *q, uint32_t r)
 {
-	if (!is_at_hand(q, r, WISH_DROP))
-		return false;
+	if (!is_at_hand(q, r))
+		return keep_wish(q, r, WISH_DROP);
 	recipient_leave(q, r);
 	hold(q, r, loop_wall_ms() + UNDO_MS);
 	return true;
@@ -92,8 +104,9 @@ set_out(struct queue *q, uint32_t r)
 	uint32_t mail = recipient_of(q, r)->mail;
 
 	recipient_leave(q, r);
-	recipient_log(q, r, FATE_DEFERRED, loop_wall_ms());
+	/* In line no more: nothing may look for its line. */
 	recipient_set_state(q, r, RECIPIENT_NEW);
+	recipient_log(q, r, FATE_DEFERRED, loop_wall_ms());
 	road_find(q, r);
 	mail_check_settled(q, mail);
 }
@@ -103,12 +116,10 @@ bool
 recipient_release(struct queue *q, uint32_t r)
 {
 	uint32_t mail = recipient_of(q, r)->mail;
-	int64_t hold_ms = mail_of(q, mail)->has_more ? mail_more(q, mail)->hold_until_ms : 0;
+	int64_t hold_ms = mail_hold_ms(q, mail);
 
-	if (recipient_of(q, r)->state != RECIPIENT_HELD) {
-		recipient_of(q, r)->wish = WISH_NONE;
-		return false;
-	}
+	if (recipient_of(q, r)->state != RECIPIENT_HELD)
+		return keep_wish(q, r, WISH_NONE);
 	if (hold_ms > loop_wall_ms()) {
 		recipient_leave(q, r);
 		recipient_set_state(q, r, RECIPIENT_DEFERRED);
@@ -123,8 +134,9 @@ recipient_release(struct queue *q, uint32_t r)
 bool
 recipient_retry(struct queue *q, uint32_t r)
 {
-	if (recipient_of(q, r)->state == RECIPIENT_HELD || !is_at_hand(q, r, WISH_NONE))
-		return false;
+	if (recipient_of(q, r)->state == RECIPIENT_HELD || !is_at_hand(q, r))
+		return false; /* one that is away is being tried */
+	recipient_of(q, r)->wish = WISH_PROBE;
 	set_out(q, r);
 	return true;
 }
@@ -145,8 +157,8 @@ recipient_bounce(struct queue *q, uint32_t r, const char *why)
 {
 	uint32_t mail = recipient_of(q, r)->mail;
 
-	if (!is_at_hand(q, r, WISH_BOUNCE))
-		return false;
+	if (!is_at_hand(q, r))
+		return keep_wish(q, r, WISH_BOUNCE);
 	recipient_leave(q, r);
 	give_back(q, r, why);
 	mail_check_settled(q, mail);
@@ -161,14 +173,18 @@ recipient_wished(struct queue *q, uint32_t r)
 	recipient_of(q, r)->wish = WISH_NONE;
 	switch (wish) {
 	case WISH_NONE:
+	case WISH_PROBE:
 		return false;
 	case WISH_HOLD:
+		story_add_deed(q, r, HISTORY_HELD);
 		hold(q, r, 0);
 		return true;
 	case WISH_DROP:
+		story_add_deed(q, r, HISTORY_DROPPED);
 		hold(q, r, loop_wall_ms() + UNDO_MS);
 		return true;
 	case WISH_BOUNCE:
+		story_add_deed(q, r, HISTORY_GIVEN_UP);
 		give_back(q, r, "given up by the postmaster");
 		return true;
 	}

@@ -78,12 +78,6 @@ mail_sender(const struct queue *q, uint32_t mail)
 }
 
 struct str
-mail_payer(const struct queue *q, uint32_t mail)
-{
-	return intern_at(&q->texts, mail_of(q, mail)->payer);
-}
-
-struct str
 recipient_local(const struct queue *q, uint32_t r)
 {
 	return texts_at(&q->locals, recipient_of(q, r)->local);
@@ -185,7 +179,7 @@ mail_more(struct queue *q, uint32_t mail)
 		return more;
 	more = calloc(1, sizeof *more);
 	must(more);
-	*more = (struct mail_more){ .mail = mail, .copy_fd = -1 };
+	*more = (struct mail_more){ .mail = mail, .copy_fd = -1, .families.max = SIZE_MAX };
 	map_put(&q->more, more);
 	mail_of(q, mail)->has_more = true;
 	return more;
@@ -214,8 +208,10 @@ index_drop_mail(struct queue *q, uint32_t mail)
 		drop_recipient(q, r);
 		r = next;
 	}
-	if (m->has_more)
+	if (m->has_more) {
+		buf_free(&mail_more(q, mail)->families);
 		free(map_remove(&q->more, (struct str){ (const char *)&mail, sizeof mail }));
+	}
 	intern_drop(&q->texts, m->sender);
 	intern_drop(&q->texts, m->payer);
 	refs_remove(&q->by_id, (struct str){ (const char *)&m->id, sizeof m->id });

@@ -86,17 +86,84 @@ may_relay(struct queue *q, const struct spool_envelope *e)
 	       str_eq(login, e->login);
 }
 
+/* ── members of aliases ── */
+
+/* Of a mail whose sender wants reports (RFC 3461 §5.2.7): who came out of what. In mail_more.families. */
+struct family {
+	uint32_t alias, first, n; /* places in the envelope; members follow one another */
+};
+
+static void
+family_add(struct queue *q, uint32_t mail, const struct family *f)
+{
+	if (mail_of(q, mail)->has_dsn)
+		buf_add(&mail_more(q, mail)->families, (struct str){ (const char *)f, sizeof *f });
+}
+
+/* Of the member in that place. */
+static bool
+family_of(struct queue *q, uint32_t mail, uint32_t place, struct family *f)
+{
+	struct str rest = { 0 };
+
+	if (mail_of(q, mail)->has_more)
+		rest = buf_str(&mail_more(q, mail)->families);
+	for (; rest.n; rest = str_from(rest, sizeof *f)) {
+		memcpy(f, rest.p, sizeof *f);
+		if (f->alias < f->first && place >= f->first && place - f->first < f->n)
+			return true;
+	}
+	return false;
+}
+
+uint32_t
+recipient_root(struct queue *q, uint32_t r)
+{
+	uint32_t place = recipient_of(q, r)->place;
+	struct family f;
+
+	while (family_of(q, recipient_of(q, r)->mail, place, &f))
+		place = f.alias;
+	return place;
+}
+
+/* Of several members no success is told: that of the alias was, when it was expanded. */
+static uint32_t
+member_notify(uint32_t alias_notify, uint32_t members_n)
+{
+	if (members_n < 2 || !(alias_notify & DSN_NOTIFY_SUCCESS))
+		return alias_notify & 15;
+	alias_notify &= DSN_NOTIFY_FAILURE | DSN_NOTIFY_DELAY;
+	return alias_notify ? alias_notify : DSN_NOTIFY_NEVER;
+}
+
+/* Found again: what their aliases wanted, which stand before them. */
+static void
+members_inherit(struct queue *q, uint32_t mail, const struct buf *places)
+{
+	struct family f;
+
+	for (uint32_t r = 0; (r = recipient_next(q, mail, r));)
+		if (family_of(q, mail, recipient_of(q, r)->place, &f))
+			recipient_of(q, r)->notify =
+				member_notify(recipient_of(q,
+						      codec_get_u32(places->p + f.alias * sizeof r))
+						      ->notify,
+					f.n) &
+				15;
+}
+
 /* The members of an alias as its fate names them: the place of the first, then 'M' or 'A' and the
  * address, each. `places` has the names of all recipients by place. */
 static void
-children_add(struct queue *q, uint32_t mail, struct buf *places, struct str children)
+children_add(struct queue *q, uint32_t mail, struct buf *places, const struct fate *alias)
 {
-	struct str target;
-	uint32_t first, r;
+	struct str children = alias->children, target;
+	uint32_t first, r, i;
 
 	if (!codec_scan_u32(&children, &first) || first > RECIPIENTS_MOST)
 		return;
-	for (uint32_t i = first; codec_scan_str(&children, &target) && i < RECIPIENTS_MOST; i++) {
+	for (i = first; codec_scan_str(&children, &target) && i < RECIPIENTS_MOST; i++) {
 		/* other aliases' members, whose fate comes later in the log's order, have no address yet */
 		while (mail_of(q, mail)->recipients_n <= i)
 			codec_add_u32(
@@ -105,6 +172,20 @@ children_add(struct queue *q, uint32_t mail, struct buf *places, struct str chil
 		recipient_set_address(q, r, str_from(target, 1));
 		recipient_of(q, r)->is_mailbox = target.n && target.p[0] == 'M';
 	}
+	family_add(q, mail,
+		&(struct family){ .alias = alias->recipient, .first = first, .n = i - first });
+}
+
+/* When it is tried again. The wall clock may have been set back since that was logged: nobody waits longer than
+ * the longest pause for that, but for a moment that its sender named. */
+static int64_t
+again_ms(struct queue *q, uint32_t mail, const struct fate *f)
+{
+	int64_t most_ms = loop_wall_ms() + q->role.config.queue.retry_most_ms * 6 / 5;
+
+	if (mail_hold_ms(q, mail) > most_ms)
+		most_ms = mail_hold_ms(q, mail);
+	return f->kind == FATE_DEFERRED && f->due_ms > most_ms ? most_ms : f->due_ms;
 }
 
 static void
@@ -140,7 +221,7 @@ apply_fate(struct queue *q, uint32_t r, const struct fate *f)
 		if (f->due_ms && (f->kind == FATE_HELD || f->due_ms > loop_wall_ms())) {
 			if (f->kind == FATE_DEFERRED)
 				recipient_set_state(q, r, RECIPIENT_DEFERRED);
-			wheel_put(q, r, f->due_ms);
+			wheel_put(q, r, again_ms(q, p->mail, f));
 		}
 		break;
 	}
@@ -157,7 +238,8 @@ apply_history(struct queue *q, uint32_t mail, struct buf *places)
 
 	while (keeper_next_fate(q->keeper, id, &at, &f))
 		if (f.kind == FATE_EXPANDED)
-			children_add(q, mail, places, f.children);
+			children_add(q, mail, places, &f);
+	members_inherit(q, mail, places);
 	for (at = 0; keeper_next_fate(q->keeper, id, &at, &f);) {
 		mail_of(q, mail)->is_old = true;
 		if (f.recipient < mail_of(q, mail)->recipients_n)
@@ -245,14 +327,24 @@ mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64
 }
 
 int64_t
+mail_hold_ms(struct queue *q, uint32_t mail)
+{
+	return mail_of(q, mail)->has_more ? mail_more(q, mail)->hold_until_ms : 0;
+}
+
+int64_t
 mail_age_ms(struct queue *q, uint32_t mail, int64_t wall_ms)
 {
-	const struct mail *m = mail_of(q, mail);
-	int64_t begin_ms = (int64_t)m->arrived_ms;
+	int64_t begin_ms = (int64_t)mail_of(q, mail)->arrived_ms;
+	int64_t hold_ms = mail_hold_ms(q, mail);
 
-	if (m->has_more && mail_more(q, mail)->hold_until_ms > begin_ms)
-		begin_ms = mail_more(q, mail)->hold_until_ms;
-	return wall_ms - begin_ms;
+	return wall_ms - (hold_ms > begin_ms ? hold_ms : begin_ms);
+}
+
+int64_t
+mail_expires_ms(struct queue *q, uint32_t mail)
+{
+	return q->role.config.queue.expire_ms - mail_age_ms(q, mail, 0);
 }
 
 /* ── leaving it ── */
@@ -352,10 +444,14 @@ recipient_expanded(struct queue *q, uint32_t r, struct str targets)
 	fate_add(q, r, FATE_EXPANDED, 0, buf_str(&children));
 	recipient_close(q, r, RECIPIENT_EXPANDED);
 	buf_free(&children);
+	family_add(q, mail,
+		&(struct family){ .alias = recipient_of(q, r)->place, .first = first, .n = n });
+	if (n > 1)
+		report_success(q, mail, &r, 1, DSN_EXPANDED);
 	for (struct str target; codec_scan_str(&targets, &target);) {
 		child = index_add_recipient(q, mail, str_from(target, 1), true);
 		recipient_of(q, child)->is_mailbox = target.n && target.p[0] == 'M';
-		recipient_of(q, child)->notify = recipient_of(q, r)->notify & 15;
+		recipient_of(q, child)->notify = member_notify(recipient_of(q, r)->notify, n) & 15;
 	}
 	mail_set_out(q, mail);
 	return true;

@@ -85,7 +85,7 @@ follow_on(struct queue *q, struct followed *f, int64_t end_ms)
 	for (unsigned n = 1;
 		keeper_next_mail(q->keeper, f->number, &f->offset, f->durable, &m, &at); n++) {
 		mail_index(q, &m, f->number, at);
-		if (n % CLOCK_EVERY == 0 && loop_wall_ms() >= end_ms)
+		if (n % CLOCK_EVERY == 0 && loop_clock_ms() >= end_ms)
 			return false;
 	}
 	f->is_behind = false;
@@ -104,7 +104,7 @@ static void
 read_on(void *owner)
 {
 	struct queue *q = owner;
-	int64_t end_ms = loop_wall_ms() + SLICE_MS;
+	int64_t end_ms = loop_clock_ms() + SLICE_MS;
 
 	if (!q->token_key.n)
 		return;
@@ -114,7 +114,7 @@ read_on(void *owner)
 
 			if (!f->is_behind || (f->durable == UINT64_MAX) != is_sealed)
 				continue;
-			if (!follow_on(q, f, end_ms) || loop_wall_ms() >= end_ms) {
+			if (!follow_on(q, f, end_ms) || loop_clock_ms() >= end_ms) {
 				loop_timer_set(q->read_timer, 0);
 				schedule_go(q);
 				return;
@@ -452,7 +452,11 @@ own_broken(void *owner, uint64_t number, uint64_t durable, const struct err *e)
 static void
 own_filled(void *owner, uint64_t number, uint64_t durable)
 {
-	seal(owner, number, durable, false, true);
+	struct queue *q = owner;
+
+	seal(q, number, durable, false, true);
+	if (q->bounces_n) /* more reports than one segment holds */
+		queue_make_own_segment(q);
 }
 
 static void
@@ -622,7 +626,7 @@ queue_configured(void *owner)
 		return;
 	}
 	q->timer = loop_timer_open(q->role.loop, schedule_due, q);
-	q->bounce_timer = loop_timer_open(q->role.loop, bounce_again, q);
+	bounce_start(q);
 	q->make_timer = loop_timer_open(q->role.loop, make_again, q);
 	q->read_timer = loop_timer_open(q->role.loop, read_on, q);
 	index_begin(q);
@@ -694,7 +698,6 @@ queue_main(void)
 	list_init(&q.followed);
 	list_init(&q.seals);
 	list_init(&q.spares);
-	list_init(&q.bounces);
 	list_init(&q.controls);
 	/* Send, store and vault may still answer what a queue that died has asked: those answers must
 	 * meet no question of ours. */

@@ -7,7 +7,9 @@
 #include "base/map.h"
 #include "base/pool.h"
 #include "io/token.h"
+#include "message/message.h"
 #include "role/queue/fair.h"
+#include "role/queue/turns.h"
 #include "role/role.h"
 #include "route/hop.h"
 #include "spool/spool.h"
@@ -32,8 +34,9 @@ enum recipient_state {
 	RECIPIENT_EXPANDED, /* stands for others, which follow it */
 };
 
-/* What the operator wants of a recipient that is under way: done when it comes back unsettled. */
-enum recipient_wish { WISH_NONE, WISH_HOLD, WISH_DROP, WISH_BOUNCE };
+/* What the operator wants of a recipient that is under way: done when it comes back unsettled. And of one whose road is sought:
+ * that a destination that is down is tried at once. */
+enum recipient_wish { WISH_NONE, WISH_HOLD, WISH_DROP, WISH_BOUNCE, WISH_PROBE };
 
 struct recipient {
 	uint32_t local, domain;	   /* in queue.locals; in queue.texts, 0: the address has none */
@@ -74,6 +77,7 @@ struct mail_more {
 	uint32_t mail;	       /* the key of queue.more */
 	uint64_t big;	       /* number of the big file; 0: none */
 	int64_t hold_until_ms; /* not to be sent before (RFC 4865); 0: at once */
+	struct buf families;   /* of those whose sender wants reports: mail.c's own */
 	int copy_fd;	       /* sealed copy of a large message, shared by the errands under way */
 	uint32_t copies_n;     /* how many those are; the last one closes it */
 };
@@ -102,6 +106,7 @@ struct queue_destination {
 	struct str domain;     /* owned; one of the domains that lead here */
 	struct list under_way; /* errands */
 	uint32_t last;	       /* in queue.texts, as recipient.last: the newest failure */
+	struct list link;      /* in queue.destinations_used; the store in none */
 	int64_t used_ms;       /* when something last came or went */
 	unsigned roads_n;      /* that lead here now */
 };
@@ -132,8 +137,9 @@ struct queue {
 	struct texts locals;
 	struct refs by_id;
 	struct map more;
-	uint64_t open_n;  /* recipients without a final state */
-	int64_t epoch_ms; /* wall clock of the start: recipient.due counts from here */
+	uint64_t open_n;       /* recipients without a final state */
+	int64_t epoch_ms;      /* wall clock of the start: recipient.due counts from here */
+	int64_t wall_ahead_ms; /* of the monotonic clock: see wheel_clocks */
 	struct chain *wheel;
 	uint64_t wheel_at, wheel_next; /* ticks: looked at up to here; the timer is set for */
 	uint32_t recipients_waiting;   /* in the wheel */
@@ -141,13 +147,19 @@ struct queue {
 	uint32_t sweep_at; /* mails up to here were looked at; 0: none is due */
 	/* roads: road.c, expand.c */
 	struct map roads, roads_asked, asked;
-	struct list roads_to_ask, roads_answered;
-	struct chain expanding; /* recipients of which vault is to be asked */
-	uint32_t expanding_name;
+	struct turns asking, expanding; /* roads for resolve; recipients for vault */
+	struct list roads_told,		/* answered: recipients are still to be told */
+		roads_idle;		/* nobody waits for them: the one used longest ago first */
+	uint32_t roads_idle_n;
+	uint32_t
+		roads_file; /* counts the files read: a road of an older one tells nobody its way */
+	uint32_t reseek_at; /* mails up to here were sent on by the newest file's roads */
+	bool is_reseeking;
 	struct loop_timer *road_timer;
 	/* schedule.c */
 	struct fair outbound, inbound; /* to other hosts; to the store */
 	struct map destinations, attempts;
+	struct list destinations_used;	     /* the one used longest ago first */
 	struct queue_destination *mailboxes; /* the store */
 	uint32_t destinations_n;
 	uint64_t numbers;
@@ -156,8 +168,9 @@ struct queue {
 	struct queue_totals totals, lately,
 		before; /* put aside a little ago, and a little before that: board.c */
 	/* bounce.c, control.c */
-	struct list bounces; /* waiting to be written again */
-	struct loop_timer *bounce_timer;
+	struct list reports_begun, bounces; /* open to others; waiting to be written again */
+	struct map reports;		    /* the open one of a mail */
+	struct loop_timer *report_timer, *bounce_timer;
 	unsigned bounces_n; /* all that are not settled */
 	struct buf scratch, message, packed;
 	struct list controls;
@@ -188,7 +201,6 @@ uint32_t index_next(const struct queue *q, uint32_t *cursor);
 /* The recipients of a mail: for (r = 0; (r = recipient_next(q, mail, r)); ) */
 uint32_t recipient_next(const struct queue *q, uint32_t mail, uint32_t r);
 struct str mail_sender(const struct queue *q, uint32_t mail);
-struct str mail_payer(const struct queue *q, uint32_t mail); /* login, else reverse-path */
 void recipient_address(const struct queue *q, uint32_t r, struct buf *to);
 struct str recipient_local(const struct queue *q, uint32_t r);
 struct str recipient_domain(const struct queue *q,
@@ -202,11 +214,14 @@ int64_t recipient_due_ms(
 struct queue_destination *recipient_destination(const struct queue *q, uint32_t r);
 
 /* ── hand.c: the operator's hand ──
- * True: done, and logged; the mail may be done with then, and gone: look for it by its id. False: its state does not allow that; it is under way, and the wish is kept
- * until it comes back unsettled; or it is settled. */
+ * True: done, and logged; the mail may be done with then, and gone: look for it by its id. Or, of one that is
+ * away, the wish is kept until it comes back unsettled. False: its state does not allow that. */
+/* Under way, or asked about: it cannot be called back. */
+bool recipient_is_away(const struct queue *q, uint32_t r);
 bool recipient_hold(struct queue *q, uint32_t r);
 bool recipient_release(struct queue *q, uint32_t r); /* also one that was dropped, for 60 s */
-bool recipient_retry(struct queue *q, uint32_t r);   /* its road is sought now */
+bool recipient_retry(
+	struct queue *q, uint32_t r); /* sought now is its road, and a host that is down tried */
 bool recipient_bounce(struct queue *q, uint32_t r, const char *why); /* back to its sender */
 bool recipient_drop(struct queue *q, uint32_t r); /* forgotten in 60 s, unless released */
 
@@ -262,8 +277,9 @@ void road_find(
 	struct queue *q, uint32_t r); /* a NEW one, in no line; its mail may be done with then */
 void road_came(struct queue *q, const struct ipc_hops *m);
 void road_resolve_is_back(struct queue *q);
-void road_configured(struct queue *q); /* roads are forgotten */
-void road_sweep(struct queue *q);      /* those that nobody wants any more */
+void road_configured(struct queue *q); /* all roads are sought anew */
+bool road_sweep(
+	struct queue *q); /* forgets those that nobody wants any more; true: there are more */
 void road_start(struct queue *q);
 
 /* ── expand.c: recipients of ours ── */
@@ -281,8 +297,6 @@ uint32_t index_add_recipient(
 	struct queue *q, uint32_t mail, struct str address, bool is_child); /* NEW, the last one */
 void recipient_set_address(struct queue *q, uint32_t r, struct str address);
 void recipient_note(struct queue *q, uint32_t r, const struct err *why, struct str host);
-void recipient_note_expired(struct queue *q, uint32_t r, const struct err *why,
-	struct str host); /* the same, as the end of waiting */
 void recipient_set_state(struct queue *q, uint32_t r, enum recipient_state state);
 struct mail_more *mail_more(struct queue *q, uint32_t mail); /* made when it has none */
 uint32_t chain_name(struct queue *q,
@@ -294,14 +308,21 @@ void chain_remove(struct queue *q, struct chain *c, uint32_t r);
 /* Does it wait because something goes wrong, and not because somebody wants it to? */
 bool recipient_is_late(const struct queue *q, uint32_t r);
 void wheel_begin(struct queue *q);
+/* What the clocks say now. When that of the wall was set back, all moments that wait go back with it. */
+void wheel_clocks(struct queue *q, int64_t wall_ms, int64_t clock_ms);
 void wheel_put(struct queue *q, uint32_t r, int64_t due_ms); /* DEFERRED, or HELD and dropped */
 void wheel_remove(struct queue *q, uint32_t r);
 void wheel_look_anew(struct queue *q); /* at all of it, now: the configuration has changed */
 
 /* ── mail.c: a mail's life ── */
 void mail_index(struct queue *q, const struct spool_mail *m, uint64_t segment, uint64_t at);
-void mail_check_settled(struct queue *q, uint32_t mail);	      /* may free it */
+void mail_check_settled(struct queue *q, uint32_t mail); /* may free it */
+/* Not to be sent before, as its sender wishes (RFC 4865); 0: at once. */
+int64_t mail_hold_ms(struct queue *q, uint32_t mail);
 int64_t mail_age_ms(struct queue *q, uint32_t mail, int64_t wall_ms); /* since it might be sent */
+int64_t mail_expires_ms(struct queue *q, uint32_t mail);	      /* when it is given up */
+/* The place in the envelope that it came from: its own, or of the alias that led to it. With has_dsn. */
+uint32_t recipient_root(struct queue *q, uint32_t r);
 void recipient_delivered(struct queue *q, uint32_t r, struct str host, const struct err *words);
 void recipient_failed(struct queue *q, uint32_t r);		      /* final: last says why */
 void recipient_deferred(struct queue *q, uint32_t r, int64_t due_ms); /* logged, and waits */
@@ -313,10 +334,10 @@ void recipient_log(
 	struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms); /* its fate, as it is */
 
 /* ── schedule.c: errands, what is tried when ── */
-void schedule_leave_all(
-	struct queue *q, struct buf *names); /* NEW again, u32 each: of all but the store */
 void schedule_leave(struct queue *q, uint32_t r, struct line *l); /* out of its line */
 void schedule_add(struct queue *q, uint32_t r, struct queue_destination *d);
+/* Noted as the end of waiting. */
+void recipient_note_expired(struct queue *q, uint32_t r, const struct err *why, struct str host);
 /* Tried in vain, with last saying why: again, or given up. All of one mail. */
 void schedule_later(struct queue *q, const uint32_t *recipients, uint32_t n);
 void schedule_outcome(struct queue *q, struct ipc_outcome *m);
@@ -333,9 +354,11 @@ struct queue_destination *destination_of(
 void destination_learn(
 	struct queue *q, struct queue_destination *d, struct str steps, struct str *host);
 void destination_start(struct queue *q);
+void destination_probe(struct queue *q, struct queue_destination *d); /* if it is down: now */
 void destination_configured(struct queue *q);
-void destination_sweep(
-	struct queue *q); /* what was learned of those that nothing goes to is forgotten */
+void destination_used(struct queue *q, struct queue_destination *d); /* something came or went */
+/* Forgets what was learned of those that nothing goes to any more; true: there are more. */
+bool destination_sweep(struct queue *q);
 
 /* ── copy.c: the message as it is handed over ── */
 bool mail_read(struct queue *q, uint32_t mail, struct spool_mail *m,
@@ -348,20 +371,21 @@ bool copy_take(struct queue *q, uint32_t mail, struct spool_mail *m, int *fd, st
 void copy_drop(struct queue *q, uint32_t mail); /* for each that was taken */
 
 /* ── bounce.c: recipients of one mail ── */
+/* Failed, with last saying why: the sender is told, together with others of the same mail a moment before or after. */
 void bounce_begin(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n);
-void bounce_again(void *owner); /* timer: those that the disk did not take */
+void bounce_start(struct queue *q);
 void bounce_settled(void *owner, void *bounce, const struct err *e);
 void mail_late(struct queue *q, uint32_t mail); /* older than queue.warn, for the first time */
-/* These were delivered: into a mailbox here, or to a next host. Who asked for it is told, unless that
+/* These were delivered into a mailbox here, relayed to a next host, or expanded. Who asked for it is told, unless that
  * host will. */
 void report_success(
-	struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n, bool is_here);
+	struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n, enum dsn_kind kind);
 
 /* ── story.c: what `why` tells; each may be called with nothing to keep it in ── */
 void queue_note_arrived(struct queue *q, uint32_t mail,
 	const struct spool_mail *m); /* new, not found by recovery */
 void queue_note_attempt(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,
-	struct str steps, struct str outcomes); /* as the message `outcome` has them */
+	struct str steps); /* as the message `outcome` has them */
 void queue_note_fate(
 	struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms); /* last is set */
 void queue_note_bounced(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,

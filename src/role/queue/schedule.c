@@ -74,6 +74,10 @@ schedule_add(struct queue *q, uint32_t r, struct queue_destination *d)
 	p->line = l->name;
 	d->fair.waiting_n++;
 	fair_ready(fair_of(q, d), l);
+	if (p->wish == WISH_PROBE) {
+		p->wish = WISH_NONE;
+		destination_probe(q, d);
+	}
 }
 
 static void
@@ -85,7 +89,7 @@ line_check_left(struct queue *q, struct line *l)
 		return;
 	if (l->under_way == 0)
 		pool_give(&q->chains, l->name);
-	d->used_ms = loop_now_ms(q->role.loop);
+	destination_used(q, d);
 	fair_leave(fair_of(q, d), l);
 }
 
@@ -113,21 +117,6 @@ schedule_leave(struct queue *q, uint32_t r, struct line *l)
 	if (destination_at(l->to) == q->mailboxes)
 		mailbox_forget(q, r);
 	line_check_left(q, l);
-}
-
-void
-schedule_leave_all(struct queue *q, struct buf *names)
-{
-	size_t begin = names->n;
-	struct line *l;
-
-	for (size_t at = 0; (l = map_next(&q->outbound.lines, &at));)
-		for (uint32_t r = l->waiting.first; r; r = recipient_of(q, r)->next)
-			codec_add_u32(names, r);
-	for (size_t at = begin; at < names->n; at += sizeof(uint32_t)) {
-		recipient_leave(q, codec_get_u32(names->p + at));
-		recipient_set_state(q, codec_get_u32(names->p + at), RECIPIENT_NEW);
-	}
 }
 
 /* ── in vain ── */
@@ -162,15 +151,15 @@ schedule_later(struct queue *q, const uint32_t *recipients, uint32_t n)
 	const struct config *c = &q->role.config;
 	uint32_t still[ERRAND_RECIPIENTS_MAX], still_n = 0;
 	uint32_t mail = recipient_of(q, recipients[0])->mail;
-	int64_t now_ms = loop_wall_ms(), due_ms;
-	uint64_t random;
+	struct str mail_id = { (const char *)&mail_of(q, mail)->id, sizeof(struct mail_id) };
+	int64_t now_ms = loop_wall_ms(), due_ms, expire_ms;
 
 	must(n <= ERRAND_RECIPIENTS_MAX);
 	for (uint32_t i = 0; i < n; i++) {
 		struct recipient *p = recipient_of(q, recipients[i]);
 
-		if (p->tries < UINT16_MAX)
-			p->tries++;
+		if (p->tries < UINT16_MAX && (p->wish != WISH_PROBE || p->tries == 0))
+			p->tries++; /* one by hand makes no later pause longer */
 		if (!recipient_wished(q, recipients[i]))
 			still[still_n++] = recipients[i];
 	}
@@ -180,16 +169,21 @@ schedule_later(struct queue *q, const uint32_t *recipients, uint32_t n)
 		give_up(q, mail, still, still_n);
 		return;
 	}
-	hash_random(&random, sizeof random);
+	/* Chance is the mail's own: those that fail in one moment are tried in one moment again, and given up together. */
 	due_ms = now_ms + pace_delay_ms(c->queue.retry_first_ms, c->queue.retry_most_ms,
-				  recipient_of(q, still[0])->tries, random);
+				  recipient_of(q, still[0])->tries,
+				  hash_crc32c(recipient_of(q, still[0])->tries, mail_id));
+	expire_ms = now_ms + c->queue.expire_ms - mail_age_ms(q, mail, now_ms);
+	if (due_ms > expire_ms) /* the last try is then, and its end is told when it was promised */
+		due_ms = expire_ms;
 	for (uint32_t i = 0; i < still_n; i++)
 		recipient_deferred(q, still[i], due_ms);
 }
 
-/* Something of ours failed: the recipients are as they were, a little later; but not for ever. Takes the errand. */
+/* Something of ours failed: the recipients are as they were, a little later; but not for ever. A mail that may be why is tried as one that
+ * failed elsewhere: later and later. Takes the errand. */
 static void
-errand_put_off_take(struct queue *q, struct errand *e, const struct err *why)
+errand_put_off_take(struct queue *q, struct errand *e, const struct err *why, bool is_suspect)
 {
 	uint32_t mail = e->mail;
 	int64_t now_ms = loop_wall_ms();
@@ -197,7 +191,7 @@ errand_put_off_take(struct queue *q, struct errand *e, const struct err *why)
 	log_event("put-off", "why=%s", log_quote(str_of(why->text)));
 	for (uint32_t i = 0; i < e->recipients_n; i++)
 		recipient_note(q, e->recipients[i], why, (struct str){ 0 });
-	if (mail_age_ms(q, mail, now_ms) >= q->role.config.queue.expire_ms) {
+	if (is_suspect || mail_age_ms(q, mail, now_ms) >= q->role.config.queue.expire_ms) {
 		schedule_later(q, e->recipients, e->recipients_n);
 	} else {
 		for (uint32_t i = 0; i < e->recipients_n; i++) {
@@ -228,12 +222,13 @@ errand_lose_take(struct queue *q, struct errand *e, const struct err *why)
 
 /* What RCPT said of it, from the record. */
 static struct str
-original_of(const struct queue *q, uint32_t r, struct str dsn)
+original_of(struct queue *q, uint32_t r, struct str dsn)
 {
 	struct str orcpt = { 0 };
 	uint8_t notify;
+	uint32_t place = dsn.n ? recipient_root(q, r) : 0;
 
-	for (uint32_t i = 0; i <= recipient_of(q, r)->place; i++)
+	for (uint32_t i = 0; i <= place; i++)
 		if (!spool_scan_dsn(&dsn, &notify, &orcpt))
 			return (struct str){ 0 };
 	return orcpt;
@@ -334,11 +329,13 @@ errand_try(struct queue *q, struct fair *f, struct line *l)
 	}
 	e = errand_new(q, l);
 	if (!copy_take(q, e->mail, &m, &fd, &why)) {
+		if (destination_at(e->to) == q->mailboxes)
+			mailbox_forget(q, e->recipients[0]);
 		line_check_left(q, l);
 		if (why.class == ERR_PERMANENT)
 			errand_lose_take(q, e, &why);
 		else
-			errand_put_off_take(q, e, &why);
+			errand_put_off_take(q, e, &why, false);
 		return;
 	}
 	e->line = l;
@@ -400,7 +397,7 @@ errand_finish(struct queue *q, uint64_t number)
 static void
 errand_ended(struct queue *q, const struct errand *e)
 {
-	destination_at(e->to)->used_ms = loop_now_ms(q->role.loop);
+	destination_used(q, destination_at(e->to));
 	fair_ended(fair_of(q, destination_at(e->to)), e->line);
 	line_check_left(q, e->line);
 }
@@ -430,7 +427,7 @@ errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes
 	}
 	errand_ended(q, e);
 	free(e);
-	report_success(q, mail, done, done_n, is_here);
+	report_success(q, mail, done, done_n, is_here ? DSN_DELIVERED : DSN_RELAYED);
 	if (later_n)
 		schedule_later(q, later, later_n);
 	if (failed_n)
@@ -459,7 +456,7 @@ schedule_outcome(struct queue *q, struct ipc_outcome *m)
 		recipient_of(q, e->recipients[i])->is_reported = taken != 0;
 	}
 	destination_learn(q, destination_at(e->to), m->steps, &host);
-	queue_note_attempt(q, e->mail, e->recipients, e->recipients_n, m->steps, m->outcomes);
+	queue_note_attempt(q, e->mail, e->recipients, e->recipients_n, m->steps);
 	errand_settle_take(q, e, outcomes, host);
 }
 
@@ -491,10 +488,11 @@ schedule_peer_lost(struct queue *q, bool is_store)
 		while (!list_is_empty(&d->under_way)) {
 			struct errand *e = errand_finish(
 				q, list_of(d->under_way.next, struct errand, link)->number);
+			bool is_suspect = mail_of(q, e->mail)->is_old; /* not the first time */
 
 			mail_of(q, e->mail)->is_old = true;
 			errand_ended(q, e);
-			errand_put_off_take(q, e, &why);
+			errand_put_off_take(q, e, &why, is_suspect);
 		}
 	}
 	schedule_go(q);

@@ -140,10 +140,9 @@ queue_note_arrived(struct queue *q, uint32_t mail, const struct spool_mail *m)
 }
 
 void
-queue_note_attempt(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,
-	struct str steps, struct str outcomes)
+queue_note_attempt(
+	struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n, struct str steps)
 {
-	(void)outcomes; /* each recipient's is noted as its fate */
 	story_add(q, &(struct history_event){ .kind = HISTORY_ATTEMPT,
 			     .id = mail_of(q, mail)->id,
 			     .at_ms = loop_wall_ms(),

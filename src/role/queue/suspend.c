@@ -11,7 +11,7 @@
  * written next.
  */
 
-enum { SUSPENSIONS_MOST = 1000, NOTE_MAX = SUSPENSIONS_MOST * 300, TICK_MS = 2000 };
+enum { SUSPENSIONS_MOST = 1000, NOTE_MAX = SUSPENSIONS_MOST * 300, EXACT_MS = 2000 };
 
 static const char note[] = "suspensions";
 
@@ -23,8 +23,10 @@ suspensions(struct queue *q)
 	if (q->suspensions.max)
 		return &q->suspensions;
 	q->suspensions.max = NOTE_MAX;
-	if (!keeper_read_note(q->keeper, note, &q->suspensions, &e))
+	if (!keeper_read_note(q->keeper, note, &q->suspensions, &e)) {
 		log_event("suspensions-unread", "why=%s", log_quote(str_of(e.text)));
+		buf_reset(&q->suspensions);
+	}
 	return &q->suspensions;
 }
 
@@ -80,17 +82,23 @@ suspend_of_domain(struct queue *q, struct str domain)
 	return 0;
 }
 
+bool
+suspend_is_awaited(const struct queue *q, uint32_t r, int64_t until_ms)
+{
+	return until_ms && recipient_of(q, r)->state == RECIPIENT_DEFERRED &&
+	       llabs(recipient_due_ms(q, r) - until_ms) < EXACT_MS;
+}
+
 /* Recipients in line for a suspended domain wait for its end instead, as those do whose road is sought later; when it is resumed, those
- * that wait for that end set out. */
+ * that wait for that end set out, unless their sender wants them sent later yet (RFC 4865). */
 bool
 suspend_recipient(struct queue *q, uint32_t r, int64_t before_ms)
 {
 	const struct recipient *recipient = recipient_of(q, r);
 	int64_t until_ms = suspend_of_domain(q, recipient_domain(q, r));
 
-	if (recipient->state == RECIPIENT_DEFERRED &&
-		llabs(recipient_due_ms(q, r) - before_ms) < TICK_MS)
-		return recipient_retry(q, r);
+	if (suspend_is_awaited(q, r, before_ms))
+		return mail_hold_ms(q, recipient->mail) <= loop_wall_ms() && recipient_retry(q, r);
 	if (!until_ms ||
 		(recipient->state != RECIPIENT_NEW && recipient->state != RECIPIENT_IN_LINE))
 		return false;

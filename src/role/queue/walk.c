@@ -31,10 +31,15 @@ walk_state(const struct queue *q, uint32_t r)
 	const struct recipient *recipient = recipient_of(q, r);
 
 	switch ((enum recipient_state)recipient->state) {
-	case RECIPIENT_NEW:
 	case RECIPIENT_ASKED:
+	case RECIPIENT_UNDER_WAY: /* a wish counts as done: else it could not be taken back */
+		if (recipient->wish == WISH_HOLD)
+			return FILTER_HELD;
+		if (recipient->wish == WISH_DROP)
+			return FILTER_DROPPED;
+		return recipient->last ? FILTER_DEFERRED : FILTER_WAITING;
+	case RECIPIENT_NEW:
 	case RECIPIENT_IN_LINE:
-	case RECIPIENT_UNDER_WAY:
 	case RECIPIENT_DEFERRED:
 		return recipient->last ? FILTER_DEFERRED : FILTER_WAITING;
 	case RECIPIENT_HELD:
@@ -86,11 +91,13 @@ walk_last(struct control *c, uint32_t r, struct filter_facts *facts)
 {
 	struct walk *w = &c->walk;
 	struct queue_destination *d = recipient_destination(c->queue, r);
-	uint32_t name = recipient_of(c->queue, r)->last;
+	uint32_t name = recipient_of(c->queue, r)->last, number = d ? d->fair.number : 0;
 
-	if (name == 0 || name != w->last_name) {
+	/* In line for a host that is down, its destination's counts. */
+	if (name == 0 || name != w->last_name || number != w->last_destination) {
 		w->has_last = recipient_last(c->queue, r, &w->last, &w->last_host);
 		w->last_name = name;
+		w->last_destination = number;
 	}
 	facts->last = w->has_last ? &w->last : NULL;
 	facts->host = w->last_host;
@@ -367,23 +374,25 @@ walk_count(struct control *c)
 		end->oldest_ms = (uint64_t)mail->arrived_ms;
 }
 
-/* Counted when it is done; what is under way has the wish kept for it. */
+/* Counted and noted before it is done, since the mail may be gone then; the states in `deeds` let it be done. What is away has the wish
+ * kept for it, if it is one. */
 static void
 walk_act(struct control *c, uint32_t r)
 {
 	struct queue *q = c->queue;
-	bool is_under_way = recipient_of(q, r)->state == RECIPIENT_UNDER_WAY;
 
+	if (recipient_is_away(q, r)) {
+		if (!deeds[c->verb].act(q, r))
+			return;
+		walk_count(c);
+		c->end.later += recipient_of(q, r)->wish != WISH_NONE;
+		return;
+	}
 	story_add_deed(q, r, deeds[c->verb].story);
 	walk_count(c);
 	c->walk.may_be_gone = true;
 	c->walk.last_name = 0;
-	if (deeds[c->verb].act(q, r))
-		return;
-	if (is_under_way)
-		c->end.later++;
-	else
-		c->end.recipients--;
+	must(deeds[c->verb].act(q, r));
 }
 
 static void

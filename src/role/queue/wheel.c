@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/queue/queue.h"
 
+#include "base/log.h"
 #include "base/must.h"
 
 /*
@@ -8,6 +9,11 @@
  * due tick by the links that it has anyway; one that is due in a later round is passed over. And the
  * sweep, which looks at every mail from time to time, a slice a turn: those that wait in line, or for a road,
  * must grow late and expire as well, though nothing happens to them.
+ *
+ * Ticks count from queue.epoch_ms, by the wall clock: what is due at a moment is due at that moment. When that clock is set
+ * forward, more is due at once. When it is set back, the epoch goes back with it: each pause stays as long as it
+ * was, and nobody waits for the clock to come to the same hour again; what was wanted at a moment (RFC 4865, the
+ * end of a suspension) is put in anew when it comes out too early.
  */
 
 enum {
@@ -18,7 +24,22 @@ enum {
 	SLICE = 2000,				    /* mails of a sweep, a turn */
 	SWEEP_MOST_MS = 60000,
 	SWEEP_LEAST_MS = 200,
+	SET_BACK_MS = 2000, /* less is a clock that is kept in step */
 };
+
+void
+wheel_clocks(struct queue *q, int64_t wall_ms, int64_t clock_ms)
+{
+	int64_t step_ms = wall_ms - clock_ms - q->wall_ahead_ms;
+
+	if (step_ms < SET_BACK_MS && step_ms > -SET_BACK_MS)
+		return;
+	q->wall_ahead_ms += step_ms;
+	if (step_ms > 0)
+		return;
+	q->epoch_ms += step_ms;
+	log_event("clock-set-back", "seconds=%lld", (long long)(-step_ms / 1000));
+}
 
 static uint64_t
 tick_now(const struct queue *q)
@@ -53,10 +74,13 @@ wheel_sleep(struct queue *q)
 void
 wheel_put(struct queue *q, uint32_t r, int64_t due_ms)
 {
-	int64_t ticks = (due_ms - q->epoch_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
-	uint64_t due = ticks < 0 ? 0 : ticks > UINT32_MAX ? UINT32_MAX : (uint64_t)ticks;
-	uint64_t now = tick_now(q);
+	uint64_t now, due;
+	int64_t ticks;
 
+	wheel_clocks(q, loop_wall_ms(), loop_clock_ms());
+	now = tick_now(q);
+	ticks = (due_ms - q->epoch_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
+	due = ticks < 0 ? 0 : ticks > UINT32_MAX ? UINT32_MAX : (uint64_t)ticks;
 	if (q->recipients_waiting == 0 && now > q->wheel_at)
 		q->wheel_at = now; /* an empty wheel stands still */
 	if (due <= q->wheel_at)
@@ -87,6 +111,10 @@ fire(struct queue *q, uint32_t r)
 		mail_check_settled(q, mail);
 		return;
 	}
+	if (recipient_of(q, r)->tries == 0 && mail_hold_ms(q, mail) > loop_wall_ms()) {
+		wheel_put(q, r, mail_hold_ms(q, mail));
+		return;
+	}
 	recipient_set_state(q, r, RECIPIENT_NEW);
 	road_find(q, r);
 	mail_check_settled(q, mail);
@@ -113,11 +141,13 @@ static void
 wheel_turn(void *owner)
 {
 	struct queue *q = owner;
-	uint64_t now = tick_now(q);
+	uint64_t now;
 	unsigned fired = 0;
 
 	if (q->is_draining)
 		return;
+	wheel_clocks(q, loop_wall_ms(), loop_clock_ms());
+	now = tick_now(q);
 	if (now > q->wheel_at + SLOTS)
 		q->wheel_at = now - SLOTS;
 	while (q->wheel_at < now && q->recipients_waiting) {
@@ -178,7 +208,7 @@ recipient_is_late(const struct queue *q, uint32_t r)
 	const struct recipient *p = recipient_of(q, r);
 
 	return p->state == RECIPIENT_NEW || p->state == RECIPIENT_IN_LINE ||
-	       (p->state == RECIPIENT_DEFERRED && p->tries > 0);
+	       (p->state == RECIPIENT_DEFERRED && p->last); /* something was said of it */
 }
 
 /* Its sender is told once, also over a restart: the log says so with the fates of those who wait. */
@@ -219,6 +249,7 @@ sweep(void *owner)
 {
 	struct queue *q = owner;
 	int64_t now_ms = loop_wall_ms();
+	bool has_more;
 	uint32_t mail;
 
 	if (q->is_draining)
@@ -226,11 +257,13 @@ sweep(void *owner)
 	for (unsigned n = SLICE; n; n--) {
 		mail = index_next(q, &q->sweep_at);
 		if (!mail) {
-			q->sweep_at = 0;
-			road_sweep(q);
-			destination_sweep(q);
+			has_more = road_sweep(q);
+			has_more |= destination_sweep(q);
+			if (!has_more)
+				q->sweep_at = 0;
 			schedule_go(q);
-			loop_timer_set(q->sweep_timer, sweep_period_ms(&q->role.config));
+			loop_timer_set(
+				q->sweep_timer, has_more ? 1 : sweep_period_ms(&q->role.config));
 			return;
 		}
 		sweep_mail(q, mail, now_ms);
@@ -252,6 +285,7 @@ wheel_begin(struct queue *q)
 	q->wheel = calloc(SLOTS, sizeof *q->wheel);
 	must(q->wheel);
 	q->epoch_ms = loop_wall_ms();
+	q->wall_ahead_ms = q->epoch_ms - loop_clock_ms();
 	q->wheel_timer = loop_timer_open(q->role.loop, wheel_turn, q);
 	q->sweep_timer = loop_timer_open(q->role.loop, sweep, q);
 	wheel_look_anew(q);

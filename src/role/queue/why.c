@@ -10,7 +10,6 @@
 
 enum {
 	ID_DIGITS_MIN = 4,
-	TICK_MS = 2000,		 /* as exactly as the index knows when somebody is due */
 	SEARCHED_DIGITS_MIN = 8, /* in the history: four octets */
 	EVENTS_TOLD_MOST = 2000,
 };
@@ -61,27 +60,25 @@ add_deferred(struct queue *q, uint32_t r, struct buf *to)
 	const struct recipient *recipient = recipient_of(q, r);
 	int64_t now_ms = loop_wall_ms(),
 		suspended_ms = suspend_of_domain(q, recipient_domain(q, r));
+	bool is_early;
 
-	if (suspended_ms && recipient_due_ms(q, r) >= suspended_ms - TICK_MS) {
+	if (suspend_is_awaited(q, r, suspended_ms)) {
 		buf_addf(to, "%.*s is suspended by the operator for another ",
 			STR_ARG(recipient_domain(q, r)));
 		add_duration(to, suspended_ms - now_ms);
 		return;
 	}
-	if (recipient->tries == 0) {
-		buf_add(to, S("its sender asked for delivery in "));
-		add_duration(to, recipient_due_ms(q, r) - now_ms);
-		return;
-	}
-	buf_add(to, S("tried again in "));
+	is_early = recipient->tries == 0 && mail_hold_ms(q, recipient->mail) > now_ms;
+	buf_add(to, is_early ? S("its sender asked for delivery in ") : S("tried again in "));
 	add_duration(to, recipient_due_ms(q, r) - now_ms);
+	if (recipient->tries == 0)
+		return; /* something of ours failed before it could be tried: a short pause */
 	buf_addf(to, ": the pause doubles with each try (%u so far) from ", recipient->tries);
 	add_duration(to, c->queue.retry_first_ms);
 	buf_add(to, S(" up to "));
 	add_duration(to, c->queue.retry_most_ms);
 	buf_add(to, S(", give or take a fifth; given up in "));
-	add_duration(
-		to, (int64_t)mail_of(q, recipient->mail)->arrived_ms + c->queue.expire_ms - now_ms);
+	add_duration(to, mail_expires_ms(q, recipient->mail) - now_ms);
 }
 
 void

@@ -180,13 +180,20 @@ admit_sender(struct session *s)
 	return allow(s);
 }
 
+/* Does a way lead there for this sender? */
 static bool
-has_route(const struct config *c, struct str domain)
+has_route(const struct session *s)
 {
-	for (size_t i = 0; i < c->routes_n; i++)
-		if (route_matches(c->routes[i].pattern, domain))
-			return true;
-	return !c->resolver.is_off; /* the DNS may know one */
+	const struct config *c = &s->house->role.config;
+	struct buf from = { .max = 2 * ADDRESS_PATH_MAX };
+	bool fits = !c->resolver.is_off; /* the DNS may know one */
+
+	address_add(&from, s->smtp.transaction.reverse_path);
+	for (size_t i = 0; i < c->routes_n && !fits; i++)
+		fits = route_fits(c->routes[i].pattern, c->routes[i].from, c->routes[i].from_n,
+			       s->smtp.recipient.domain, buf_str(&from)) > 0;
+	buf_free(&from);
+	return fits;
 }
 
 /* The recipient joins the envelope, with what the sender wants to hear of it, unless that would become
@@ -228,7 +235,7 @@ admit_away(struct session *s)
 	if (!may_relay(s))
 		return refuse_as(s, ERR_PERMANENT, ERR_RELAY_DENIED,
 			"we do not relay for you: log in, or send to the recipient's own host");
-	if (!has_route(&s->house->role.config, s->smtp.recipient.domain))
+	if (!has_route(s))
 		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE,
 			"no route leads there: name one in the configuration");
 	return recipient_add(s) ? allow(s) : refuse_more(s);

@@ -7,7 +7,8 @@
 #include "role/resolve/resolver.h"
 #include "role/role.h"
 
-enum { ERRANDS_MAX = 1000 }; /* roads under way at once; more wait in the channel */
+/* Roads under way at once: the thousand of the queue, and those that people ask for. More wait in the channel. */
+enum { ERRANDS_MAX = 1100 };
 
 struct resolve {
 	struct role role;

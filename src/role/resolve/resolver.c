@@ -48,8 +48,9 @@ static const struct option {
 	{ "infra-cache-max-rtt:", "4000" },
 	{ "edns-buffer-size:", "1232" },
 	/* The library's own sizes are those of a desktop program. */
-	{ "outgoing-range:", "512" },
-	{ "num-queries-per-thread:", "1024" },
+	/* Questions under way: more would wait behind those that nobody answers. */
+	{ "outgoing-range:", "4096" },
+	{ "num-queries-per-thread:", "4096" },
 	{ "outgoing-num-tcp:", "32" },
 	{ "msg-cache-size:", "16m" },
 	{ "rrset-cache-size:", "32m" },

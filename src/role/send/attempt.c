@@ -15,14 +15,32 @@
  * One delivery in the order in which it happens:
  *
  *   attempt_begin       what the queue asked for
- *   attempt_go_on ◀───┐ the next hop: a warm link to it, or a new one (link.c)
- *   attempt_hop_failed┘ it cannot be reached or does not want to talk (RFC 5321 §5.1)
- *   attempt_settle      a hop has decided, or none is left: the outcome of every recipient goes to
- *                       the queue, with a step for each hop that was tried
+ *   attempt_go_on ◀────┐ the next hop: a warm link to it, or a new one (link.c)
+ *   attempt_hop_failed ┤ it cannot be reached or does not want to talk
+ *   attempt_settle ────┘ every recipient has its outcome: the hop has decided, or puts all of them
+ *                        off and another one may take them
+ *   attempt_report       a hop has decided, or none is left: the outcome of every recipient goes to
+ *                        the queue, with a step for each hop that was tried
  *
- * A hop that has answered MAIL decides: its no is the outcome, for another host of the same domain
- * would say the same, and asking until one says yes is what spammers do. When no hop got so far, the
- * attempt has failed for good only if every one of them said so.
+ * RFC 5321 §5.1 has the hops tried in order "until a delivery attempt succeeds". What decides sooner
+ * (another_hop_may_help):
+ *
+ *  1. A yes or a 5yz, to one recipient or to all, behind the login. A no is for good: asking other
+ *     hosts of the same domain until one says yes is what spammers do.
+ *  2. The end of the message, once it was said: what was answered to it, or that nothing was. The
+ *     host may have the message, and must not get it from two sides (RFC 1047).
+ *  3. A second hop that puts recipients off at RCPT: the first may have been full or in trouble,
+ *     two of one mind (greylisting, a mailbox over its quota) speak for the domain.
+ *  4. The deadline: an hour, and time for the size. Any hop may be as slow as RFC 5321 §4.5.3.2 lets
+ *     it be at each word, but not at all of them, or a few of them would hold our connections for
+ *     ever.
+ *
+ * When no hop was asked to take the mail, the attempt has failed for good only if every one of them
+ * said so.
+ *
+ * The road is the queue's order. When the queue that gave it is gone (link_queue_lost), the next one
+ * gives it anew, and numbers its attempts anew: those that are before the end of the message are
+ * dropped, the others end without a word to anybody.
  *
  * The order is the road's, with those that failed lately behind the others (health.c). Among hops of
  * the preference whose turn it is, one with a warm link is taken first: equal ones share the load
@@ -32,7 +50,12 @@
  * it has answered a word about the mail, the attempt opens a new one to the same hop, once.
  */
 
-enum { ARENA_MAX = 1 << 20, STEPS_MAX = IPC_TEXT_MAX };
+enum {
+	ARENA_MAX = 1 << 20,
+	STEPS_MAX = IPC_TEXT_MAX,
+	ATTEMPT_MS = 3600000,
+	SLOWEST_OCTETS_A_MS = 4, /* 32 kbit/s */
+};
 
 static void attempt_go_on(struct attempt *a);
 
@@ -111,6 +134,15 @@ attempt_route(const struct attempt *a)
 		if (str_eq(c->routes[i].name, a->route))
 			return &c->routes[i];
 	return NULL;
+}
+
+bool
+attempt_has_its_route(const struct attempt *a, struct err *e)
+{
+	if (a->route.n && !attempt_route(a))
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
+			"the route was taken out of the configuration");
+	return true;
 }
 
 /* Links are alike for a mail when they lead to the same place, in the same protocol, with the same
@@ -204,6 +236,8 @@ attempt_new(struct send *s, const struct ipc_attempt *m)
 	a->asked.dsn = a->dsn;
 	a->asked.outcomes = a->outcomes;
 	a->asked.size = a->message.n;
+	a->deadline_ms = loop_now_ms(s->role.loop) + ATTEMPT_MS +
+			 (int64_t)(a->message.n / SLOWEST_OCTETS_A_MS);
 	a->asked.smtputf8 = (m->flags & SPOOL_SMTPUTF8) && needs_smtputf8(a);
 	a->asked.has_8bit = m->flags & SPOOL_8BIT;
 	a->asked.needs_chunking = m->flags & SPOOL_NEEDS_CHUNKING;
@@ -219,14 +253,11 @@ attempt_begin(struct send *s, struct ipc_attempt *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	s->attempts_n++;
-	if (a->route.n && !attempt_route(a))
-		err_set(&e, ERR_TEMPORARY, ERR_LOCAL,
-			"the route was taken out of the configuration");
-	else if (a->message.n == 0)
+	if (a->message.n == 0)
 		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "the mail's copy cannot be read");
 	else if (a->hops_n == 0 || a->asked.recipients_n == 0)
 		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "the attempt has no host or no recipient");
-	if (err_is(&e))
+	if (err_is(&e) || !attempt_has_its_route(a, &e))
 		attempt_fail(a, &e);
 	else
 		attempt_go_on(a);
@@ -290,6 +321,14 @@ attempt_has_other_hop(const struct attempt *a)
 	return false;
 }
 
+int64_t
+attempt_left_ms(const struct attempt *a)
+{
+	int64_t left_ms = a->deadline_ms - loop_now_ms(a->house->role.loop);
+
+	return left_ms > 0 ? left_ms : 0;
+}
+
 static void
 attempt_take_hop(struct attempt *a, struct road_hop *h)
 {
@@ -342,10 +381,20 @@ note_failure(struct attempt *a, const struct err *e, enum smtp_stage stage)
 	a->why_stage = stage;
 }
 
+void
+attempt_drop(struct attempt *a)
+{
+	struct send *s = a->house;
+
+	attempt_free(&a);
+	s->attempts_n--;
+	if (s->is_draining && s->attempts_n == 0)
+		role_exit(&s->role, 0);
+}
+
 static void
 attempt_report(struct attempt *a)
 {
-	struct send *s = a->house;
 	struct buf outcomes = { .max = IPC_TEXT_MAX };
 
 	for (size_t i = 0; i < a->asked.recipients_n; i++) {
@@ -354,15 +403,13 @@ attempt_report(struct attempt *a)
 		codec_add_u8(&outcomes, a->outcomes[i].dsn_taken);
 		codec_add_err(&outcomes, &a->outcomes[i].err);
 	}
-	ipc_send_outcome(s->queue, &(struct ipc_outcome){ .fd = -1,
-					   .attempt = a->number,
-					   .steps = buf_str(&a->steps),
-					   .outcomes = buf_str(&outcomes) });
+	if (!a->is_orphan) /* or another queue would take it for the outcome of its own */
+		ipc_send_outcome(a->house->queue, &(struct ipc_outcome){ .fd = -1,
+							  .attempt = a->number,
+							  .steps = buf_str(&a->steps),
+							  .outcomes = buf_str(&outcomes) });
 	buf_free(&outcomes);
-	attempt_free(&a);
-	s->attempts_n--;
-	if (s->is_draining && s->attempts_n == 0)
-		role_exit(&s->role, 0);
+	attempt_drop(a);
 }
 
 /* Every recipient gets the same: no hop was told of the mail. */
@@ -381,16 +428,70 @@ attempt_fail(struct attempt *a, const struct err *e)
 	report_for_all(a, e, STAGE_CONNECT);
 }
 
+/* 421 is about the host, not about the recipient (RFC 5321 §3.8). */
+static bool
+is_deferred_at_rcpt(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->asked.recipients_n; i++)
+		if (a->outcomes[i].stage == STAGE_RCPT && a->outcomes[i].err.kind == ERR_REMOTE &&
+			a->outcomes[i].err.code != 421)
+			return true;
+	return false;
+}
+
+/* The laws at the head. */
+static bool
+another_hop_may_help(const struct attempt *a, bool may_be_delivered)
+{
+	if (may_be_delivered || a->is_orphan || !attempt_has_other_hop(a) || !attempt_left_ms(a))
+		return false;
+	for (size_t i = 0; i < a->asked.recipients_n; i++)
+		if (a->outcomes[i].err.class != ERR_TEMPORARY || a->outcomes[i].stage == STAGE_END)
+			return false;
+	return !a->was_deferred || !is_deferred_at_rcpt(a);
+}
+
+static void
+keep_what_was_said(struct attempt *a)
+{
+	size_t n = a->asked.recipients_n * sizeof a->outcomes[0];
+
+	if (a->said)
+		return;
+	a->said = attempt_take(a, n);
+	memcpy(a->said, a->outcomes, n);
+}
+
 /* The hop's step is what it said of the first recipient that it took, or else of the first. */
 void
-attempt_settle(struct attempt *a)
+attempt_settle(struct attempt *a, bool may_be_delivered)
 {
 	const struct smtp_outcome *telling = &a->outcomes[0];
 
 	for (size_t i = 0; i < a->asked.recipients_n && err_is(&telling->err); i++)
 		if (!err_is(&a->outcomes[i].err))
 			telling = &a->outcomes[i];
-	note_step(a, &telling->err, telling->stage);
+	if (!another_hop_may_help(a, may_be_delivered)) {
+		note_step(a, &telling->err, telling->stage);
+		attempt_report(a);
+		return;
+	}
+	a->was_deferred |= is_deferred_at_rcpt(a);
+	keep_what_was_said(a);
+	note_failure(a, &telling->err, telling->stage);
+	attempt_go_on(a);
+}
+
+/* No hop is left: what one of them said of the recipients tells more than why another was not
+ * reached. */
+static void
+attempt_give_up(struct attempt *a)
+{
+	if (!a->said) {
+		report_for_all(a, &a->why, a->why_stage);
+		return;
+	}
+	memcpy(a->outcomes, a->said, a->asked.recipients_n * sizeof a->outcomes[0]);
 	attempt_report(a);
 }
 
@@ -401,7 +502,7 @@ attempt_go_on(struct attempt *a)
 	struct road_hop *h;
 	struct err e;
 
-	while ((h = next_hop(a))) {
+	while (attempt_left_ms(a) && (h = next_hop(a))) {
 		if (attempt_use_warm(a, h->hop.preference))
 			return;
 		attempt_take_hop(a, h);
@@ -409,7 +510,7 @@ attempt_go_on(struct attempt *a)
 			return;
 		note_failure(a, &e, STAGE_CONNECT);
 	}
-	report_for_all(a, &a->why, a->why_stage);
+	attempt_give_up(a);
 }
 
 void

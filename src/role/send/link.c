@@ -20,12 +20,14 @@
  *
  * While the road has another hop a silent one is given up soon: most hosts that answer at all do so
  * within a second, and its turn comes again with the next try. This is the sense of RFC 8305, without
- * the second connections that its race would open to hosts that are merely slow.
+ * the second connections that its race would open to hosts that are merely slow. Likewise a hop that
+ * is connected and does not greet; RFC 5321 §4.5.3.2.1 grants five minutes, which the last hop gets.
  */
 
 enum {
 	CONNECT_LAST_MS = 30000,
-	CONNECT_MS = 5000, /* when another hop is left: room for two lost packets */
+	CONNECT_MS = 5000,   /* when another hop is left: room for two lost packets */
+	GREETING_MS = 30000, /* when another hop is left */
 	ASK_MS = 30000,
 	WARM_MS = 30000, /* how long a link waits for another mail */
 	MAILS_A_LINK = 1000,
@@ -190,6 +192,32 @@ connect_timed_out(struct link *l)
 	link_fail(l, &e);
 }
 
+/* How long the peer may be silent from now on. */
+static int64_t
+link_patience_ms(const struct link *l)
+{
+	int64_t patience_ms = smtp_client_patience_ms(&l->client), left_ms;
+
+	if (!l->attempt)
+		return patience_ms;
+	if (l->client.stage == STAGE_GREETING && attempt_has_other_hop(l->attempt))
+		patience_ms = GREETING_MS;
+	left_ms = attempt_left_ms(l->attempt);
+	return left_ms < patience_ms ? left_ms : patience_ms;
+}
+
+static void
+talk_timed_out(struct link *l)
+{
+	if (l->attempt && !attempt_left_ms(l->attempt))
+		link_lose(l, ERR_TIMEOUT, "too slow: no mail of this size may take so long");
+	else if (l->attempt && l->client.stage == STAGE_GREETING &&
+		 attempt_has_other_hop(l->attempt))
+		link_lose(l, ERR_TIMEOUT, "no greeting; another host is tried meanwhile");
+	else
+		link_lose(l, ERR_TIMEOUT, "no answer in the time that RFC 5321 grants");
+}
+
 static void
 link_out_of_patience(void *owner)
 {
@@ -208,7 +236,7 @@ link_out_of_patience(void *owner)
 		break;
 	case LINK_TALKING:
 	case LINK_LEAVING:
-		link_lose(l, ERR_TIMEOUT, "no answer in the time that RFC 5321 grants");
+		talk_timed_out(l);
 		break;
 	}
 }
@@ -364,6 +392,8 @@ link_connect(struct link *l, struct err *e)
 	socklen_t to_n = address_of_hop(&a->at->hop, &to);
 	int on = 1;
 
+	if (!attempt_has_its_route(a, e))
+		return false;
 	if (to_n == 0)
 		return err_set(
 			e, ERR_PERMANENT, ERR_CONNECT, "the path of a UNIX socket is too long");
@@ -504,7 +534,7 @@ link_wait(struct link *l)
 	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? LOOP_WRITE : 0));
 	if (l->client.progress != l->progress) { /* octets of half a reply buy no time */
 		l->progress = l->client.progress;
-		loop_timer_set(l->patience, smtp_client_patience_ms(&l->client));
+		loop_timer_set(l->patience, link_patience_ms(l));
 	}
 	return true;
 }
@@ -538,40 +568,44 @@ link_stay_warm(struct link *l)
 	loop_timer_set(l->patience, WARM_MS);
 }
 
-static void
+/* False: the link is warm, and may be in use again or gone. */
+static bool
 link_handed_over(struct link *l)
 {
 	struct attempt *a = l->attempt;
+	bool is_leaving;
 
 	note_good_health(l); /* though it may have turned other connections away meanwhile */
 	l->attempt = NULL;
 	l->mails++;
 	link_stay_warm(l);
-	attempt_settle(a);
+	is_leaving = l->phase == LINK_LEAVING;
+	attempt_settle(a, l->client.may_be_delivered);
+	return is_leaving;
 }
 
-/* The session failed, and with it the hop, unless it has answered something about the mail. Lost
- * without a word is a warm link that was dead all along, which costs the mail nothing. */
+/* The session failed, and with it the hop. Lost without a word about the mail is a warm link that
+ * was dead all along, which costs the mail nothing. */
 static void
 link_failed(struct link *l)
 {
 	struct attempt *a = l->attempt;
 	struct err e = l->client.error;
 	enum smtp_stage stage = l->client.stage;
-	bool was_warm = l->mails > 0 && !a->was_reopened;
-	bool has_answered_mail = stage > STAGE_MAIL || (stage == STAGE_MAIL && e.code != 421 &&
-							       e.kind != ERR_CONNECTION_LOST);
+	bool may_be_delivered = l->client.may_be_delivered;
+	bool was_dead = l->mails > 0 && stage == STAGE_MAIL &&
+			(e.code == 421 || e.kind == ERR_CONNECTION_LOST);
 
 	if (stage < STAGE_AUTH)
 		note_health(l, 0);
 	link_flush(l); /* a QUIT, where one is due */
 	link_free(&l);
-	if (has_answered_mail)
-		attempt_settle(a);
-	else if (was_warm)
+	if (stage < STAGE_MAIL)
+		attempt_hop_failed(a, &e, stage);
+	else if (was_dead && !a->was_reopened && !a->is_orphan)
 		attempt_reopen(a);
 	else
-		attempt_hop_failed(a, &e, stage);
+		attempt_settle(a, may_be_delivered);
 }
 
 static void
@@ -597,8 +631,7 @@ link_run(struct link *l)
 			link_give_body(l);
 			break;
 		case CLIENT_ON_DONE:
-			link_handed_over(l);
-			if (l->phase != LINK_LEAVING)
+			if (!link_handed_over(l))
 				return;
 			break;
 		case CLIENT_ON_FAILED:
@@ -609,6 +642,25 @@ link_run(struct link *l)
 			link_free(&l);
 			return;
 		}
+}
+
+/* What the peer may have is not taken back: such a mail goes on to its end. */
+void
+link_queue_lost(struct send *s)
+{
+	list_each_safe (at, &s->links) {
+		struct link *l = list_of(at, struct link, node);
+		struct attempt *a = l->attempt;
+
+		if (!a)
+			continue;
+		if (l->client.may_be_delivered) {
+			a->is_orphan = true;
+			continue;
+		}
+		link_free(&l);
+		attempt_drop(a);
+	}
 }
 
 void

@@ -21,8 +21,8 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 		return;
 	}
 	role_lost(&s->role, ROLE_QUEUE, m->broke_rules);
-	ipc_close(&s->queue); /* attempts under way go on; the new queue tries again what it hears
-				 nothing of */
+	ipc_close(&s->queue);
+	link_queue_lost(s);
 }
 
 static void
@@ -54,6 +54,7 @@ send_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		return;
 	}
 	must(peer == ROLE_QUEUE);
+	link_queue_lost(s);
 	ipc_close(&s->queue);
 	s->queue = ipc_open(s->role.loop, fd, ROLE_SEND, ROLE_QUEUE, queue_came, s);
 }

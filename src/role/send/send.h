@@ -36,10 +36,13 @@ struct attempt {
 	struct str body;		     /* what the hop gets: message, or ascii */
 	size_t given;			     /* octets of it that the client core has */
 	struct buf steps;		     /* packed, one a hop that was used up */
-	int64_t step_began_ms;
+	int64_t step_began_ms, deadline_ms;
 	struct err why; /* why it failed so far: the first temporary failure, else the last */
 	enum smtp_stage why_stage;
-	bool was_reopened; /* a warm link turned out to be dead */
+	struct smtp_outcome *said; /* by the first hop that put every recipient off; NULL: none */
+	bool was_deferred;	   /* a hop has put recipients off at RCPT */
+	bool was_reopened;	   /* a warm link turned out to be dead */
+	bool is_orphan;		   /* the queue that asked for it is gone: nobody waits for it */
 };
 
 /*
@@ -86,14 +89,20 @@ void attempt_rewind(struct attempt *a);
 uint64_t attempt_to_ascii(struct attempt *a);
 bool attempt_has_other_hop(const struct attempt *a);
 const struct config_route *attempt_route(const struct attempt *a); /* NULL: none */
+/* False: a reload took its route away, and with it the login and the source address. */
+bool attempt_has_its_route(const struct attempt *a, struct err *e);
+int64_t attempt_left_ms(const struct attempt *a); /* until it is given up; 0: at once */
 
 /* How a hop went; each takes the attempt. */
 void attempt_hop_failed(
 	struct attempt *a, const struct err *e, enum smtp_stage stage); /* the next one's turn */
 void attempt_reopen(struct attempt *a); /* its warm link was dead all along: the same hop again */
-void attempt_settle(struct attempt *a); /* every recipient has its outcome */
+/* Every recipient has its outcome: that decides, or the next hop is asked. may_be_delivered: as
+ * smtp_client has it. */
+void attempt_settle(struct attempt *a, bool may_be_delivered);
 void attempt_fail(
 	struct attempt *a, const struct err *e); /* something of ours: no hop would help */
+void attempt_drop(struct attempt *a);		 /* nobody waits for its outcome */
 
 /* ── link.c: one connection ── */
 /* False: it failed at once. True: the attempt is under way on it. */
@@ -102,6 +111,7 @@ struct link *link_warm(struct send *s, struct str key); /* NULL: there is none *
 void link_hand_over(struct link *l, struct attempt *a); /* takes the attempt; l was warm */
 void link_secret_came(struct send *s, struct ipc_secret_is *m);
 void link_secrets_failed(struct send *s); /* vault is gone */
+void link_queue_lost(struct send *s);	  /* nobody waits for the attempts under way */
 void link_close_idle(struct send *s);
 struct str link_pool_key(const void *warm); /* for send.warm */
 

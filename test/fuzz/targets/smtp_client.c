@@ -77,6 +77,8 @@ talk_run(struct talk *t, unsigned set_up)
 			smtp_client_sent(&t->c, smtp_client_output(&t->c).n / 2 + 1);
 			break;
 		case CLIENT_ON_READY:
+			if (set_up & WITHOUT_CHUNKING) /* as if the peer had not offered it */
+				t->c.offers &= ~(unsigned)OFFERS_CHUNKING;
 			talk_begin_mail(t, set_up);
 			break;
 		case CLIENT_WANT_ASCII:
@@ -109,7 +111,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned set_up = size ? data[0] : 0;
 	struct smtp_client_settings settings = {
 		.hostname = S("client.example"),
-		.avoids_chunking = set_up & WITHOUT_CHUNKING,
 		.is_lmtp = set_up & LMTP,
 		.bounces_8bit = set_up & BOUNCES_8BIT,
 	};

@@ -271,6 +271,26 @@ test_no_slot_is_lost(void **state)
 	fair_free(&f);
 }
 
+/* It ends by the wall clock, also when that is set while the line is parked. */
+static void
+test_suspension_ends_by_the_wall_clock(void **state)
+{
+	struct fair f;
+	struct destination d;
+
+	(void)state;
+	fair_begin(&f, MOST);
+	destination_begin(&d, 1, 20, 0, 0);
+	wait_in(&f, &d, 1, 1);
+	d.suspended_until_ms = 3600000;
+	assert_null(fair_next(&f, 0, 0));
+	fair_wake_due(&f, 60000);
+	assert_null(fair_next(&f, 60000, 60000 - 1800000)); /* set back half an hour */
+	fair_wake_due(&f, 120000);
+	assert_non_null(fair_next(&f, 120000, 3600000)); /* set forward */
+	fair_free(&f);
+}
+
 static void
 test_starved_lines_wait_for_memory(void **state)
 {
@@ -302,6 +322,7 @@ main(void)
 		cmocka_unit_test(test_freed_slots_go_round_the_senders),
 		cmocka_unit_test(test_leaves_room_to_others),
 		cmocka_unit_test(test_suspended_until),
+		cmocka_unit_test(test_suspension_ends_by_the_wall_clock),
 		cmocka_unit_test(test_no_slot_is_lost),
 		cmocka_unit_test(test_starved_lines_wait_for_memory),
 	};

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/must.h"
-#include "role/queue/queue.h"
+#include "role/queue/control.h"
 
 /* The index by itself: what is put in is found, in order, and leaves nothing behind. */
 
@@ -163,6 +163,27 @@ test_wheel_lets_go(void **state)
 	assert_int_equal(q->recipients_waiting, 0);
 }
 
+/* The wall clock is set back an hour: pauses stay as long as they were, old ones and new ones. Forward: what is due at
+ * a moment stays so. */
+static void
+test_wheel_when_the_clock_is_set(void **state)
+{
+	struct queue *q = begin(state);
+	uint32_t r = recipient_next(q, add(q, S("a@b"), 1), 0);
+	int64_t wall_ms = q->epoch_ms, clock_ms = loop_clock_ms(), due_ms;
+
+	recipient_set_state(q, r, RECIPIENT_DEFERRED);
+	wheel_put(q, r, wall_ms + 300000);
+	due_ms = recipient_due_ms(q, r);
+	wheel_clocks(q, wall_ms + 1000, clock_ms + 1000);
+	assert_int_equal(recipient_due_ms(q, r), due_ms);
+	wheel_clocks(q, wall_ms + 7200000, clock_ms + 1000);
+	assert_int_equal(recipient_due_ms(q, r), due_ms);
+	wheel_clocks(q, wall_ms + 3600000, clock_ms + 1000);
+	assert_in_range(due_ms - recipient_due_ms(q, r), 3600000 - 2000, 3600000 + 2000);
+	wheel_remove(q, r);
+}
+
 static void
 test_sizes(void **state)
 {
@@ -195,6 +216,30 @@ end(void **state)
 	return 0;
 }
 
+/* RFC 4865: what its sender holds back grows old from the moment on at which it may be sent; nothing sends it earlier. */
+static void
+test_what_is_to_be_sent_later(void **state)
+{
+	struct queue *q = begin(state);
+	uint32_t mail = add(q, S("wei@example.org"), 1), r = recipient_next(q, mail, 0);
+	int64_t arrived_ms = loop_wall_ms(), until_ms = arrived_ms + 7200 * 1000;
+
+	mail_of(q, mail)->arrived_ms = (uint64_t)arrived_ms & ((1ULL << 44) - 1);
+	assert_int_equal(mail_expires_ms(q, mail), arrived_ms + 3600 * 1000);
+	mail_more(q, mail)->hold_until_ms = until_ms;
+	assert_int_equal(mail_expires_ms(q, mail), until_ms + 3600 * 1000);
+	assert_int_equal(mail_age_ms(q, mail, until_ms + 5), 5);
+
+	recipient_set_state(q, r, RECIPIENT_DEFERRED);
+	wheel_put(q, r, until_ms);
+	assert_false(recipient_is_late(q, r));
+	q->suspensions.max = 1000;
+	assert_false(suspend_recipient(q, r, until_ms)); /* a suspension until then is over early */
+	assert_int_equal(recipient_of(q, r)->state, RECIPIENT_DEFERRED);
+	wheel_remove(q, r);
+	index_drop_mail(q, mail);
+}
+
 int
 main(void)
 {
@@ -204,6 +249,8 @@ main(void)
 		cmocka_unit_test_teardown(test_nothing_is_left, end),
 		cmocka_unit_test_teardown(test_walk_over_changes, end),
 		cmocka_unit_test_teardown(test_wheel_lets_go, end),
+		cmocka_unit_test_teardown(test_wheel_when_the_clock_is_set, end),
+		cmocka_unit_test_teardown(test_what_is_to_be_sent_later, end),
 		cmocka_unit_test(test_sizes),
 	};
 

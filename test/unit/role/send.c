@@ -26,6 +26,8 @@ struct host {
 	const char *replies[REPLIES_MAX]; /* the first one is the greeting */
 	unsigned said, connections;
 	bool in_message;
+	const char *
+		stop_at; /* a line of the client's, at which the loop stops before it is answered */
 	struct buf in, heard; /* heard: its commands and messages, a line each */
 	struct sockaddr_in client;
 	struct hop hop;
@@ -78,7 +80,9 @@ host_hear_line(struct host *h, struct str line)
 {
 	buf_add(&h->heard, line);
 	buf_add_char(&h->heard, '\n');
-	if (str_starts(line, S("QUIT")))
+	if (h->stop_at && str_eq(line, str_of(h->stop_at)))
+		loop_stop(house.send.role.loop);
+	else if (str_starts(line, S("QUIT")))
 		host_hang_up(h);
 	else if (!h->in_message || str_eq(line, S(".")))
 		host_say(h);
@@ -249,9 +253,17 @@ struct road {
 	unsigned recipients_n; /* 0: one */
 };
 
-/* Tries the hosts from `first` on, in this order; returns when the outcome is there. */
 static void
-try_hosts(size_t first, const struct road *r)
+run(void)
+{
+	loop_timer_set(house.limit, TOO_LONG_MS);
+	loop_run(house.send.role.loop);
+	loop_timer_set(house.limit, -1);
+}
+
+/* The hosts from `first` on, in this order. */
+static void
+begin_attempt(size_t first, const struct road *r)
 {
 	struct buf hops = { .max = IPC_TEXT_MAX }, recipients = { .max = IPC_TEXT_MAX };
 
@@ -274,9 +286,14 @@ try_hosts(size_t first, const struct road *r)
 			.message = r->message.n ? r->message : S("Subject: s\r\n\r\n") });
 	buf_free(&hops);
 	buf_free(&recipients);
-	loop_timer_set(house.limit, TOO_LONG_MS);
-	loop_run(house.send.role.loop);
-	loop_timer_set(house.limit, -1);
+}
+
+/* Returns when the outcome is there. */
+static void
+try_hosts(size_t first, const struct road *r)
+{
+	begin_attempt(first, r);
+	run();
 }
 
 #define REPLIES(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -352,6 +369,183 @@ test_what_all_hosts_together_say(void **state)
 	assert_int_equal(house.hosts[4].connections, 0);
 }
 
+/* RFC 5321 §5.1: what the one host cannot do now the next one may. */
+static void
+test_a_host_that_puts_the_mail_off_is_not_the_last(void **state)
+{
+	static const char *const scripts[][REPLIES_MAX] = {
+		{ "220 mx", "250 mx", "452 4.3.1 full" },
+		{ "220 mx", "250 mx", "354 what?" },
+		{ "220 mx", "250 mx", "250 ok", "451 4.7.1 come back" },
+		{ "220 mx", "250 mx", "250 ok", "421 4.3.2 going down" },
+		{ "220 mx", "250 mx", "250 ok", "" },
+		{ "220 mx", "250 mx", "250 ok", "250 ok", "451 4.3.0 no disk" },
+		{ "220 mx", "250 mx", "250 ok", "250 ok", "" },
+		{ "220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "452 4.3.1 full",
+			"503 5.5.1 no MAIL", "503 5.5.1 no MAIL" },
+		{ "220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "421 4.3.2 busy" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+		struct host *sulky = host_new(scripts[i]);
+
+		host_new(TAKES);
+		try_hosts(house.hosts_n - 2, &(struct road){ 0 });
+		assert_int_equal(sulky->connections, 1);
+		assert_int_equal(house.steps_n, 2);
+		assert_true(house.steps[0].stage >= STAGE_MAIL);
+		assert_int_equal(house.steps[0].err.class, ERR_TEMPORARY);
+		assert_int_equal(house.outcomes[0].err.class, ERR_NONE);
+	}
+}
+
+/* A no, or the end of the message, is not put to another host. */
+static void
+test_what_decides(void **state)
+{
+	static const struct {
+		const char *replies[REPLIES_MAX];
+		enum smtp_stage stage;
+	} ends[] = {
+		{ { "220 mx", "250 mx", "250 ok", "451 later", "550 no eve" }, STAGE_RCPT },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "250 ok", "354 go", "451 4.3.0 later" },
+			STAGE_END },
+		{ { "220 mx", "250 mx", "250 ok", "250 ok", "250 ok", "354 go", "" }, STAGE_END },
+		{ { "220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "" }, STAGE_MAIL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+		host_new(ends[i].replies);
+		struct host *next = host_new(TAKES);
+
+		try_hosts(house.hosts_n - 2, &(struct road){ .recipients_n = 2 });
+		assert_int_equal(house.steps_n, 1);
+		assert_int_equal(house.outcomes_n, 2);
+		assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+		assert_int_equal(house.outcomes[0].stage, ends[i].stage);
+		assert_int_equal(next->connections, 0);
+	}
+}
+
+/* Two of one mind speak for the domain. */
+static void
+test_a_second_deferral_of_recipients_decides(void **state)
+{
+	(void)state;
+	host_new(REPLIES("220 mx", "250 mx", "250 ok", "451 4.7.1 come back"));
+	host_new(NULL);
+	host_new(REPLIES("220 mx", "250 mx", "250 ok", "451 4.7.1 come back here too"));
+	host_new(TAKES);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.steps_n, 3);
+	assert_string_equal(house.outcomes[0].err.text, "come back here too");
+	assert_int_equal(house.hosts[3].connections, 0);
+}
+
+/* What a host said of each recipient is not lost in a next one that cannot be reached. */
+static void
+test_words_about_recipients_outlive_the_next_hop(void **state)
+{
+	(void)state;
+	host_new(REPLIES(
+		"220 mx", "250 mx", "250 ok", "451 4.7.1 bob later", "450 4.2.1 eve later"));
+	host_new(NULL);
+	try_hosts(0, &(struct road){ .recipients_n = 2 });
+	assert_int_equal(house.steps_n, 2);
+	assert_string_equal(house.outcomes[0].err.text, "bob later");
+	assert_string_equal(house.outcomes[1].err.text, "eve later");
+}
+
+static struct attempt *
+only_attempt(void)
+{
+	return list_of(house.send.links.next, struct link, node)->attempt;
+}
+
+/* Each answer comes in time, all of them together do not: no other host is asked. */
+static void
+test_an_attempt_has_an_end(void **state)
+{
+	int64_t now_ms;
+
+	(void)state;
+	host_new(REPLIES("220 mx", "250 mx", "250 ok"));
+	host_new(TAKES);
+	begin_attempt(0, &(struct road){ 0 });
+	now_ms = loop_now_ms(house.send.role.loop);
+	assert_in_range(attempt_left_ms(only_attempt()), 3590000, 3610000);
+	only_attempt()->deadline_ms = now_ms + 300;
+	run();
+	assert_step(0, "h0", STAGE_RCPT, ERR_TEMPORARY, 0);
+	assert_int_equal(house.outcomes[0].err.kind, ERR_TIMEOUT);
+	assert_non_null(strstr(house.outcomes[0].err.text, "too slow"));
+	assert_int_equal(house.hosts[1].connections, 0);
+}
+
+/* Without its route a mail would go on without the login and the source address. */
+static void
+test_a_route_taken_away_between_two_hops(void **state)
+{
+	struct config_route route = { .name = S("*"), .pattern = S("*") };
+
+	(void)state;
+	house.send.role.config.routes = &route;
+	house.send.role.config.routes_n = 1;
+	host_new(REPLIES("220 mx", "250 mx", "452 4.3.1 full"))->stop_at =
+		"MAIL FROM:<ann@example.net>";
+	host_new(TAKES);
+	begin_attempt(0, &(struct road){ .route = S("*") });
+	run();
+	house.send.role.config.routes_n = 0;
+	host_say(&house.hosts[0]);
+	run();
+	assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+	assert_non_null(strstr(house.steps[1].err.text, "taken out of the configuration"));
+	assert_int_equal(house.hosts[1].connections, 0);
+	house.send.role.config.routes = NULL;
+}
+
+/* ── A queue that is gone ────────────────────────────────────────────────────────────────────── */
+
+/* The next queue tries again what the lost one had asked for, so nothing of it may still go out. */
+static void
+test_attempts_of_a_lost_queue_are_dropped(void **state)
+{
+	struct host *h;
+
+	(void)state;
+	h = host_new(REPLIES("220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 kept"));
+	h->stop_at = "DATA";
+	begin_attempt(0, &(struct road){ 0 });
+	run();
+	link_queue_lost(&house.send);
+	assert_int_equal(house.send.attempts_n, 0);
+	assert_true(list_is_empty(&house.send.links));
+}
+
+/* Whose message is out already ends in peace; but its outcome is not told to the next queue, which
+ * numbers its attempts from the beginning. */
+static void
+test_the_end_of_a_lost_queues_mail_is_told_to_nobody(void **state)
+{
+	(void)state;
+	host_new(TAKES)->stop_at = ".";
+	host_new(TAKES);
+	begin_attempt(0, &(struct road){ 0 });
+	run();
+	link_queue_lost(&house.send);
+	assert_int_equal(house.send.attempts_n, 1);
+	house.hosts[0].stop_at = NULL;
+	host_say(&house.hosts[0]);
+	try_hosts(1, &(struct road){ 0 });
+	assert_step(0, "h1", STAGE_END, ERR_NONE, 250);
+	assert_int_equal(house.send.attempts_n, 0);
+	assert_non_null(link_warm(
+		&house.send, buf_str(&list_of(house.send.links.next, struct link, node)->key)));
+}
+
 static void
 test_dead_hosts_are_tried_last_but_tried(void **state)
 {
@@ -408,7 +602,7 @@ static void
 test_a_source_address(void **state)
 {
 	struct config_network source = { AF_INET, { 127, 0, 0, 77 }, 32 };
-	struct config_route route = { .pattern = S("*"), .source = &source, .source_n = 1 };
+	struct config_route route = { .name = S("*"), .source = &source, .source_n = 1 };
 
 	(void)state;
 	house.send.role.config.routes = &route;
@@ -576,6 +770,14 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		test_of(test_the_next_hop_is_tried_until_one_talks),
 		test_of(test_what_all_hosts_together_say),
+		test_of(test_a_host_that_puts_the_mail_off_is_not_the_last),
+		test_of(test_what_decides),
+		test_of(test_a_second_deferral_of_recipients_decides),
+		test_of(test_words_about_recipients_outlive_the_next_hop),
+		test_of(test_an_attempt_has_an_end),
+		test_of(test_a_route_taken_away_between_two_hops),
+		test_of(test_attempts_of_a_lost_queue_are_dropped),
+		test_of(test_the_end_of_a_lost_queues_mail_is_told_to_nobody),
 		test_of(test_dead_hosts_are_tried_last_but_tried),
 		test_of(test_warm_links_among_equals),
 		test_of(test_a_warm_link_that_died_costs_nothing),
