@@ -58,6 +58,18 @@ str_find_str(struct str s, struct str needle)
 	return at ? (size_t)(at - s.p) : s.n;
 }
 
+bool
+str_has_nocase(struct str s, struct str part)
+{
+	char first = part.n ? char_lower(part.p[0]) : '\0';
+
+	for (size_t at = 0; at + part.n <= s.n; at++)
+		if (part.n == 0 || (char_lower(s.p[at]) == first &&
+					   str_starts_nocase(str_from(s, at), part)))
+			return true;
+	return false;
+}
+
 struct str
 str_from(struct str s, size_t at)
 {

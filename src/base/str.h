@@ -33,6 +33,7 @@ bool str_ends_nocase(struct str s, struct str suffix);
 /* The first place of c or of needle in s, or s.n when there is none. */
 size_t str_find(struct str s, char c);
 size_t str_find_str(struct str s, struct str needle);
+bool str_has_nocase(struct str s, struct str part); /* an empty part too */
 
 struct str str_from(struct str s, size_t at);		    /* s without its first `at` octets */
 struct str str_part(struct str s, size_t at, size_t count); /* clipped to s */

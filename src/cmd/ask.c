@@ -186,6 +186,24 @@ ask_print_said(const struct err *e)
 	ask_print_plain(str_of(e->text));
 }
 
+bool
+ask_scan_enhanced(struct str *in, struct enhanced *e)
+{
+	uint16_t *parts[] = { &e->class, &e->subject, &e->detail };
+	struct str rest = *in;
+	uint64_t n;
+
+	for (size_t i = 0; i < 3; i++) {
+		if ((i && !scan_char(&rest, '.')) || !scan_u64(&rest, &n) || n > 999)
+			return false;
+		*parts[i] = (uint16_t)n;
+	}
+	if (e->class != 2 && e->class != 4 && e->class != 5)
+		return false;
+	*in = rest;
+	return true;
+}
+
 const char *
 ask_time(uint64_t ms, char text[32])
 {

@@ -21,9 +21,9 @@ static const char help[] =
 	"                                              nothing; --from: for mail of that sender\n"
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
-	"  --json          one object: code, enhanced, meaning, sender, operator; or address, "
-	"rule, hops (host, to,\n"
-	"                  preference, secure), error, trace\n"
+	"  --json          one object: code, enhanced, meaning, sender (what the sender can do), "
+	"operator; or address,\n"
+	"                  rule, hops (preference, host, to, secure), error, trace\n"
 	"\n"
 	"Example\n"
 	"  posthouse explain 4.7.28\n"
@@ -81,49 +81,10 @@ static const struct {
 	{ 556, "The domain takes no mail." },
 };
 
-/* What the operator of the sending station can do, by the subject of an enhanced code (RFC 3463 §3). */
-static const char *const operators[] = {
-	"Read the words of the other host (posthouse why): the code alone says too little.",
-	"Nothing, unless many addresses of one domain fail: then look at its route (posthouse "
-	"explain route).",
-	"Nothing: it is the other side's mailbox. Should many of one host fail, its postmaster "
-	"wants to know.",
-	"Read the words: the other host is full, too small or lacks a feature. Its postmaster can "
-	"help.",
-	"Look at the road: posthouse explain route ADDRESS, posthouse top; is the network up, does "
-	"the DNS answer?",
-	"The two hosts do not understand each other: posthouse why shows at which command. A "
-	"repeat is worth a report.",
-	"The content is the sender's: smaller, simpler, or another form.",
-	"Policy. Look whether this station's address is on a block list, has a matching reverse "
-	"name (PTR), and signs "
-	"and authorises its mail (SPF, DKIM, DMARC); send slower (route { rate, connections }); "
-	"then write to their "
-	"postmaster.",
-};
-
 struct codes {
 	uint16_t reply;		  /* 0: none given */
 	struct enhanced enhanced; /* class 0: none given */
 };
-
-static bool
-scan_enhanced(struct str *in, struct enhanced *e)
-{
-	uint16_t *parts[] = { &e->class, &e->subject, &e->detail };
-	struct str rest = *in;
-	uint64_t n;
-
-	for (size_t i = 0; i < 3; i++) {
-		if ((i && !scan_char(&rest, '.')) || !scan_u64(&rest, &n) || n > 999)
-			return false;
-		*parts[i] = (uint16_t)n;
-	}
-	if (e->class != 2 && e->class != 4 && e->class != 5)
-		return false;
-	*in = rest;
-	return true;
-}
 
 /* "550", "5.1.1", "550 5.1.1" */
 static bool
@@ -133,13 +94,13 @@ read_codes(struct str text, struct codes *c)
 	uint64_t n;
 
 	*c = (struct codes){ 0 };
-	if (!scan_enhanced(&rest, &c->enhanced)) {
+	if (!ask_scan_enhanced(&rest, &c->enhanced)) {
 		c->enhanced = (struct enhanced){ 0 };
 		if (!scan_u64(&rest, &n) || n < 200 || n > 599)
 			return false;
 		c->reply = (uint16_t)n;
 		scan_blanks(&rest);
-		if (rest.n && !scan_enhanced(&rest, &c->enhanced))
+		if (rest.n && !ask_scan_enhanced(&rest, &c->enhanced))
 			return false;
 	}
 	return rest.n == 0;
@@ -163,7 +124,8 @@ static int
 explain_code(const struct asker *a, struct str text)
 {
 	struct buf line = { .max = 65536 };
-	struct str meaning = { 0 }, advice = { 0 }, operator= { 0 }, class;
+	struct dsn_meaning m;
+	struct str class;
 	char enhanced[32] = "";
 	struct codes c;
 
@@ -174,13 +136,12 @@ explain_code(const struct asker *a, struct str text)
 			STR_ARG(text));
 		return EX_USAGE;
 	}
+	m = dsn_explain(c.enhanced, S(""), DSN_ENGLISH);
 	if (c.enhanced.class) {
 		snprintf(enhanced, sizeof enhanced, "%u.%u.%u", c.enhanced.class,
 			c.enhanced.subject, c.enhanced.detail);
-		dsn_explain(c.enhanced, DSN_ENGLISH, &meaning, &advice);
-		operator= str_of(operators[c.enhanced.subject < 8 ? c.enhanced.subject : 0]);
 	} else {
-		operator= str_of(operators[0]);
+		m.meaning = m.for_sender = (struct str){ 0 };
 	}
 	class = dsn_explain_class(
 		c.enhanced.class ? c.enhanced : (struct enhanced){ .class = c.reply / 100 },
@@ -189,21 +150,21 @@ explain_code(const struct asker *a, struct str text)
 		buf_addf(&line, "{\"code\":%u", c.reply);
 		ask_json_text(&line, "enhanced", str_of(enhanced));
 		ask_json_text(
-			&line, "meaning", meaning.n ? meaning : str_of(reply_meaning(c.reply)));
-		ask_json_text(&line, "sender", advice);
-		ask_json_text(&line, "operator", operator);
+			&line, "meaning", m.meaning.n ? m.meaning : str_of(reply_meaning(c.reply)));
+		ask_json_text(&line, "sender", m.for_sender);
+		ask_json_text(&line, "operator", m.for_operator);
 		printf("%.*s}\n", STR_ARG(buf_str(&line)));
 		buf_free(&line);
 		return EX_OK;
 	}
 	if (c.reply)
 		printf("%u       %s\n", c.reply, reply_meaning(c.reply));
-	if (meaning.n)
-		printf("%-8s  %.*s\n", enhanced, STR_ARG(meaning));
+	if (m.meaning.n)
+		printf("%-8s  %.*s\n", enhanced, STR_ARG(m.meaning));
 	printf("hope      %.*s\n", STR_ARG(class));
-	if (advice.n)
-		printf("sender    %.*s\n", STR_ARG(advice));
-	printf("operator  %.*s\n", STR_ARG(operator));
+	if (m.for_sender.n)
+		printf("sender    %.*s\n", STR_ARG(m.for_sender));
+	printf("operator  %.*s\n", STR_ARG(m.for_operator));
 	return EX_OK;
 }
 

@@ -45,8 +45,9 @@ static const char help[] =
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object a line: id, arrived, size, from, to, state, tries, next, "
 	"host, words;\n"
-	"                  groups: name, recipients, mails, size, oldest; deeds: deed, mails, "
-	"recipients, later\n"
+	"                  groups: recipients, mails, size, oldest, name; deeds: deed, dry_run, "
+	"mails, recipients, later;\n"
+	"                  suspended: suspended, name, until; suspend, resume: deed, until\n"
 	"\n"
 	"States: waiting, deferred (words say why, next when it is tried again), held, dropped, "
 	"failed (its bounce is being\n"
@@ -333,7 +334,7 @@ print_done(const struct asker *a)
 	const struct ipc_end *end = &a->ask.end;
 
 	if (a->is_json) {
-		printf("{\"deed\":\"%s\",\"dry-run\":%s,\"mails\":%llu,\"recipients\":%llu,"
+		printf("{\"deed\":\"%s\",\"dry_run\":%s,\"mails\":%llu,\"recipients\":%llu,"
 		       "\"later\":%llu}\n",
 			a->verb->name, a->is_dry ? "true" : "false", (unsigned long long)end->mails,
 			(unsigned long long)end->recipients, (unsigned long long)end->later);
@@ -439,11 +440,45 @@ verb_of(const char *word)
 	return NULL;
 }
 
+/* The verb that this may be a slip of; else NULL. */
+static const struct verb *
+verb_near(const char *word)
+{
+	const struct verb *meant = NULL;
+	size_t least = strlen(word) / 3 + 1;
+
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+		size_t d = str_distance(str_of(word), str_of(verbs[i].name));
+
+		if (d <= least && (!meant || d < least)) {
+			least = d;
+			meant = &verbs[i];
+		}
+	}
+	return meant;
+}
+
+/* A filter that cannot be read may begin or end in a slip of a verb. */
+static bool
+read_filter(const struct asker *a, int n, char **words, struct err *e)
+{
+	const int ends[] = { n - 1, 0 };
+	const struct verb *meant;
+	struct filter f;
+
+	if (filter_parse(&f, buf_str(&a->what), e))
+		return true;
+	for (size_t i = 0; i < 2 && a->verb == &summary; i++)
+		if ((meant = verb_near(words[ends[i]])))
+			return err_set(e, ERR_PERMANENT, ERR_OTHER,
+				"`%s` is no verb; did you mean `%s`?", words[ends[i]], meant->name);
+	return false;
+}
+
 /* The verb stands behind the filter, or before it. */
 static bool
 read_words(struct asker *a, int n, char **words)
 {
-	struct filter f;
 	struct err e = { 0 };
 
 	a->verb = n ? verb_of(words[n - 1]) : NULL;
@@ -462,14 +497,17 @@ read_words(struct asker *a, int n, char **words)
 		a->verb = &summary;
 	if (a->verb->takes_name && n == 1)
 		return true;
-	if (a->verb->takes_name || (a->verb->verb == ORDER_SHOW && n == 0))
+	if (a->verb->takes_name)
 		err_set(&e, ERR_PERMANENT, ERR_OTHER,
-			"%s what? posthouse queue --help has examples", a->verb->name);
-	else
-		filter_parse(&f, buf_str(&a->what), &e);
-	if (err_is(&e))
-		fprintf(stderr, "posthouse queue: %s\n", e.text);
-	return !err_is(&e);
+			"say one domain or host: posthouse queue %s example.org", a->verb->name);
+	else if (a->verb->verb == ORDER_SHOW && n == 0)
+		err_set(&e, ERR_PERMANENT, ERR_OTHER,
+			"show needs the first digits of an id, or a filter: posthouse queue "
+			"to:wei@example.org show; posthouse queue list has the ids");
+	else if (read_filter(a, n, words, &e))
+		return true;
+	fprintf(stderr, "posthouse queue: %s\n", e.text);
+	return false;
 }
 
 static bool
@@ -492,6 +530,13 @@ run(struct asker *a)
 	return code;
 }
 
+/* getopt_long takes --y for --yes: no deed is let loose by half a word. */
+static bool
+is_half_a_word(const struct option *o, const char *given)
+{
+	return o && (o->val == 'y' || o->val == 'n') && strcmp(given + 2, o->name) != 0;
+}
+
 int
 cmd_queue(int argc, char **argv)
 {
@@ -507,12 +552,12 @@ cmd_queue(int argc, char **argv)
 	};
 	struct asker a = { .ask = { .command = "posthouse queue", .came = came },
 		.what = { .max = IPC_TEXT_MAX } };
-	int o, code;
+	int o, code, at = -1;
 
 	a.ask.owner = &a;
 	opterr = 0;
-	while ((o = getopt_long(argc, argv, "c:jyn", options, NULL)) != -1)
-		switch (o) {
+	for (; (o = getopt_long(argc, argv, "c:jyn", options, &at)) != -1; at = -1)
+		switch (is_half_a_word(at < 0 ? NULL : &options[at], argv[optind - 1]) ? '?' : o) {
 		case 'c':
 			a.config = optarg;
 			break;

@@ -19,9 +19,9 @@ static const char help[] =
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object a look: in, out, deferred, failed (recipients a second), "
 	"mails, recipients, waiting,\n"
-	"                  under_way, segments, destinations (name, waiting, under_way, limit, "
-	"down_since, next_probe,\n"
-	"                  suspended_until, host, words)\n"
+	"                  under_way, segments, destinations (waiting, name, route, under_way, "
+	"limit, down_since,\n"
+	"                  next_probe, suspended_until, host, words); and when: at\n"
 	"\n"
 	"Example\n"
 	"  posthouse top --once --json\n";
@@ -77,9 +77,12 @@ add_place(struct asker *a, const struct ipc_place *p)
 		buf_addf(to, "  suspended for %s",
 			ask_duration((int64_t)p->suspended_until_ms - now_ms, since));
 	if (p->down_since_ms)
-		buf_addf(to, "  down for %s, tried again in %s",
-			ask_duration(now_ms - (int64_t)p->down_since_ms, since),
-			ask_duration((int64_t)p->probe_ms - now_ms, probe));
+		buf_addf(to, "  down for %s, tried again ",
+			ask_duration(now_ms - (int64_t)p->down_since_ms, since));
+	if (p->down_since_ms && p->waiting)
+		buf_addf(to, "in %s", ask_duration((int64_t)p->probe_ms - now_ms, probe));
+	else if (p->down_since_ms)
+		buf_addf(to, p->under_way ? "now" : "with the next mail");
 	if (p->words.n) {
 		buf_add(to, S("\n                            "));
 		ask_add_plain(to, p->host);

@@ -29,16 +29,18 @@ static const char help[] =
 	"\n"
 	"  --all           every event, not only the newest\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
-	"  --json          one object a line: id, event, at, who, how, words, to, steps (host, "
-	"address, stage, code,\n"
-	"                  words, ms); and of each recipient that waits, event \"now\": state, "
-	"tries, next, host, words,\n"
-	"                  code, why_next, meaning, advice\n"
+	"  --json          one object a line: id, event, at, who, how, words, due, number, to, "
+	"steps (ms, host, address,\n"
+	"                  stage, code, enhanced, words); and of each recipient that waits, "
+	"event \"now\": id, arrived,\n"
+	"                  from, to, state, tries, next, why_next, host, words, code, meaning, "
+	"sender (what the sender\n"
+	"                  can do), operator\n"
 	"\n"
 	"Example\n"
 	"  posthouse why wei@example.org\n";
 
-enum { EVENTS_SHOWN = 12, RECIPIENTS_SHOWN = 20, ANSWER_MAX = 256 << 20 };
+enum { EVENTS_SHOWN = 12, RECIPIENTS_SHOWN = 20, SETTLED_DIGITS_MIN = 8, ANSWER_MAX = 256 << 20 };
 
 static const char *const kinds[HISTORY_KINDS] = {
 	[HISTORY_ARRIVED] = "arrived",
@@ -75,7 +77,7 @@ struct life {
 
 struct asker {
 	struct ask ask;
-	bool is_json, is_all;
+	bool is_json, is_all, is_address; /* asked about an address, not an id */
 	struct arena arena;
 	struct list lives; /* the one that was told of last stands last */
 	struct life *newest;
@@ -157,23 +159,35 @@ gather_now(struct asker *a, const struct ipc_item *item)
 
 /* ── what the last words mean ── */
 
-struct meaning {
-	struct enhanced code;
-	struct str meaning, advice;
-};
-
 /* False: nothing was said. */
 static bool
-explain(const struct ipc_item *i, struct meaning *m)
+explain(const struct ipc_item *i, struct enhanced *code, struct dsn_meaning *m)
 {
 	struct str rest = i->why;
 	struct err why;
 
-	*m = (struct meaning){ 0 };
+	*code = (struct enhanced){ 0 };
+	*m = (struct dsn_meaning){ 0 };
 	if (!codec_scan_err(&rest, &why) || !err_is(&why))
 		return false;
-	m->code = reply_from_err(&why).enhanced;
-	dsn_explain(m->code, DSN_ENGLISH, &m->meaning, &m->advice);
+	*code = reply_from_err(&why).enhanced;
+	*m = dsn_explain(*code, str_of(why.text), DSN_ENGLISH);
+	return true;
+}
+
+/* The same of an event that has its words as text: "550 5.1.1 no such mailbox". */
+static bool
+explain_event(const struct ipc_told *e, struct dsn_meaning *m)
+{
+	struct str rest = e->words;
+	struct enhanced code;
+	uint64_t reply;
+
+	if (scan_u64(&rest, &reply))
+		scan_blanks(&rest);
+	if (e->kind != HISTORY_FAILED || !ask_scan_enhanced(&rest, &code))
+		return false;
+	*m = dsn_explain(code, rest, DSN_ENGLISH);
 	return true;
 }
 
@@ -234,11 +248,12 @@ print_now_json(const struct ipc_item *i)
 {
 	struct buf line = { .max = 8 * IPC_PACKET_MAX };
 	char id[MAIL_ID_TEXT], code[32] = "";
-	struct meaning m;
+	struct enhanced enhanced;
+	struct dsn_meaning m;
 
-	if (explain(i, &m) && m.code.class)
-		snprintf(
-			code, sizeof code, "%u.%u.%u", m.code.class, m.code.subject, m.code.detail);
+	if (explain(i, &enhanced, &m) && enhanced.class)
+		snprintf(code, sizeof code, "%u.%u.%u", enhanced.class, enhanced.subject,
+			enhanced.detail);
 	buf_addf(&line, "{\"id\":\"%s\",\"event\":\"now\"", mail_id_text(i->id, id));
 	ask_json_time(&line, "arrived", i->arrived_ms);
 	ask_json_text(&line, "from", i->reverse_path);
@@ -251,7 +266,8 @@ print_now_json(const struct ipc_item *i)
 	ask_json_text(&line, "words", i->words);
 	ask_json_text(&line, "code", str_of(code));
 	ask_json_text(&line, "meaning", m.meaning);
-	ask_json_text(&line, "advice", m.advice);
+	ask_json_text(&line, "sender", m.for_sender);
+	ask_json_text(&line, "operator", m.for_operator);
 	printf("%.*s}\n", STR_ARG(buf_str(&line)));
 	buf_free(&line);
 }
@@ -267,7 +283,7 @@ print_recipients(struct str packed)
 
 	while (codec_scan_str(&packed, &address))
 		if (n++ < SHOWN) {
-			printf("%s<", n == 1 ? "" : ", ");
+			printf("%s<", n == 1 ? " " : ", ");
 			ask_print_plain(address);
 			putchar('>');
 		}
@@ -292,32 +308,6 @@ print_steps(struct str steps)
 }
 
 static void
-print_event(const struct ipc_told *e)
-{
-	char when[32], due[32], size[32];
-
-	printf("  %s  %s ", ask_time(e->at_ms, when), kinds[e->kind]);
-	if (e->kind == HISTORY_ARRIVED) {
-		printf("from ");
-		ask_print_plain(e->how);
-		printf(": %s from <", ask_size(e->number, size));
-		ask_print_plain(e->who);
-		printf("> to ");
-	}
-	print_recipients(e->recipients);
-	if (e->due_ms)
-		printf(" until %s", ask_time(e->due_ms, due));
-	if (e->words.n && e->kind != HISTORY_ARRIVED) {
-		printf(": ");
-		ask_print_plain(e->who);
-		printf("%s", e->who.n ? ": " : "");
-		ask_print_plain(e->words);
-	}
-	putchar('\n');
-	print_steps(e->steps);
-}
-
-static void
 print_labelled(const char *label, struct str text)
 {
 	if (text.n == 0)
@@ -328,11 +318,70 @@ print_labelled(const char *label, struct str text)
 }
 
 static void
+print_meaning(const struct dsn_meaning *m)
+{
+	print_labelled("means", m->meaning);
+	print_labelled("to do", m->for_operator);
+}
+
+static void
+print_report(const struct ipc_told *e)
+{
+	static const char *const of[] = { [DSN_FAILED] = "of the failure",
+		[DSN_DELAYED] = "of the delay",
+		[DSN_RELAYED] = "that it was passed on",
+		[DSN_DELIVERED] = "of the delivery",
+		[DSN_EXPANDED] = "that it was passed on" };
+
+	printf("told the sender %s, as mail ", e->number < sizeof of / sizeof of[0] ? of[e->number] : "");
+	ask_print_plain(e->how);
+	putchar(':');
+}
+
+static void
+print_event(const struct ipc_told *e)
+{
+	char when[32], due[32], size[32];
+	struct dsn_meaning m;
+
+	printf("  %s  ", ask_time(e->at_ms, when));
+	if (e->kind == HISTORY_BOUNCED)
+		print_report(e);
+	else
+		printf("%s", kinds[e->kind]);
+	if (e->kind == HISTORY_ARRIVED) {
+		printf(" from ");
+		ask_print_plain(e->how);
+		printf(": %s from <", ask_size(e->number, size));
+		ask_print_plain(e->who);
+		printf("> to");
+	}
+	print_recipients(e->recipients);
+	if (e->kind == HISTORY_EXPANDED && e->how.n) {
+		printf(" into ");
+		ask_print_plain(e->how);
+	}
+	if (e->due_ms)
+		printf(" until %s", ask_time(e->due_ms, due));
+	if (e->words.n && e->kind != HISTORY_ARRIVED) {
+		printf(": ");
+		ask_print_plain(e->who);
+		printf("%s", e->who.n ? ": " : "");
+		ask_print_plain(e->words);
+	}
+	putchar('\n');
+	print_steps(e->steps);
+	if (explain_event(e, &m))
+		print_meaning(&m);
+}
+
+static void
 print_now(const struct ipc_item *i)
 {
 	struct str rest = i->why;
 	char when[32];
-	struct meaning m;
+	struct enhanced code;
+	struct dsn_meaning m;
 	struct err why;
 
 	printf("    <");
@@ -350,10 +399,21 @@ print_now(const struct ipc_item *i)
 		ask_print_said(&why);
 		putchar('\n');
 	}
-	if (!explain(i, &m))
+	if (explain(i, &code, &m))
+		print_meaning(&m);
+}
+
+/* Nobody waits of what was asked about: of an address, others of the same mail may. */
+static void
+print_settled(const struct asker *a)
+{
+	if (a->ask.end.is_partial)
 		return;
-	print_labelled("means", m.meaning);
-	print_labelled("to do", m.advice);
+	if (a->is_address)
+		printf("  It is settled for this address; posthouse why ID tells of the whole "
+		       "mail.\n");
+	else
+		printf("  It is settled: nothing more happens.\n");
 }
 
 static void
@@ -374,7 +434,7 @@ print_life(const struct asker *a, const struct life *l)
 		print_event(&e->told);
 	}
 	if (l->nows_n == 0) {
-		printf("  It is settled: nothing more happens.\n");
+		print_settled(a);
 		return;
 	}
 	printf("  now\n");
@@ -427,6 +487,7 @@ ask(struct asker *a, const char *config, const char *what)
 {
 	int code = ask_open(&a->ask, config);
 
+	a->is_address = strchr(what, '@') != NULL;
 	if (code == EX_OK)
 		code = ask_order(&a->ask,
 			&(struct ipc_order){ .fd = -1, .verb = ORDER_WHY, .what = str_of(what) });
@@ -438,11 +499,11 @@ ask(struct asker *a, const char *config, const char *what)
 	}
 	code = ask_partial(&a->ask);
 	if (!a->newest && code == EX_OK) {
-		fprintf(stderr,
-			"posthouse why: nothing is known of %s: no such mail waits, and the "
-			"history "
-			"does not reach it\n",
-			what);
+		fprintf(stderr, "posthouse why: nothing is known of %s: no such mail waits, %s\n",
+			what,
+			!a->is_address && strlen(what) < SETTLED_DIGITS_MIN
+				? "and a settled one is found by eight or more digits of its id"
+				: "and the history does not reach it");
 		return EX_DATAERR;
 	}
 	return code;

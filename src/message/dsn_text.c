@@ -140,17 +140,19 @@ add_reason(struct buf *to, const struct dsn_recipient *r, enum dsn_language lang
 {
 	static const struct enhanced out_of_time = { 5, 4, 7 };
 	bool is_expired = dsn_is_expired(r->why);
-	struct str meaning, advice, cause;
+	struct str words = str_of(r->why->text);
+	struct dsn_meaning m, cause;
 
-	dsn_explain(is_expired ? out_of_time : r->status, language, &meaning, &advice);
-	add_line(to, meaning);
+	m = dsn_explain(is_expired ? out_of_time : r->status, words, language);
+	add_line(to, m.meaning);
 	add_said(to, r, language);
 	if (is_expired && r->why->enhanced.subject) {
-		dsn_explain(r->why->enhanced, language, &cause, &advice);
-		add_line(to, cause);
+		cause = dsn_explain(r->why->enhanced, words, language);
+		add_line(to, cause.meaning);
+		m.for_sender = cause.for_sender;
 	}
 	if (r->action == DSN_FAILED)
-		add_line(to, advice);
+		add_line(to, m.for_sender);
 }
 
 static void

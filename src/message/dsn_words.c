@@ -5,7 +5,7 @@
  * What enhanced codes mean, for people. The second and third numbers have a row each; the first, which
  * says whether there is hope, has its own words. Meanings speak of the host that gave the code; advice
  * is for the sender of the mail, and never to try again later: whoever reads it in a bounce reads it
- * when all tries are over.
+ * when all tries are over. The operator of the sending station has other means, and words of his own.
  *
  * Sources: RFC 3463 §3, and by way of the registry of RFC 5248: RFC 3886 (1.9), RFC 4468 (6.6), RFC 4954
  * (5.6, 7.8-7.14), RFC 6531 (6.7-6.10), RFC 6710 (3.6, 7.15, 7.16), RFC 7293
@@ -300,6 +300,33 @@ static const struct row {
 
 enum { ROWS_N = sizeof rows / sizeof rows[0] };
 
+/* Greylisting (RFC 6647): refused at the first try, for some minutes. 4.7.1 is its usual code, but others are
+ * in use, 4.2.0 above all, with which only the words tell. */
+static const struct row greylisting = { 7, 1, ASK_TO_BE_LET_IN,
+	{ S("The other host does not take mail from here yet; many do so at the first try."),
+		S("对方主机暂时还不接收这里的邮件；许多主机第一次都会这样。") } };
+
+/* What the operator of the sending station can do, by the subject. */
+static const struct str operators[] = {
+	S("Read the words of the other host (posthouse why): the code alone says too little."),
+	S("Nothing, unless many addresses of one domain fail: then look at its route (posthouse "
+	  "explain route)."),
+	S("Nothing: it is the other side's mailbox. Should many of one host fail, its postmaster "
+	  "wants to know."),
+	S("Read the words: the other host is full, too small or lacks a feature. Its postmaster can "
+	  "help."),
+	S("Look at the road: posthouse explain route ADDRESS, posthouse top; is the network up, does "
+	  "the DNS answer?"),
+	S("The two hosts do not understand each other: posthouse why shows at which command. A "
+	  "repeat is worth a report."),
+	S("The content is the sender's: smaller, simpler, or another form."),
+	S("Policy. Look whether this station's address is on a block list, has a matching reverse "
+	  "name (PTR), and signs and authorises its mail (SPF, DKIM, DMARC); send slower (route { "
+	  "rate, connections }); then write to their postmaster."),
+};
+
+enum { OPERATORS_N = sizeof operators / sizeof operators[0] };
+
 static const struct row *
 find_row(unsigned subject, unsigned detail)
 {
@@ -309,20 +336,40 @@ find_row(unsigned subject, unsigned detail)
 	return NULL;
 }
 
-void
-dsn_explain(
-	struct enhanced code, enum dsn_language language, struct str *meaning, struct str *advice)
+static bool
+is_greylisting(struct enhanced code, struct str words)
+{
+	return code.class == 4 &&
+	       ((code.subject == greylisting.subject && code.detail == greylisting.detail) ||
+		       str_has_nocase(words, S("greylist")) || str_has_nocase(words, S("graylist")));
+}
+
+struct dsn_meaning
+dsn_explain(struct enhanced code, struct str words, enum dsn_language language)
 {
 	static const struct str good[] = { S("All went well."), S("一切顺利。") };
-	const struct row *row = find_row(code.subject, code.detail);
+	const struct row *row = is_greylisting(code, words) ? &greylisting
+							    : find_row(code.subject, code.detail);
+	struct dsn_meaning m = {
+		.for_operator = operators[code.subject < OPERATORS_N ? code.subject : 0]
+	};
 
 	if (!row)
 		row = find_row(code.subject, 0);
 	if (!row)
 		row = &rows[0];
-	*meaning = code.class == 2 && row->advice != DO_NOTHING ? good[language]
-								: row->meaning[language];
-	*advice = advices[code.class == 2 ? DO_NOTHING : row->advice][language];
+	m.meaning = row->meaning[language];
+	m.for_sender = advices[row->advice][language];
+	if (row == &greylisting)
+		m.for_operator = S("Nothing: the next try usually passes. If it lasts for hours, "
+				   "look at its words.");
+	if (code.class == 2) {
+		if (row->advice != DO_NOTHING)
+			m.meaning = good[language];
+		m.for_sender = advices[DO_NOTHING][language];
+		m.for_operator = advices[DO_NOTHING][DSN_ENGLISH];
+	}
+	return m;
 }
 
 struct str

@@ -163,13 +163,19 @@ void dsn_add_text(struct buf *to, const struct dsn *d);
 /* Did the queue give up a recipient whose last error would have allowed another try? */
 bool dsn_is_expired(const struct err *why);
 
+/* The texts last for ever. */
+struct dsn_meaning {
+	struct str meaning, for_sender; /* in one plain sentence; what the sender can do */
+	struct str for_operator;	/* what whoever runs the sending station can; in English */
+};
+
 /*
- * An enhanced code (RFC 3463 and the registry of RFC 5248) in one plain sentence, and what the sender can
- * do in another. A detail that is not known gets the words of its subject, an unknown subject those of
- * all. The texts last for ever. (dsn_words.c)
+ * What an enhanced code (RFC 3463 and the registry of RFC 5248) means. A detail that is not known gets
+ * the words of its subject, an unknown subject those of all. `words` were said with it, or empty: hosts
+ * greylist under many codes. (dsn_words.c)
  */
-void dsn_explain(
-	struct enhanced code, enum dsn_language language, struct str *meaning, struct str *advice);
+struct dsn_meaning dsn_explain(
+	struct enhanced code, struct str words, enum dsn_language language);
 /* What its first number says: done, not yet, or never. Empty for a class that there is not. */
 struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
 

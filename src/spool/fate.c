@@ -227,7 +227,7 @@ add_fate_body(struct buf *to, const struct fate *f)
 static void
 mail_make_room(struct fate_mail *m, uint32_t recipient)
 {
-	uint32_t n = m->fates_n ? m->fates_n : 1, *many;
+	uint32_t n = m->fates_n ? m->fates_n : 1, *before, *many;
 
 	while (n <= recipient)
 		n *= 2;
@@ -235,8 +235,8 @@ mail_make_room(struct fate_mail *m, uint32_t recipient)
 		m->fates_n = n;
 		return;
 	}
-	many = m->fates_n > 1 ? m->fates.many : NULL;
-	many = realloc(many, n * sizeof *many);
+	before = m->fates_n > 1 ? m->fates.many : NULL;
+	many = realloc(before, n * sizeof *many);
 	must(many);
 	memset(many + m->fates_n, 0, (n - m->fates_n) * sizeof *many);
 	if (m->fates_n == 1)

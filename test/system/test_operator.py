@@ -59,7 +59,7 @@ def busy(make_station):
 @pytest.mark.parametrize("words, found", [
     (["to:a@one.test"], "a"), (["to:*@two.test"], "bc"), (["from:y@"], "bc"), (["domain:two.test"], "bc"), (["domain:*.test", "!to:b@"], "ac"),
     (["err:~greylisted"], "bc"), (["err:4.7.1"], "bc"), (["err:450"], "a"), (["size>1K"], "c"), (["tries>3"], ""), (["age<1h"], "abc"), (["age>1h"], ""),
-    (["state:deferred", "err:4.7", "size<1K"], "b"), (["hold:yes"], ""), (["dest:127.0.0.1"], "abc"), ([], "abc"), (["err:~\"come back\""], "bc")], ids=str)
+    (["state:deferred", "err:4.7", "size<1K"], "b"), (["hold:yes"], ""), (["dest:127.0.0.1"], "abc"), (["dest:two.test"], "bc"), ([], "abc"), (["err:~\"come back\""], "bc")], ids=str)
 def test_the_filter(busy, words, found):
     assert "".join(sorted(item["to"][0] for item in listed(busy, *words))) == found
 
@@ -68,7 +68,19 @@ def test_the_filter_does_not_guess(busy):
     for words, says in (["form:x"], "from:"), (["stat:held"], "state:"), (["age>2"], "age>2h"), (["x@y"], "to:"), (["to:" + "x" * 1100], "1024"):
         done = busy.run("queue", *words, "drop", "--yes", check=False)
         assert done.returncode == 64 and says in done.stderr and len(done.stderr.splitlines()) == 1
+    for words, says in (["to:a@", "hodl"], "`hold`"), (["drpo"], "`drop`"), (["show"], "first digits of an id"), (["suspend"], "one domain"):
+        done = busy.run("queue", *words, check=False)
+        assert done.returncode == 64 and says in done.stderr and len(done.stderr.splitlines()) == 1
     assert len(busy.queue()) == 3
+
+
+def test_half_a_word_lets_no_deed_loose(busy):
+    for half in "--y", "--ye", "--dry":
+        done = busy.run("queue", "drop", half, check=False)
+        assert done.returncode == 64 and half in done.stderr
+    assert len(listed(busy, "state:deferred")) == 3
+    assert deed(busy, "to:a@", "--dry-run", "drop")["dry_run"] is True
+    assert len(listed(busy, "state:deferred")) == 3
 
 
 def test_groups(busy):
@@ -78,6 +90,8 @@ def test_groups(busy):
     assert groups["recipient"] == {name: (1, 1) for name in ("a@one.test", "b@two.test", "c@two.test")}
     assert sum(n for n, _ in groups["age"].values()) == 3
     assert sum(n for n, _ in groups["destination"].values()) == 3
+    for name, (recipients, _) in groups["destination"].items():
+        assert len(listed(busy, f"dest:{name}")) == recipients, name
     shown = busy.run("queue").stdout
     assert "destination" in shown and "3 mails, 3 recipients" in shown
     assert busy.run("queue", "list", "--by", "colour", check=False).returncode == 64
@@ -268,6 +282,7 @@ def test_why(make_station):
         assert station.run("why", "A@ONE.test").stdout == station.run("why", "a@one.test").stdout != ""
         now, = [o for o in objects(station.run("why", waiting["id"], "--json").stdout) if o["event"] == "now"]
         assert now["state"] == "deferred" and now["code"] == "4.2.1" and now["tries"] == 1 and now["why_next"] and now["meaning"]
+        assert "other way" in now["sender"] and now["operator"] in shown and now["sender"] not in shown
         answers.clear()
         deed(station, "retry")
         sink.wait_mails(1)
@@ -276,10 +291,47 @@ def test_why(make_station):
         events = [o["event"] for o in objects(station.run("why", waiting["id"], "--json").stdout)]
         assert events == ["arrived", "attempt", "deferred", "hurried by the operator", "attempt", "delivered", "settled"]
         settled = station.run("why", "a@one.test").stdout
-        assert "delivered" in settled and "settled" in settled
+        assert "delivered" in settled and "settled for this address" in settled
+        assert not [line for line in settled.splitlines() if line != line.rstrip()]
+        whole = station.run("why", waiting["id"][:8]).stdout
+        assert "It is settled: nothing more happens." in whole and not [line for line in whole.splitlines() if line != line.rstrip()]
+        done = station.run("why", waiting["id"][:5], check=False)
+        assert done.returncode == 65 and "eight or more digits" in done.stderr
+        assert "posthouse queue domain:" in station.run("why", "one.test", check=False).stderr
         for nobody in "nobody@one.test", "0" * 32:
             done = station.run("why", nobody, check=False)
             assert done.returncode == 65 and nobody in done.stderr
+
+
+def test_why_tells_what_the_sender_was_told(make_station):
+    """Also of what is settled: what the refusal means, and where the report stands."""
+    with Sink(answer=lambda recipient: "550 5.1.1 no such mailbox") as sink:
+        station = house_for(make_station, sink.port)
+        station.logged_in().mail("alice@example.org", "a@one.test", MESSAGE)
+        report, = station.wait_mails("alice", 1)
+        station.wait_drained()
+        shown = station.run("why", "a@one.test").stdout
+        assert "told the sender of the failure, as mail" in shown
+        assert "There is no mailbox of this name." in shown and "to do" in shown
+        event, = [o for o in objects(station.run("why", "a@one.test", "--json").stdout) if o["event"] == "bounced"]
+        own = station.run("why", event["how"]).stdout
+        assert "arrived from this station itself:" in own and b"no such mailbox" in report
+
+
+def test_why_tells_what_an_alias_stands_for(make_station):
+    station = make_station(domain='alias team { to = {"alice", "bob"} }')
+    station.add_user("alice", "wonderland")
+    station.add_user("bob", "builder")
+    station.hello(source=TRUSTED).mail("x@src.test", "team@example.org", MESSAGE)
+    station.wait_mails("bob", 1)
+    station.wait_drained()
+    shown = station.run("why", "team@example.org").stdout
+    assert "expanded <team@example.org> into <alice@example.org>, <bob@example.org>" in shown
+
+
+def test_why_of_greylisting(busy):
+    shown = busy.run("why", "b@two.test").stdout
+    assert "many do so at the first try" in shown and "Nothing: the next try usually passes." in shown
 
 
 def test_why_of_several(make_station):
@@ -343,6 +395,9 @@ def test_explain_route(make_station):
     shown, = objects(station.run("explain", "route", "wei@other.test", "--from", "boss@example.org", "--json").stdout)
     assert [h["to"] for h in shown["hops"]] == [f"127.0.0.1:{special}"] and "boss@example.org" in shown["rule"]
     assert "this station" in station.run("explain", "route", "bob@example.org").stdout
+    for wrong in "foo", "foo@":
+        done = station.run("explain", "route", wrong, check=False)
+        assert done.returncode == 65 and f"{wrong} is no address" in done.stderr
 
 
 def test_top(make_station):

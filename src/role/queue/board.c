@@ -5,7 +5,7 @@
 
 /* What `top` shows, and where a mail would go. */
 
-enum { PLACES_MOST = 200, LATELY_MS = 2000 };
+enum { PLACES_MOST = 200, LATELY_MS = 2000, DOMAIN_MAX = 255 /* RFC 5321 §4.5.3.1.2 */ };
 
 /* ── totals ── */
 
@@ -126,13 +126,26 @@ domain_of(const struct control *c)
 	return domain;
 }
 
+/* One label alone is more likely a name without its domain; unless it is a domain of ours. */
+static bool
+is_place(const struct control *c, struct str domain)
+{
+	bool has_more = domain.n < c->what.n || str_find(domain, '.') < domain.n;
+
+	if (domain.n == 0 || domain.n > DOMAIN_MAX)
+		return false;
+	return has_more || domain.p[0] == '[' || config_domain(&c->queue->role.config, domain);
+}
+
 static void
 add_rule(struct buf *to, const struct road_choice *choice, struct str domain)
 {
 	const struct config_route *route = choice->route;
 
 	if (choice->is_ours) {
-		buf_addf(to, "%.*s is a domain of this station: its mailboxes and aliases decide",
+		buf_addf(to,
+			"%.*s is a domain of this station: its mailboxes and aliases decide (posthouse "
+			"user list, posthouse alias list)",
 			STR_ARG(domain));
 		return;
 	}
@@ -178,9 +191,13 @@ board_route(struct control *c)
 	struct ipc_hops answer = { .fd = -1 };
 	struct str domain = domain_of(c);
 	struct road_choice choice;
+	struct err e = { 0 };
 
-	if (domain.n == 0 || domain.n > 255) {
-		control_refuse(c, "that is no address: write name@domain");
+	if (!is_place(c, domain)) {
+		err_set(&e, ERR_PERMANENT, ERR_OTHER,
+			"%.*s is no address: write name@domain, or a domain alone",
+			STR_ARG(str_part(buf_str(&c->what), 0, 100)));
+		control_refuse(c, e.text);
 		return false;
 	}
 	road_choose(&c->queue->role.config, domain, buf_str(&c->sender), &choice);

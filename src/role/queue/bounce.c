@@ -222,7 +222,7 @@ bounce_write(struct queue *q, struct bounce *b)
 	codec_add_str(&recipient, mail_sender(q, b->mail));
 	queue_make_own_segment(q);
 	if (draft_append(d, buf_str(&message), &e)) {
-		queue_note_bounced(q, b->mail, b->recipients, b->recipients_n, id);
+		queue_note_bounced(q, b->mail, b->recipients, b->recipients_n, b->kind, id);
 		draft_commit_take(&d,
 			&(struct spool_envelope){ .id = id,
 				.arrived_ms = loop_wall_ms(),

@@ -145,18 +145,6 @@ read_yes(struct filter_term *t)
 
 /* ── comparing ── */
 
-static bool
-has_part(struct str text, struct str part)
-{
-	char first = part.n ? char_lower(part.p[0]) : '\0';
-
-	for (size_t at = 0; at + part.n <= text.n; at++)
-		if (part.n == 0 || (char_lower(text.p[at]) == first &&
-					   str_starts_nocase(str_from(text, at), part)))
-			return true;
-	return false;
-}
-
 /* `*` stands for any octets. Only the last `*` is ever taken back, so the time is bounded by the
  * product of the lengths. */
 static bool
@@ -186,7 +174,8 @@ glob_fits(struct str glob, struct str text)
 static bool
 text_fits(struct str wanted, struct str text)
 {
-	return str_find(wanted, '*') < wanted.n ? glob_fits(wanted, text) : has_part(text, wanted);
+	return str_find(wanted, '*') < wanted.n ? glob_fits(wanted, text)
+					      : str_has_nocase(text, wanted);
 }
 
 static bool
@@ -265,7 +254,7 @@ fits_err(const struct filter_term *t, const struct filter_facts *facts)
 	if (!e)
 		return false;
 	if (t->relation == '~')
-		return has_part(str_of(e->text), t->text);
+		return str_has_nocase(str_of(e->text), t->text);
 	if (t->parts == 0)
 		return e->code == t->number;
 	return e->enhanced.class == t->enhanced.class &&

@@ -10,8 +10,8 @@
  * which must fit; `!` before a word negates it; quotes hold blanks together.
  *
  *   to:TEXT from:TEXT dest:TEXT   a part of it, in any case; with `*` the whole, `*` for any octets;
- *                                 from:<> is the null sender; dest is where it waits in line,
- *                                 or the host that was tried last
+ *                                 from:<> is the null sender; dest is its destination, as lists
+ *                                 by destination have it, or the host that was tried last
  *   domain:NAME                   the recipient's domain, whole; `*` as above
  *   id:DIGITS                     how the id begins; four or more hexadecimal digits alone do too
  *   age>2h age<1d                 since it came in; s m h d w
@@ -42,7 +42,7 @@ const char *filter_state_word(enum filter_state s); /* "deferred" */
 struct filter_facts {
 	struct mail_id id;
 	struct str reverse_path, address;
-	struct str host, destination; /* who said `last`; where it is in line, both perhaps empty */
+	struct str host, destination; /* who said `last`, perhaps empty; what lists by destination call it */
 	int64_t age_ms;
 	uint64_t size;
 	uint32_t tries;

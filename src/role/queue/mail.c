@@ -60,7 +60,7 @@ fate_add(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms, struc
 
 	recipient_last(q, r, &f.why, &f.host);
 	keeper_add_fate(q->keeper, &f);
-	queue_note_fate(q, r, kind, due_ms);
+	queue_note_fate(q, r, kind, due_ms, children);
 }
 
 void

@@ -386,10 +386,10 @@ void queue_note_arrived(struct queue *q, uint32_t mail,
 	const struct spool_mail *m); /* new, not found by recovery */
 void queue_note_attempt(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,
 	struct str steps); /* as the message `outcome` has them */
-void queue_note_fate(
-	struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms); /* last is set */
+void queue_note_fate(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms,
+	struct str children); /* last is set; children as struct fate has them */
 void queue_note_bounced(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,
-	struct mail_id bounce);
+	enum dsn_kind kind, struct mail_id bounce);
 void queue_note_settled(struct queue *q, uint32_t mail);
 void story_end(struct queue *q); /* writes what waits */
 

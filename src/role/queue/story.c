@@ -122,14 +122,15 @@ queue_note_arrived(struct queue *q, uint32_t mail, const struct spool_mail *m)
 	struct story *s = story_of(q);
 
 	buf_reset(&s->how);
-	buf_add(&s->how, m->envelope.client);
+	if (m->envelope.flags & SPOOL_OWN)
+		buf_add(&s->how, S("this station itself"));
+	else
+		buf_add(&s->how, m->envelope.client);
 	if (m->envelope.login.n) {
 		buf_add(&s->how, s->how.n ? S(", ") : S(""));
 		buf_add(&s->how, S("logged in as "));
 		buf_add(&s->how, m->envelope.login);
 	}
-	if (m->envelope.flags & SPOOL_OWN)
-		buf_add(&s->how, S("written by this station"));
 	story_add(q, &(struct history_event){ .kind = HISTORY_ARRIVED,
 			     .id = m->envelope.id,
 			     .at_ms = m->envelope.arrived_ms,
@@ -150,8 +151,27 @@ queue_note_attempt(
 			     .steps = steps });
 }
 
+/* What an alias stands for, in s->how. */
 static void
-story_add_recipient(struct queue *q, uint32_t r, enum history_kind kind, int64_t due_ms)
+story_members(struct story *s, struct str children)
+{
+	enum { TOLD_MOST = 50 };
+	unsigned left = TOLD_MOST;
+	struct str member;
+	uint32_t first;
+
+	buf_reset(&s->how);
+	if (!codec_scan_u32(&children, &first))
+		return;
+	for (; left && codec_scan_str(&children, &member); left--)
+		buf_addf(&s->how, "%s<%.*s>", s->how.n ? ", " : "", STR_ARG(member));
+	if (children.n)
+		buf_add(&s->how, S(", …"));
+}
+
+static void
+story_add_recipient(
+	struct queue *q, uint32_t r, enum history_kind kind, int64_t due_ms, struct str children)
 {
 	const struct recipient *recipient = recipient_of(q, r);
 	struct err last = { 0 };
@@ -159,6 +179,7 @@ story_add_recipient(struct queue *q, uint32_t r, enum history_kind kind, int64_t
 	char words[sizeof last.text + 32];
 	int n = 0;
 
+	story_members(story_of(q), children);
 	recipient_last(q, r, &last, &host);
 	if (last.code)
 		n = snprintf(words, sizeof words, "%u ", last.code);
@@ -172,26 +193,28 @@ story_add_recipient(struct queue *q, uint32_t r, enum history_kind kind, int64_t
 			     .due_ms = due_ms,
 			     .number = recipient->tries,
 			     .who = host,
+			     .how = buf_str(&q->story->how),
 			     .words = str_of(words),
 			     .recipients = story_recipients(q, &r, 1) });
 }
 
 void
-queue_note_fate(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms)
+queue_note_fate(
+	struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms, struct str children)
 {
 	switch (kind) {
 	case FATE_DELIVERED:
-		story_add_recipient(q, r, HISTORY_DELIVERED, 0);
+		story_add_recipient(q, r, HISTORY_DELIVERED, 0, children);
 		return;
 	case FATE_DEFERRED: /* until now: an operator's deed, which was noted as what it was */
 		if (due_ms > loop_wall_ms())
-			story_add_recipient(q, r, HISTORY_DEFERRED, due_ms);
+			story_add_recipient(q, r, HISTORY_DEFERRED, due_ms, children);
 		return;
 	case FATE_FAILED:
-		story_add_recipient(q, r, HISTORY_FAILED, 0);
+		story_add_recipient(q, r, HISTORY_FAILED, 0, children);
 		return;
 	case FATE_EXPANDED:
-		story_add_recipient(q, r, HISTORY_EXPANDED, 0);
+		story_add_recipient(q, r, HISTORY_EXPANDED, 0, children);
 		return;
 	case FATE_HELD: /* likewise */
 		return;
@@ -217,13 +240,14 @@ story_add_deed(struct queue *q, uint32_t r, enum history_kind kind)
 
 void
 queue_note_bounced(struct queue *q, uint32_t mail, const uint32_t *recipients, uint32_t n,
-	struct mail_id bounce)
+	enum dsn_kind kind, struct mail_id bounce)
 {
 	char id[MAIL_ID_TEXT];
 
 	story_add(q, &(struct history_event){ .kind = HISTORY_BOUNCED,
 			     .id = mail_of(q, mail)->id,
 			     .at_ms = loop_wall_ms(),
+			     .number = kind,
 			     .how = str_of(mail_id_text(bounce, id)),
 			     .recipients = story_recipients(q, recipients, n) });
 }

@@ -85,6 +85,15 @@ static const struct {
 	[ORDER_UNDO] = { dropped_states, recipient_release, HISTORY_RELEASED },
 };
 
+/* Where it is in line; in none, its domain. */
+static struct str
+destination_name(const struct queue *q, uint32_t r)
+{
+	const struct queue_destination *d = recipient_destination(q, r);
+
+	return d ? d->name : recipient_domain(q, r);
+}
+
 /* What was said is packed, and many share it: it is unpacked once a row of those. */
 static void
 walk_last(struct control *c, uint32_t r, struct filter_facts *facts)
@@ -101,7 +110,7 @@ walk_last(struct control *c, uint32_t r, struct filter_facts *facts)
 	}
 	facts->last = w->has_last ? &w->last : NULL;
 	facts->host = w->last_host;
-	facts->destination = d ? d->name : (struct str){ 0 };
+	facts->destination = destination_name(c->queue, r);
 }
 
 static bool
@@ -192,7 +201,7 @@ group_of(struct control *c, uint32_t r, uint32_t key[2], struct str *name)
 		d = recipient_destination(q, r);
 		key[0] = d ? d->fair.number : recipient_of(q, r)->domain;
 		key[1] = d != NULL;
-		*name = d ? d->name : recipient_domain(q, r);
+		*name = destination_name(q, r);
 		break;
 	case BY_SENDER:
 		key[0] = mail_of(q, c->walk.mail)->sender;

@@ -143,7 +143,8 @@ why_begin(struct control *c)
 	why_end(c);
 	walk_begin(c);
 	if (!is_id(what) && str_find(what, '@') == what.n) {
-		control_refuse(c, "why needs an address, or four or more digits of an id");
+		control_refuse(c, "why needs an address, or four or more digits of an id; for a "
+				  "domain: posthouse queue domain:NAME list");
 		return false;
 	}
 	if (!is_id(what)) {

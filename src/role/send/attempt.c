@@ -42,9 +42,9 @@
  * gives it anew, and numbers its attempts anew: those that are before the end of the message are
  * dropped, the others end without a word to anybody.
  *
- * The order is the road's, with those that failed lately behind the others (health.c). Among hops of
- * the preference whose turn it is, one with a warm link is taken first: equal ones share the load
- * as well by the mail as by the connection.
+ * The order is the road's, with those that failed lately behind the others (health.c), and of hosts
+ * that are equal another one first each time. Of the addresses of the host whose turn it is, one with a
+ * warm link is taken.
  *
  * A link that was warm may be dead without our knowing: when it breaks, or the peer says 421, before
  * it has answered a word about the mail, the attempt opens a new one to the same hop, once.
@@ -188,6 +188,26 @@ take_hops(struct attempt *a, struct str packed)
 	buf_free(&text);
 }
 
+/* Equal hosts share the load (RFC 5321 §5.1): each attempt begins with the next of those that the road
+ * prefers. A host's hops stand together. */
+static void
+turn_hops(struct attempt *a)
+{
+	struct road_hop turned[ROAD_HOPS_MAX];
+	size_t starts[ROAD_HOPS_MAX], hosts = 0, equal = 0, first;
+
+	for (; equal < a->hops_n && a->hops[equal].hop.preference == a->hops[0].hop.preference;
+		equal++)
+		if (equal == 0 || !str_eq(a->hops[equal].hop.host, a->hops[equal - 1].hop.host))
+			starts[hosts++] = equal;
+	if (hosts < 2)
+		return;
+	first = starts[a->house->turns++ % hosts];
+	for (size_t i = 0; i < equal; i++)
+		turned[i] = a->hops[(first + i) % equal];
+	memcpy(a->hops, turned, equal * sizeof turned[0]);
+}
+
 static bool
 scan_recipient(struct str *in, struct str *address, struct smtp_client_dsn *dsn)
 {
@@ -224,6 +244,7 @@ attempt_new(struct send *s, const struct ipc_attempt *m)
 	};
 	a->route = attempt_dup(a, m->route);
 	take_hops(a, m->hops);
+	turn_hops(a);
 	take_recipients(a, m->recipients);
 	if (m->fd < 0)
 		a->message = attempt_dup(a, m->message);
@@ -338,15 +359,16 @@ attempt_take_hop(struct attempt *a, struct road_hop *h)
 	attempt_rewind(a);
 }
 
-/* False: no hop of this preference has a warm link. */
+/* False: that hop's host has no warm link. */
 static bool
-attempt_use_warm(struct attempt *a, uint16_t preference)
+attempt_use_warm(struct attempt *a, const struct hop *turn)
 {
 	for (size_t i = 0; !a->was_reopened && i < a->hops_n; i++) {
 		struct road_hop *h = &a->hops[i];
 		struct link *l = NULL;
 
-		if (!h->was_tried && h->hop.preference == preference)
+		if (!h->was_tried && h->hop.preference == turn->preference &&
+			str_eq(h->hop.host, turn->host))
 			l = link_warm(a->house, h->key);
 		if (!l)
 			continue;
@@ -503,7 +525,7 @@ attempt_go_on(struct attempt *a)
 	struct err e;
 
 	while (attempt_left_ms(a) && (h = next_hop(a))) {
-		if (attempt_use_warm(a, h->hop.preference))
+		if (attempt_use_warm(a, &h->hop))
 			return;
 		attempt_take_hop(a, h);
 		if (link_open(a, &e))

@@ -76,6 +76,7 @@ struct send {
 	struct map warm; /* struct warm, by key: the links that wait */
 	struct health health;
 	uint64_t asks;
+	unsigned turns;	     /* of equal hosts: attempts that had such a choice */
 	uint32_t configured; /* how often: links of an older configuration serve no new mail */
 	unsigned attempts_n;
 	bool is_draining;

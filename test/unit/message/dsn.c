@@ -353,17 +353,18 @@ static void
 assert_explains(unsigned class, unsigned subject, unsigned detail, const char *wanted)
 {
 	struct enhanced code = { (uint16_t) class, (uint16_t)subject, (uint16_t)detail };
-	struct str meaning, advice;
+	struct dsn_meaning m;
 
 	for (int language = 0; language < DSN_LANGUAGES; language++) {
-		dsn_explain(code, (enum dsn_language)language, &meaning, &advice);
-		assert_true(meaning.n && advice.n && str_is_utf8(meaning) && str_is_utf8(advice));
-		assert_true(str_find_str(advice, S("later")) == advice.n);
-		assert_true(str_is_ascii(meaning) == (language == DSN_ENGLISH));
+		m = dsn_explain(code, S(""), (enum dsn_language)language);
+		assert_true(m.meaning.n && m.for_sender.n && m.for_operator.n);
+		assert_true(str_is_utf8(m.meaning) && str_is_utf8(m.for_sender));
+		assert_false(str_has_nocase(m.for_sender, S("later")));
+		assert_true(str_is_ascii(m.meaning) == (language == DSN_ENGLISH));
 	}
-	dsn_explain(code, DSN_ENGLISH, &meaning, &advice);
+	m = dsn_explain(code, S(""), DSN_ENGLISH);
 	if (wanted)
-		assert_str(meaning, str_of(wanted));
+		assert_str(m.meaning, str_of(wanted));
 }
 
 static void
@@ -384,6 +385,33 @@ test_every_code_is_explained(void **state)
 	assert_str(dsn_explain_class((struct enhanced){ 4, 7, 28 }, DSN_ENGLISH),
 		S("Not now: it is tried again by itself."));
 	assert_int_equal(dsn_explain_class((struct enhanced){ 3, 0, 0 }, DSN_CHINESE).n, 0);
+}
+
+static void
+test_greylisting_is_told_apart(void **state)
+{
+	static const struct {
+		struct enhanced code;
+		const char *words;
+		bool is_greylisting;
+	} table[] = {
+		{ { 4, 7, 1 }, "", true },
+		{ { 4, 2, 0 }, "Recipient address rejected: Greylisted, see the help", true },
+		{ { 4, 2, 0 }, "mailbox is busy", false },
+		{ { 5, 7, 1 }, "GREYLISTED", false },
+		{ { 4, 7, 28 }, "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct dsn_meaning m =
+			dsn_explain(table[i].code, str_of(table[i].words), DSN_ENGLISH);
+
+		assert_true(str_has_nocase(m.meaning, S("at the first try")) ==
+			    table[i].is_greylisting);
+		assert_true(str_has_nocase(m.for_operator, S("next try usually passes")) ==
+			    table[i].is_greylisting);
+	}
 }
 
 /* The header of a mail that came by BDAT: its report goes to hosts that take no such thing. */
@@ -460,6 +488,7 @@ main(void)
 		cmocka_unit_test(test_international_addresses_have_their_own_types),
 		cmocka_unit_test(test_utf8_addresses),
 		cmocka_unit_test(test_every_code_is_explained),
+		cmocka_unit_test(test_greylisting_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
