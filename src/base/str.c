@@ -64,8 +64,8 @@ str_has_nocase(struct str s, struct str part)
 	char first = part.n ? char_lower(part.p[0]) : '\0';
 
 	for (size_t at = 0; at + part.n <= s.n; at++)
-		if (part.n == 0 || (char_lower(s.p[at]) == first &&
-					   str_starts_nocase(str_from(s, at), part)))
+		if (part.n == 0 ||
+			(char_lower(s.p[at]) == first && str_starts_nocase(str_from(s, at), part)))
 			return true;
 	return false;
 }

@@ -34,9 +34,9 @@ void ask_print_plain(struct str s);
 /* What was said, as it was said: "450 4.2.1 mailbox is busy". */
 void ask_print_said(const struct err *e);
 bool ask_scan_enhanced(struct str *in, struct enhanced *e); /* "4.2.1"; classes 2, 4 and 5 alone */
-const char *ask_time(uint64_t ms, char text[32]);     /* "2026-11-23T05:19:00Z"; 0: "" */
-const char *ask_size(uint64_t octets, char text[32]); /* "2.3 MB" */
-const char *ask_duration(int64_t ms, char text[32]);  /* "2 h 3 min" */
+const char *ask_time(uint64_t ms, char text[32]);	    /* "2026-11-23T05:19:00Z"; 0: "" */
+const char *ask_size(uint64_t octets, char text[32]);	    /* "2.3 MB" */
+const char *ask_duration(int64_t ms, char text[32]);	    /* "2 h 3 min" */
 
 /* `,"name":"text"` */
 void ask_json_text(struct buf *to, const char *name, struct str value);

@@ -333,7 +333,8 @@ print_report(const struct ipc_told *e)
 		[DSN_DELIVERED] = "of the delivery",
 		[DSN_EXPANDED] = "that it was passed on" };
 
-	printf("told the sender %s, as mail ", e->number < sizeof of / sizeof of[0] ? of[e->number] : "");
+	printf("told the sender %s, as mail ",
+		e->number < sizeof of / sizeof of[0] ? of[e->number] : "");
 	ask_print_plain(e->how);
 	putchar(':');
 }

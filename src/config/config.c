@@ -74,6 +74,7 @@ store(struct config *c, const struct option *o, const union option_value *v, voi
 		*(struct sockaddr_storage *)to = v->socket;
 		break;
 	case OPTION_NETWORKS:
+	case OPTION_ADDRESSES:
 		*(struct config_network *)to = v->network;
 		break;
 	case OPTION_LATER:
@@ -227,13 +228,10 @@ sockets_of(cfg_t *tree)
 	return n;
 }
 
-/* One whole address a family, or nothing. */
+/* One address a family, or nothing. */
 static const char *
 wrong_source(const struct config_route *r)
 {
-	for (size_t i = 0; i < r->source_n; i++)
-		if (r->source[i].prefix != (r->source[i].family == AF_INET ? 32 : 128))
-			return "`source` of a route is a network; write addresses";
 	if (r->source_n > 2 || (r->source_n == 2 && r->source[0].family == r->source[1].family))
 		return "`source` of a route has two addresses of one family";
 	return NULL;

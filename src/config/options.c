@@ -80,7 +80,7 @@ const struct option option_table[] = {
 		"mails a minute, at most; 0: any number", .most = 1000000 },
 	{ "route", "port", OPTION_COUNT, offsetof(struct config_route, port), "25", NULL,
 		"port of the hosts that the DNS names, where there is no `via`", .least = 1, .most = 65535 },
-	{ "route", "source", OPTION_NETWORKS, offsetof(struct config_route, source), "{}", NULL,
+	{ "route", "source", OPTION_ADDRESSES, offsetof(struct config_route, source), "{}", NULL,
 		"own addresses that connections come from, one of each family: {\"192.0.2.9\", \"2001:db8::9\"}" },
 	{ "route", "tls", OPTION_LATER, 0, NULL, "leave it out; routes are in clear text" },
 
@@ -146,7 +146,7 @@ const size_t option_sections_n = sizeof option_sections / sizeof *option_section
 bool
 option_is_list(const struct option *o)
 {
-	return o->type == OPTION_TEXTS || o->type == OPTION_NETWORKS || o->type == OPTION_SOCKETS;
+	return o->type >= OPTION_TEXTS && o->type <= OPTION_SOCKETS;
 }
 
 /* ── texts ── */
@@ -314,6 +314,7 @@ type_name(enum option_type type)
 		[OPTION_VIA] = "next host",
 		[OPTION_TEXTS] = "list",
 		[OPTION_NETWORKS] = "networks",
+		[OPTION_ADDRESSES] = "addresses",
 		[OPTION_SOCKETS] = "sockets",
 	};
 

@@ -11,19 +11,20 @@
  */
 
 enum option_type {
-	OPTION_TEXT,	 /* struct str, as written */
-	OPTION_NAME,	 /* struct str, a domain name, in lower case */
-	OPTION_FILE,	 /* struct str: the path behind "file:" */
-	OPTION_CHOICE,	 /* an enum: the place of the word in `words` */
-	OPTION_YES,	 /* bool: true, false */
-	OPTION_COUNT,	 /* uint32_t */
-	OPTION_SIZE,	 /* uint64_t, octets */
-	OPTION_TIME,	 /* int64_t, milliseconds */
-	OPTION_VIA,	 /* struct config_via: smtp://HOST[:PORT], lmtp://…, lmtp+unix:PATH */
-	OPTION_TEXTS,	 /* lists, from here on: a pointer, then a size_t */
-	OPTION_NETWORKS, /* struct config_network */
-	OPTION_SOCKETS,	 /* struct sockaddr_storage: ADDRESS:PORT */
-	OPTION_LATER,	 /* a word that is known, but not built yet */
+	OPTION_TEXT,	  /* struct str, as written */
+	OPTION_NAME,	  /* struct str, a domain name, in lower case */
+	OPTION_FILE,	  /* struct str: the path behind "file:" */
+	OPTION_CHOICE,	  /* an enum: the place of the word in `words` */
+	OPTION_YES,	  /* bool: true, false */
+	OPTION_COUNT,	  /* uint32_t */
+	OPTION_SIZE,	  /* uint64_t, octets */
+	OPTION_TIME,	  /* int64_t, milliseconds */
+	OPTION_VIA,	  /* struct config_via: smtp://HOST[:PORT], lmtp://…, lmtp+unix:PATH */
+	OPTION_TEXTS,	  /* lists, from here on: a pointer, then a size_t */
+	OPTION_NETWORKS,  /* struct config_network */
+	OPTION_ADDRESSES, /* the same, each one whole address */
+	OPTION_SOCKETS,	  /* struct sockaddr_storage: ADDRESS:PORT */
+	OPTION_LATER,	  /* a word that is known, but not built yet */
 };
 
 /* Units of sizes and times. */

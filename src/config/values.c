@@ -281,6 +281,10 @@ option_read(const struct option *o, struct str text, union option_value *v, stru
 			      ? NULL
 			      : "is no network; write one such as 192.0.2.0/24 or ::1/128";
 		break;
+	case OPTION_ADDRESSES:
+		if (!option_read_address(text, &v->network))
+			why = "is no address; write one such as 192.0.2.9 or 2001:db8::9";
+		break;
 	case OPTION_LATER:
 		must(false);
 	}

@@ -313,9 +313,11 @@ static const struct str operators[] = {
 	  "explain route)."),
 	S("Nothing: it is the other side's mailbox. Should many of one host fail, its postmaster "
 	  "wants to know."),
-	S("Read the words: the other host is full, too small or lacks a feature. Its postmaster can "
+	S("Read the words: the other host is full, too small or lacks a feature. Its postmaster "
+	  "can "
 	  "help."),
-	S("Look at the road: posthouse explain route ADDRESS, posthouse top; is the network up, does "
+	S("Look at the road: posthouse explain route ADDRESS, posthouse top; is the network up, "
+	  "does "
 	  "the DNS answer?"),
 	S("The two hosts do not understand each other: posthouse why shows at which command. A "
 	  "repeat is worth a report."),
@@ -341,18 +343,18 @@ is_greylisting(struct enhanced code, struct str words)
 {
 	return code.class == 4 &&
 	       ((code.subject == greylisting.subject && code.detail == greylisting.detail) ||
-		       str_has_nocase(words, S("greylist")) || str_has_nocase(words, S("graylist")));
+		       str_has_nocase(words, S("greylist")) ||
+		       str_has_nocase(words, S("graylist")));
 }
 
 struct dsn_meaning
 dsn_explain(struct enhanced code, struct str words, enum dsn_language language)
 {
 	static const struct str good[] = { S("All went well."), S("一切顺利。") };
-	const struct row *row = is_greylisting(code, words) ? &greylisting
-							    : find_row(code.subject, code.detail);
-	struct dsn_meaning m = {
-		.for_operator = operators[code.subject < OPERATORS_N ? code.subject : 0]
-	};
+	const struct row *row =
+		is_greylisting(code, words) ? &greylisting : find_row(code.subject, code.detail);
+	struct dsn_meaning m = { .for_operator =
+					 operators[code.subject < OPERATORS_N ? code.subject : 0] };
 
 	if (!row)
 		row = find_row(code.subject, 0);

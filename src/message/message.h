@@ -174,8 +174,7 @@ struct dsn_meaning {
  * the words of its subject, an unknown subject those of all. `words` were said with it, or empty: hosts
  * greylist under many codes. (dsn_words.c)
  */
-struct dsn_meaning dsn_explain(
-	struct enhanced code, struct str words, enum dsn_language language);
+struct dsn_meaning dsn_explain(struct enhanced code, struct str words, enum dsn_language language);
 /* What its first number says: done, not yet, or never. Empty for a class that there is not. */
 struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
 

@@ -18,8 +18,8 @@ enum history_kind {
 	HISTORY_DEFERRED,  /* who: host; words; due_ms; how: why then; number: tries; recipients */
 	HISTORY_FAILED,	   /* who: host; words; recipients */
 	HISTORY_BOUNCED,   /* how: id of the report; number: enum dsn_kind; recipients */
-	HISTORY_EXPANDED,  /* recipients: the alias; how: its members, "<a>, <b>", perhaps the first ones only */
-	HISTORY_HELD,	   /* by the operator, as all to SETTLED; recipients */
+	HISTORY_EXPANDED, /* recipients: the alias; how: its members, "<a>, <b>", perhaps the first ones only */
+	HISTORY_HELD, /* by the operator, as all to SETTLED; recipients */
 	HISTORY_RELEASED,
 	HISTORY_RETRIED,
 	HISTORY_GIVEN_UP, /* `queue bounce` */

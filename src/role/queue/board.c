@@ -144,8 +144,8 @@ add_rule(struct buf *to, const struct road_choice *choice, struct str domain)
 
 	if (choice->is_ours) {
 		buf_addf(to,
-			"%.*s is a domain of this station: its mailboxes and aliases decide (posthouse "
-			"user list, posthouse alias list)",
+			"%.*s is a domain of this station: its mailboxes and aliases decide "
+			"(posthouse user list, posthouse alias list)",
 			STR_ARG(domain));
 		return;
 	}

@@ -175,7 +175,7 @@ static bool
 text_fits(struct str wanted, struct str text)
 {
 	return str_find(wanted, '*') < wanted.n ? glob_fits(wanted, text)
-					      : str_has_nocase(text, wanted);
+						: str_has_nocase(text, wanted);
 }
 
 static bool

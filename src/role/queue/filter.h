@@ -42,7 +42,8 @@ const char *filter_state_word(enum filter_state s); /* "deferred" */
 struct filter_facts {
 	struct mail_id id;
 	struct str reverse_path, address;
-	struct str host, destination; /* who said `last`, perhaps empty; what lists by destination call it */
+	struct str host,
+		destination; /* who said `last`, perhaps empty; what lists by destination call it */
 	int64_t age_ms;
 	uint64_t size;
 	uint32_t tries;

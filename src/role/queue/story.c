@@ -164,7 +164,8 @@ story_members(struct story *s, struct str children)
 	if (!codec_scan_u32(&children, &first))
 		return;
 	for (; left && codec_scan_str(&children, &member); left--)
-		buf_addf(&s->how, "%s<%.*s>", s->how.n ? ", " : "", STR_ARG(member));
+		buf_addf(&s->how, "%s<%.*s>", s->how.n ? ", " : "",
+			STR_ARG(str_from(member, 1))); /* behind its 'M' or 'A' */
 	if (children.n)
 		buf_add(&s->how, S(", …"));
 }

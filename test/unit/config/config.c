@@ -284,7 +284,8 @@ static const struct {
 		"posthouse.conf:1: `from = wei` is no sender; write an address, or a domain as "
 		"@example.org" },
 	{ HEAD LISTEN "route \"*\" { source = \"192.0.2.0/24\" }",
-		"posthouse.conf: `source` of a route is a network; write addresses" },
+		"posthouse.conf:3: `source = 192.0.2.0/24` is no address; write one such as "
+		"192.0.2.9 or 2001:db8::9" },
 	{ HEAD LISTEN "route \"*\" { source = {\"192.0.2.1\", \"192.0.2.2\"} }",
 		"posthouse.conf: `source` of a route has two addresses of one family" },
 	{ "resolver { forward = \"dns.example\" }",
