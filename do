@@ -10,10 +10,11 @@ PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH # Debian's python3 and meson, before an
 export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev
-	libunbound-dev libidn2-dev"
+	libunbound-dev libidn2-dev libseccomp-dev"
 packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
 	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
-	python3-aiosmtpd strace knot faketime iproute2"
+	python3-aiosmtpd strace knot faketime iproute2
+	dovecot-imapd dovecot-lmtpd opendkim opendkim-tools rspamd testssl.sh mutt openssl bsdextrautils haproxy"
 packages_bench="postfix python3 python3-pytest python3-aiosmtpd"
 
 jobs=$(nproc)
@@ -31,7 +32,7 @@ usage: ./do COMMAND
   test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 8 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
-  bench [NAME…]        measure: relay idle spool patience   (needs root; side by side with Postfix)
+  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris   (needs root; side by side with Postfix)
   lint                 layout, clang-tidy, cppcheck, layers
   install [--prefix P] install it (/usr/local)
 END
@@ -361,6 +362,8 @@ install_house()
 	compile build-release gcc --buildtype=release --prefix="$prefix"
 	quiet "installing under $prefix" meson install -C build-release --no-rebuild
 	say "installed: $prefix/bin/posthouse"
+	[ "$prefix" = /usr/local ] && [ -d /run/systemd/system ] || return 0
+	say "to run it as a service: systemd-sysusers && systemd-tmpfiles --create && systemctl enable --now posthouse"
 }
 
 command=${1:-help}

@@ -34,6 +34,8 @@ enum err_kind {
 	ERR_LOGIN_LATER, /* the vault does not answer */
 	ERR_RATE,
 	ERR_REFUSED, /* this client is not served at all */
+	ERR_MANNERS, /* it does not behave as the gate wants strangers to */
+	ERR_CLIENT_NAME, /* its address has no name that leads back to it */
 	ERR_SWITCHED_OFF,
 	/* the message */
 	ERR_TOO_BIG,
@@ -66,6 +68,7 @@ enum err_kind {
 	ERR_NULL_MX,	     /* its owner says that it takes no mail: RFC 7505 */
 	ERR_PRIVATE_ADDRESS, /* its hosts are where mail of the world does not go */
 	ERR_NEEDS_8BITMIME,  /* the next host takes no 8-bit mail, and we do not send it unasked */
+	ERR_TLS, /* encryption is demanded, and the next host cannot do it, or proves to be another */
 	ERR_KINDS
 };
 

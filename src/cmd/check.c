@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "base/codec.h"
+#include "cmd/certificates.h"
 #include "config/config.h"
 
 enum { FILE_TEXT_MAX = 2 * 1024 * 1024, OUT_MAX = 1024 * 1024 };
@@ -44,13 +45,15 @@ summary(const struct config *c, struct buf *out)
 	count(out, c->routes_n, "route", "routes");
 }
 
-/* The file's own verdict; *path is what it is called. */
+/* The verdict on the file and the certificates it names; *path is what it is called. */
 static bool
-read_config(const char *path_arg, const char **path, struct config *c, struct err *e)
+read_config(const char *path_arg, const char **path, struct config *c, struct buf *notes,
+	struct err *e)
 {
 	struct buf text = { .max = FILE_TEXT_MAX };
 	bool good = config_read_file(path_arg, path, &text, e) &&
-		    config_parse(c, buf_str(&text), *path, e);
+		    config_parse(c, buf_str(&text), *path, e) &&
+		    certificates_check(c, notes, e);
 
 	buf_free(&text);
 	return good;
@@ -74,11 +77,11 @@ add_json(struct buf *out, const char *path, const struct config *c, const struct
 static int
 check(const char *path_arg, bool json)
 {
-	struct buf out = { .max = OUT_MAX };
+	struct buf out = { .max = OUT_MAX }, notes = { .max = OUT_MAX };
 	struct config c = { 0 };
 	struct err e = { 0 };
 	const char *path;
-	bool good = read_config(path_arg, &path, &c, &e);
+	bool good = read_config(path_arg, &path, &c, &notes, &e);
 
 	if (json) {
 		add_json(&out, path, &c, &e);
@@ -89,6 +92,8 @@ check(const char *path_arg, bool json)
 	} else {
 		fprintf(stderr, "%s\n", e.text);
 	}
+	fprintf(stderr, "%.*s", STR_ARG(buf_str(&notes)));
+	buf_free(&notes);
 	buf_free(&out);
 	config_free(&c);
 	return good ? EX_OK : EX_CONFIG;

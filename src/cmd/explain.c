@@ -5,11 +5,12 @@
 #include <sysexits.h>
 
 #include "cmd/ask.h"
+#include "config/config.h"
 #include "message/message.h"
 #include "route/hop.h"
 
 /*
- * `posthouse explain`: what a reply code means, without asking anybody; and where a mail would go, which the running station is asked,
+ * `posthouse explain`: what a reply code means, or which rules a client would meet (explain_session.c), without asking anybody; and where a mail would go, which the running station is asked,
  * because its resolver has the answers.
  */
 
@@ -19,11 +20,16 @@ static const char help[] =
 	"posthouse explain route ADDRESS [--from WHO]  where a mail to it would go, by which rule, "
 	"on which answers; sends\n"
 	"                                              nothing; --from: for mail of that sender\n"
+	"posthouse explain session ADDRESS [HELO] [DOOR]  which rules of the file such a client would meet, and "
+	"what the DNS\n"
+	"                                              would be asked; asks nothing; DOOR: smtp, submission, "
+	"submissions\n"
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object: code, enhanced, meaning, sender (what the sender can do), "
 	"operator; or address,\n"
-	"                  rule, hops (preference, host, to, secure), error, trace\n"
+	"                  rule, tls, hops (preference, host, to, secure), error, trace; session: an object a rule: "
+	"when, reply, rule\n"
 	"\n"
 	"Example\n"
 	"  posthouse explain 4.7.28\n"
@@ -170,6 +176,20 @@ explain_code(const struct asker *a, struct str text)
 
 /* ── roads ── */
 
+/* By enum config_tls. A station that is newer than this command may have others. */
+static const struct {
+	struct str word;
+	const char *meaning;
+} demands[] = {
+	[CONFIG_TLS_TRY] = { S("try"), "encrypted where the host can" },
+	[CONFIG_TLS_NEVER] = { S("never"), "in clear" },
+	[CONFIG_TLS_REQUIRE] = { S("require"), "encrypted, or the mail waits" },
+	[CONFIG_TLS_VERIFY] = { S("verify"),
+		"encrypted, and the host proves its name, or the mail waits" },
+};
+
+enum { DEMANDS_N = sizeof demands / sizeof demands[0] };
+
 static void
 add_hops_json(struct buf *to, struct str hops)
 {
@@ -198,6 +218,7 @@ print_traced_json(const struct asker *a, const struct ipc_traced *t, const struc
 	buf_add(&line, S("{\"address\":"));
 	codec_add_json(&line, str_of(a->address));
 	ask_json_text(&line, "rule", t->rule);
+	ask_json_text(&line, "tls", t->tls < DEMANDS_N ? demands[t->tls].word : S(""));
 	add_hops_json(&line, t->hops);
 	ask_json_text(&line, "error", str_of(why->text));
 	ask_json_text(&line, "trace", t->trace);
@@ -208,6 +229,9 @@ print_traced_json(const struct asker *a, const struct ipc_traced *t, const struc
 static void
 print_hops(struct str hops)
 {
+	static const char *const protocols[] = {
+		[HOP_SMTP] = "", [HOP_LMTP] = "  LMTP", [HOP_SMTPS] = "  TLS first"
+	};
 	struct hop h;
 	unsigned n = 0;
 
@@ -221,8 +245,7 @@ print_hops(struct str hops)
 		ask_print_plain(buf_str(&place));
 		if (h.preference)
 			printf("  MX %u", h.preference);
-		printf("%s%s\n", h.protocol == HOP_LMTP ? "  LMTP" : "",
-			h.is_secure ? "  (DNSSEC)" : "");
+		printf("%s%s\n", protocols[h.protocol], h.is_secure ? "  (DNSSEC)" : "");
 		buf_free(&place);
 	}
 }
@@ -246,6 +269,9 @@ print_traced(const struct ipc_traced *t, const struct err *why)
 		ask_print_plain(str_of(why->text));
 		putchar('\n');
 	} else if (t->hops.n) {
+		if (t->tls < DEMANDS_N)
+			printf("tls    %.*s: %s\n", STR_ARG(demands[t->tls].word),
+				demands[t->tls].meaning);
 		printf("hosts, in the order in which they are tried\n");
 		print_hops(t->hops);
 	}
@@ -294,9 +320,11 @@ run(struct asker *a, int n, char **words, const char *config, const char *from)
 		a->address = words[1];
 		return explain_route(a, config, from);
 	}
-	if (n == 0 || n > 2 || strcmp(words[0], "route") == 0) {
+	if (n >= 2 && n <= 4 && strcmp(words[0], "session") == 0)
+		return cmd_explain_session(config, words + 1, n - 1, a->is_json);
+	if (n == 0 || n > 2 || strcmp(words[0], "route") == 0 || strcmp(words[0], "session") == 0) {
 		fprintf(stderr,
-			"posthouse explain: say a code, or route ADDRESS; posthouse explain "
+			"posthouse explain: say a code, route ADDRESS, or session ADDRESS; posthouse explain "
 			"--help has examples\n");
 		return EX_USAGE;
 	}

@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{ "why", cmd_why, "the life of one mail, and what happens next" },
 	{ "explain", cmd_explain, "what a reply code means; where a mail would go" },
 	{ "top", cmd_top, "how the queue runs" },
+	{ "status", cmd_status, "whether the station runs, and what its processes are kept from" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

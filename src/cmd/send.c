@@ -17,14 +17,19 @@
 #include "base/codec.h"
 #include "base/must.h"
 #include "config/config.h"
+#include "io/file.h"
+#include "io/stream.h"
 #include "message/message.h"
 #include "smtp/client.h"
 #include "smtp/data.h"
 
 /*
  * `posthouse send`: writes a mail, or takes a finished one, and hands it in by SMTP, to the station
- * of this host or to any other. It is the plainest driver of the client core there is: one blocking
- * socket, poll with the core's patience, one switch (converse).
+ * of this host or to any other. It is the plainest driver of the client core there is: one
+ * connection, poll with the core's patience, one switch (converse).
+ *
+ * Where the other host offers TLS it is used. A password goes to another machine only through TLS, and only
+ * when the certificate is good for that machine's name (RFC 8314 §5.2).
  *
  * Standard output has the results, a line a recipient or one JSON object; standard error the
  * dialogue (-v) and complaints.
@@ -39,15 +44,20 @@ static const char help[] =
 	"      --raw FILE          a finished message in place of a text; - is standard input. "
 	"Its\n"
 	"                          line ends become CRLF, nothing else is changed\n"
-	"      --via WAY           smtp://[USER@]HOST[:PORT] or unix:PATH; else the station of "
-	"the\n"
-	"                          configuration file. Port 25, with USER 587\n"
+	"      --via WAY           smtp://[USER@]HOST[:PORT], smtps://… or unix:PATH; else the "
+	"station\n"
+	"                          of the configuration file. Port 25, with USER 587; smtps 465\n"
 	"      --password-stdin    the password of USER is the first line of standard input;\n"
 	"                          else it is asked for on the terminal\n"
-	"      --in-clear          send the password unencrypted, and not only to this host\n"
+	"      --in-clear          send the password unencrypted, or to a host that does not prove "
+	"its\n"
+	"                          name, and not only to this host\n"
+	"      --trust FILE        PEM file of the authorities that vouch for names; else the "
+	"system's\n"
 	"      --config FILE       else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  -v                      show the dialogue, passwords masked\n"
-	"      --json              one object: from, via, size, message_id, recipients, each with\n"
+	"      --json              one object: from, via, tls, size, message_id, recipients, each "
+	"with\n"
 	"                          to, result (sent, later, refused), code, status, stage, text\n"
 	"\n"
 	"Exit codes: 0 all sent, 64 usage, 65 the message or an address is wrong, 69 refused,\n"
@@ -69,11 +79,12 @@ struct way {
 	char path[108]; /* of a UNIX socket, then host is empty */
 	struct str login;
 	char password[PASSWORD_MAX];
+	bool is_smtps;
 };
 
 struct sender {
 	/* asked for */
-	const char *subject, *from, *raw, *via, *config_file, *text;
+	const char *subject, *from, *raw, *via, *config_file, *text, *trust;
 	bool is_verbose, is_json, reads_password, sends_in_clear;
 	char **to;
 	size_t to_n;
@@ -93,8 +104,12 @@ struct sender {
 
 	/* the conversation */
 	struct smtp_client client;
+	struct smtp_client_settings settings;
 	struct smtp_client_mail mail;
-	int fd;
+	struct stream stream;
+	struct tls *terms;
+	bool is_near;			     /* the other end is this machine */
+	struct buf tls;			     /* what was agreed upon, for people; empty: in clear */
 	size_t mails_begin, mails_end;	     /* the recipients of the mail under way */
 	size_t given;			     /* octets of the message */
 	struct buf shown_ours, shown_theirs; /* incomplete lines of the dialogue */
@@ -115,7 +130,7 @@ complain(struct sender *s, int exit_code, const char *what, const char *detail)
 static bool
 read_options(struct sender *s, int argc, char **argv)
 {
-	enum { FROM = 256, RAW, VIA, CONFIG, JSON, PASSWORD, CLEAR, HELP };
+	enum { FROM = 256, RAW, VIA, CONFIG, JSON, PASSWORD, CLEAR, TRUST, HELP };
 	static const struct option options[] = {
 		{ "subject", required_argument, NULL, 's' },
 		{ "message", required_argument, NULL, 'm' },
@@ -126,6 +141,7 @@ read_options(struct sender *s, int argc, char **argv)
 		{ "json", no_argument, NULL, JSON },
 		{ "password-stdin", no_argument, NULL, PASSWORD },
 		{ "in-clear", no_argument, NULL, CLEAR },
+		{ "trust", required_argument, NULL, TRUST },
 		{ "help", no_argument, NULL, HELP },
 		{ 0 },
 	};
@@ -163,6 +179,9 @@ read_options(struct sender *s, int argc, char **argv)
 		case CLEAR:
 			s->sends_in_clear = true;
 			break;
+		case TRUST:
+			s->trust = optarg;
+			break;
 		case HELP:
 			fputs(help, stdout);
 			return false;
@@ -187,7 +206,7 @@ read_options(struct sender *s, int argc, char **argv)
 static bool
 parse_host(struct way *way, struct str text)
 {
-	struct str host, port = str_of(way->login.n ? "587" : "25");
+	struct str host, port = str_of(way->is_smtps ? "465" : way->login.n ? "587" : "25");
 	size_t end = text.n && text.p[0] == '[' ? str_find(text, ']') : str_find(text, ':');
 
 	if (text.n && text.p[0] == '[') {
@@ -218,7 +237,8 @@ parse_via(struct way *way, struct str text)
 		memcpy(way->path, text.p, text.n);
 		return true;
 	}
-	if (!scan_word_nocase(&text, S("smtp://")))
+	way->is_smtps = scan_word_nocase(&text, S("smtps://"));
+	if (!way->is_smtps && !scan_word_nocase(&text, S("smtp://")))
 		return false;
 	while (text.n && text.p[text.n - 1] == '/')
 		text.n--;
@@ -240,7 +260,8 @@ find_way(struct sender *s)
 
 	if (s->via)
 		return parse_via(&s->way, str_of(s->via)) ||
-		       complain(s, EX_USAGE, "--via is smtp://[USER@]HOST[:PORT] or unix:PATH, not",
+		       complain(s, EX_USAGE,
+			       "--via is smtp://[USER@]HOST[:PORT], smtps://… or unix:PATH, not",
 			       s->via);
 	if (!config_load(&s->config, s->config_file, &e)) {
 		complain(s, EX_CONFIG, e.text, "");
@@ -380,21 +401,10 @@ get_password(struct sender *s)
 static bool
 read_all(struct sender *s, int fd, struct buf *to)
 {
-	enum { AT_ONCE = 65536 };
-
-	for (ssize_t n = 1; n != 0;) {
-		char *room = buf_room(to, AT_ONCE);
-
-		if (!room)
-			return complain(
-				s, EX_DATAERR, "the message is larger than anyone takes", "");
-		n = read(fd, room, AT_ONCE);
-		if (n < 0 && errno != EINTR)
-			return complain(s, EX_NOINPUT, "cannot read the message", strerror(errno));
-		if (n > 0)
-			buf_grew(to, (size_t)n);
-	}
-	return true;
+	if (!file_read_all(fd, to))
+		return complain(s, EX_NOINPUT, "cannot read the message", strerror(errno));
+	return !to->overflow ||
+	       complain(s, EX_DATAERR, "the message is larger than anyone takes", "");
 }
 
 static bool
@@ -512,17 +522,18 @@ connected(int fd)
 static bool
 connect_to(struct sender *s, const struct sockaddr *address, socklen_t n, struct err *e)
 {
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int problem = 0;
 
-	s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0)
+	if (fd < 0)
 		return err_set_errno(e, "socket");
-	if (connect(s->fd, address, n) < 0)
-		problem = errno == EINPROGRESS ? connected(s->fd) : errno;
-	if (problem == 0)
+	if (connect(fd, address, n) < 0)
+		problem = errno == EINPROGRESS ? connected(fd) : errno;
+	if (problem == 0) {
+		stream_open(&s->stream, fd);
 		return true;
-	close(s->fd);
-	s->fd = -1;
+	}
+	close(fd);
 	err_set(e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect to %.*s: %s%s", STR_ARG(s->way.text),
 		strerror(problem),
 		str_starts(s->way.text, S("unix:"))
@@ -556,13 +567,10 @@ connect_by_name(struct sender *s, struct err *e)
 	if (problem)
 		return err_set(e, ERR_PERMANENT, ERR_CONNECT, "cannot look up %s port %s: %s",
 			s->way.host, s->way.port, gai_strerror(problem));
-	for (struct addrinfo *a = all; a && !ok; a = a->ai_next)
-		if (s->way.login.n && !s->sends_in_clear && !is_loopback(a->ai_addr))
-			err_set(e, ERR_PERMANENT, ERR_LOGIN_REFUSED,
-				"the password would travel unencrypted to %s; --in-clear allows it",
-				s->way.host);
-		else
-			ok = connect_to(s, a->ai_addr, a->ai_addrlen, e);
+	for (struct addrinfo *a = all; a && !ok; a = a->ai_next) {
+		ok = connect_to(s, a->ai_addr, a->ai_addrlen, e);
+		s->is_near = is_loopback(a->ai_addr);
+	}
 	freeaddrinfo(all);
 	return ok;
 }
@@ -574,6 +582,7 @@ connect_way(struct sender *s, struct err *e)
 
 	if (!s->way.path[0])
 		return connect_by_name(s, e);
+	s->is_near = true;
 	memcpy(local.sun_path, s->way.path, sizeof local.sun_path);
 	return connect_to(s, (const struct sockaddr *)&local, sizeof local, e);
 }
@@ -620,9 +629,9 @@ static bool
 send_some(struct sender *s, struct err *e)
 {
 	struct str output = smtp_client_output(&s->client);
-	ssize_t n = send(s->fd, output.p, output.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = stream_write(&s->stream, output);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return true;
 	if (n < 0)
 		return err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "the connection broke: %s",
@@ -635,11 +644,11 @@ send_some(struct sender *s, struct err *e)
 static bool
 hear_some(struct sender *s, struct err *e)
 {
-	char bytes[8192];
-	ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	char bytes[STREAM_RECORD];
+	ssize_t n = stream_read(&s->stream, bytes, sizeof bytes);
 	struct str said = { bytes, n > 0 ? (size_t)n : 0 };
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return true;
 	if (n <= 0)
 		return err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "the connection broke: %s",
@@ -649,30 +658,89 @@ hear_some(struct sender *s, struct err *e)
 	return true;
 }
 
-/* Sends and hears what the socket allows now, waiting as long as the core is patient. */
+/* Waits as long as the core is patient. False: in vain. events: what can be done now. */
+static bool
+wait_for(struct sender *s, short *events, struct err *e)
+{
+	struct pollfd p = { .fd = s->stream.fd, .events = *events };
+	int ready;
+
+	do
+		ready = poll(&p, 1, (int)smtp_client_patience_ms(&s->client));
+	while (ready < 0 && errno == EINTR);
+	if (ready < 0)
+		return err_set_errno(e, "poll");
+	if (ready == 0)
+		return err_set(e, ERR_TEMPORARY, ERR_TIMEOUT, "no answer in time at %s",
+			smtp_stage_name(s->client.stage));
+	*events = p.revents;
+	return true;
+}
+
+/* Sends and hears what the socket allows now. */
 static void
 exchange(struct sender *s)
 {
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+	short events = smtp_client_output(&s->client).n ? POLLIN | POLLOUT : POLLIN;
 	struct err e;
-	bool ok = true;
-	int ready;
+	bool ok = wait_for(s, &events, &e);
 
-	if (smtp_client_output(&s->client).n)
-		p.events |= POLLOUT;
-	ready = poll(&p, 1, (int)smtp_client_patience_ms(&s->client));
-	if (ready < 0 && errno != EINTR)
-		ok = err_set_errno(&e, "poll");
-	else if (ready == 0)
-		ok = err_set(&e, ERR_TEMPORARY, ERR_TIMEOUT, "no answer in time at %s",
-			smtp_stage_name(s->client.stage));
-	if (ok && ready > 0 && p.revents & POLLOUT)
+	if (ok && events & POLLOUT)
 		ok = send_some(s, &e);
-	if (ok && ready > 0 && p.revents & (POLLIN | POLLHUP | POLLERR))
+	if (ok && events & (POLLIN | POLLHUP | POLLERR))
 		ok = hear_some(s, &e);
 	if (!ok)
 		smtp_client_lost(&s->client, &e);
 }
+
+/* ── TLS ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool
+shake(struct sender *s, struct err *e)
+{
+	enum stream_step step;
+	short events;
+
+	while ((step = stream_shake(&s->stream, e)) == STREAM_WANT_READ ||
+		step == STREAM_WANT_WRITE) {
+		events = step == STREAM_WANT_READ ? POLLIN : POLLOUT;
+		if (!wait_for(s, &events, e))
+			return false;
+	}
+	return step == STREAM_DONE;
+}
+
+/* Without the system's authorities nobody is verified; those that were named must be there. */
+static bool
+open_terms(struct sender *s, struct err *e)
+{
+	s->terms = tls_client_open_file(s->trust, e);
+	if (!s->terms && !s->trust)
+		s->terms = tls_client_open(S(""), e);
+	return s->terms != NULL;
+}
+
+static void
+secure(struct sender *s)
+{
+	bool must_verify = s->way.login.n && !s->is_near && !s->sends_in_clear;
+	struct err why, e;
+
+	if (!open_terms(s, &why) ||
+		!stream_secure_client(
+			&s->stream, s->terms, str_of(s->way.host), must_verify, &why) ||
+		!shake(s, &why)) {
+		err_set(&e, ERR_TEMPORARY, ERR_TLS, "%s: %s", s->way.host, why.text);
+		smtp_client_lost(&s->client, &e);
+		return;
+	}
+	stream_add_facts(&s->tls, &s->stream);
+	if (s->is_verbose)
+		fprintf(stderr, "*  %.*s\n", STR_ARG(buf_str(&s->tls)));
+	smtp_client_secured(&s->client);
+}
+
+/* ── Mails ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* The next hundred recipients, or goodbye. */
 static void
@@ -729,7 +797,8 @@ settle_the_rest(struct sender *s, const struct err *e, enum smtp_stage stage)
 			s->outcomes[i] = (struct smtp_outcome){ *e, stage, true };
 }
 
-static void
+/* False: TLS failed, and the mail may go in clear. */
+static bool
 converse(struct sender *s)
 {
 	struct err ignored;
@@ -739,6 +808,9 @@ converse(struct sender *s)
 		case CLIENT_WANT_INPUT:
 		case CLIENT_WANT_OUTPUT:
 			exchange(s);
+			break;
+		case CLIENT_WANT_TLS:
+			secure(s);
 			break;
 		case CLIENT_ON_READY:
 			next_mail(s);
@@ -754,33 +826,57 @@ converse(struct sender *s)
 			next_mail(s);
 			break;
 		case CLIENT_ON_FAILED:
+			send_some(s, &ignored); /* a QUIT, where one is due */
+			if (s->client.stage == STAGE_TLS && !smtp_client_needs_tls(&s->settings))
+				return false;
 			settle_the_rest(s, &s->client.error, s->client.stage);
-			send_some(s, &ignored);
-			return;
+			if (s->client.error.kind == ERR_TLS && s->way.login.n)
+				fprintf(stderr, "--in-clear sends the password all the same\n");
+			return true;
 		case CLIENT_WANT_CLOSE:
-			return;
+			return true;
 		}
 }
 
-static bool
-hand_over(struct sender *s)
+static enum smtp_client_tls
+wanted_tls(const struct sender *s)
 {
-	struct smtp_client_settings settings = {
-		.hostname = str_of(s->hostname),
-		.login = s->way.login,
-		.password = str_of(s->way.password),
-	};
+	if (s->way.is_smtps)
+		return CLIENT_TLS_FIRST;
+	return s->way.path[0] ? CLIENT_TLS_NEVER : CLIENT_TLS_TRY;
+}
+
+/* One connection and what is said over it. False: the same again in clear. */
+static bool
+call(struct sender *s, enum smtp_client_tls tls)
+{
 	struct err e;
+	bool is_done;
 
 	if (!connect_way(s, &e)) {
 		settle_the_rest(s, &e, STAGE_CONNECT);
 		return true;
 	}
-	smtp_client_begin(&s->client, &settings);
-	converse(s);
+	s->settings = (struct smtp_client_settings){
+		.hostname = str_of(s->hostname),
+		.login = s->way.login,
+		.password = str_of(s->way.password),
+		.tls = tls,
+		.shows_password = s->is_near || s->sends_in_clear,
+	};
+	buf_reset(&s->tls);
+	smtp_client_begin(&s->client, &s->settings);
+	is_done = converse(s);
 	smtp_client_free(&s->client);
-	close(s->fd);
-	return true;
+	stream_close(&s->stream);
+	tls_close(&s->terms);
+	return is_done;
+}
+
+static bool
+hand_over(struct sender *s)
+{
+	return call(s, wanted_tls(s)) || call(s, CLIENT_TLS_NEVER);
 }
 
 /* ── What became of it ───────────────────────────────────────────────────────────────────────── */
@@ -852,6 +948,7 @@ print_json(struct sender *s)
 	buf_add_char(&out, '{');
 	add_json_field(&out, "from", s->reverse_path);
 	add_json_field(&out, "via", s->way.text);
+	add_json_field(&out, "tls", buf_str(&s->tls));
 	buf_addf(&out, "\"size\":%zu,", s->message.n);
 	add_json_field(&out, "message_id", str_of(s->message_id));
 	buf_add(&out, S("\"recipients\":["));
@@ -923,7 +1020,8 @@ cmd_send(int argc, char **argv)
 		.message.max = MESSAGE_MAX,
 		.shown_ours.max = MESSAGE_MAX,
 		.shown_theirs.max = MESSAGE_MAX,
-		.fd = -1,
+		.stream.fd = -1,
+		.tls.max = 256,
 	};
 
 	if (gethostname(s.hostname, sizeof s.hostname - 1) < 0 ||
@@ -933,6 +1031,7 @@ cmd_send(int argc, char **argv)
 		get_password(&s) && get_message(&s) && hand_over(&s) && tell(&s));
 	explicit_bzero(s.way.password, sizeof s.way.password);
 	buf_free(&s.message);
+	buf_free(&s.tls);
 	buf_free(&s.shown_ours);
 	buf_free(&s.shown_theirs);
 	config_free(&s.config);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/certificates.h"
 #include "cmd/cmd.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,8 @@
 #include "config/config.h"
 #include "io/file.h"
 #include "role/master/master.h"
+#include "role/profile.h"
+#include "role/user.h"
 
 /*
  * `posthouse serve`: the checker and then master. The file is read and parsed in a child process,
@@ -21,7 +24,7 @@
  * must know. So master itself never parses a file, and a file that upsets the parser costs a child.
  */
 
-enum { CONFIG_MAX = 1024 * 1024 };
+enum { CONFIG_MAX = 1024 * 1024, NOTES_MAX = 64 * 1024 };
 
 static void
 plan_doors(struct master_plan *plan, const struct config *c)
@@ -38,6 +41,7 @@ plan_doors(struct master_plan *plan, const struct config *c)
 			char text[INET6_ADDRSTRLEN] = "";
 
 			d->door = c->listens[i].door;
+			d->listen = (uint32_t)i;
 			d->address = *a;
 			if (a->ss_family == AF_INET) {
 				inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
@@ -51,30 +55,123 @@ plan_doors(struct master_plan *plan, const struct config *c)
 		}
 }
 
+static bool
+plan_path(char *to, size_t size, struct str path, const char *option, const char *file)
+{
+	if (path.n >= size) {
+		fprintf(stderr, "posthouse: %s: `%s` is longer than %zu octets\n", file, option,
+			size - 1);
+		return false;
+	}
+	memcpy(to, path.p, path.n);
+	return true;
+}
+
+static void
+plan_users(struct master_plan *plan, const struct config *c)
+{
+	static const enum ipc_role roles[MASTER_PLACES] = { [MASTER_VAULT] = ROLE_VAULT,
+		[MASTER_RESOLVE] = ROLE_RESOLVE, [MASTER_STORE] = ROLE_STORE,
+		[MASTER_SEND] = ROLE_SEND, [MASTER_QUEUE] = ROLE_QUEUE,
+		[MASTER_RECEIVE] = ROLE_RECEIVE };
+	struct sandbox_user user;
+
+	for (size_t i = 0; i < MASTER_PLACES; i++)
+		if (user_of_role(c, roles[i], &user))
+			plan->users[i] = (struct master_user){ user.uid, user.gid, true };
+}
+
+static bool
+plan_mail_roots(struct master_plan *plan, const struct config *c, const char *file)
+{
+	for (size_t i = 0; i < c->domains_n; i++) {
+		struct str root = profile_mail_root(&c->domains[i]);
+		bool is_known = root.n == 0;
+
+		for (uint32_t k = 0; k < plan->mail_roots_n && !is_known; k++)
+			is_known = str_eq(root, str_of(plan->mail_roots[k]));
+		if (is_known)
+			continue;
+		if (plan->mail_roots_n == MASTER_MAIL_ROOTS_MAX) {
+			fprintf(stderr,
+				"posthouse: %s: mailboxes lie below more than %d directories\n",
+				file, MASTER_MAIL_ROOTS_MAX);
+			return false;
+		}
+		if (!plan_path(plan->mail_roots[plan->mail_roots_n++],
+			    sizeof plan->mail_roots[0], root, "mailboxes", file))
+			return false;
+	}
+	return true;
+}
+
+static bool
+plan_file(struct master_plan *plan, struct str path, struct err *e)
+{
+	if (path.n == 0)
+		return true;
+	for (uint32_t i = 0; i < plan->files_n; i++)
+		if (str_eq(str_of(plan->files[i]), path))
+			return true;
+	if (plan->files_n == MASTER_FILES_MAX || path.n >= sizeof plan->files[0])
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"more than %d files of certificates, keys and logins, or the name of one is longer than %zu octets",
+			MASTER_FILES_MAX, sizeof plan->files[0] - 1);
+	memcpy(plan->files[plan->files_n++], path.p, path.n);
+	return true;
+}
+
+static void
+plan_filters(struct master_plan *plan, const struct config *c)
+{
+	for (size_t i = 0; i < c->filters_n && i < MASTER_FILTERS_MAX; i++)
+		plan->filters[plan->filters_n++] = (struct master_filter){ c->filters[i].address,
+			c->filters[i].address_size };
+}
+
+/* All files that vault reads. */
+static bool
+plan_files(struct master_plan *plan, const struct config *c, struct err *e)
+{
+	for (size_t i = 0; i < c->tls.certificates_n; i++)
+		if (!plan_file(plan, c->tls.certificates[i], e))
+			return false;
+	for (size_t i = 0; i < c->tls.keys_n; i++)
+		if (!plan_file(plan, c->tls.keys[i], e))
+			return false;
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (!plan_file(plan, c->routes[i].login_file, e))
+			return false;
+	return true;
+}
+
 /* In the child: all that may go wrong with a file, said in one line. */
 static int
 check_file(const char *path_arg, int plan_fd, int config_fd)
 {
-	struct buf text = { .max = CONFIG_MAX };
+	struct buf text = { .max = CONFIG_MAX }, notes = { .max = NOTES_MAX };
 	struct master_plan plan = { 0 };
 	struct config c = { 0 };
 	struct err e = { 0 };
 	const char *path;
 
 	if (!config_read_file(path_arg, &path, &text, &e) ||
-		!config_parse(&c, buf_str(&text), path, &e)) {
+		!config_parse(&c, buf_str(&text), path, &e) ||
+		!certificates_check(&c, &notes, &e) || !plan_files(&plan, &c, &e)) {
 		fprintf(stderr, "posthouse: %s\n", e.text);
 		return EX_CONFIG;
 	}
-	if (c.state.n >= sizeof plan.state) {
-		fprintf(stderr, "posthouse: %s: `state` is longer than %zu octets\n", path,
-			sizeof plan.state - 1);
+	if (!plan_path(plan.state, sizeof plan.state, c.state, "state", path) ||
+		!plan_path(plan.spool, sizeof plan.spool, c.spool, "spool", path) ||
+		!plan_mail_roots(&plan, &c, path))
 		return EX_CONFIG;
-	}
-	memcpy(plan.state, c.state.p, c.state.n);
-	snprintf(plan.fixed, sizeof plan.fixed, "%.*s %llu %llu", STR_ARG(c.spool),
-		(unsigned long long)c.queue.segment_size, (unsigned long long)c.limits.memory);
+	snprintf(plan.fixed, sizeof plan.fixed, "%llu %llu %.*s",
+		(unsigned long long)c.queue.segment_size, (unsigned long long)c.limits.memory,
+		STR_ARG(c.tls.trust));
+	fprintf(stderr, "%.*s", STR_ARG(buf_str(&notes)));
+	plan_users(&plan, &c);
 	plan_doors(&plan, &c);
+	plan_filters(&plan, &c);
 	if (!file_write_all(config_fd, buf_str(&text)) ||
 		!file_write_all(plan_fd, (struct str){ (const char *)&plan, sizeof plan }))
 		return EX_OSERR;
@@ -92,6 +189,7 @@ read_plan(int fd, struct master_plan *plan)
 	while (got < sizeof *plan && (n = read(fd, to + got, sizeof *plan - got)) > 0)
 		got += (size_t)n;
 	return got == sizeof *plan && plan->doors_n <= MASTER_DOORS_MAX &&
+	       plan->files_n <= MASTER_FILES_MAX && plan->filters_n <= MASTER_FILTERS_MAX &&
 	       memchr(plan->state, 0, sizeof plan->state);
 }
 

@@ -31,7 +31,7 @@ static const char help[] =
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object a line: id, event, at, who, how, words, due, number, to, "
 	"steps (ms, host, address,\n"
-	"                  stage, code, enhanced, words); and of each recipient that waits, "
+	"                  tls, stage, code, enhanced, words); and of each recipient that waits, "
 	"event \"now\": id, arrived,\n"
 	"                  from, to, state, tries, next, why_next, host, words, code, meaning, "
 	"sender (what the sender\n"
@@ -205,6 +205,7 @@ add_steps_json(struct buf *to, struct str steps)
 		buf_addf(to, "%s{\"ms\":%u", comma, s.took_ms);
 		ask_json_text(to, "host", s.host);
 		ask_json_text(to, "address", s.address);
+		ask_json_text(to, "tls", s.tls);
 		ask_json_text(to, "stage", str_of(smtp_stage_name(s.stage)));
 		snprintf(enhanced, sizeof enhanced, "%u.%u.%u", s.err.enhanced.class,
 			s.err.enhanced.subject, s.err.enhanced.detail);
@@ -301,6 +302,8 @@ print_steps(struct str steps)
 		ask_print_plain(s.host);
 		printf(" (");
 		ask_print_plain(s.address);
+		printf("%s", s.tls.n ? ", " : "");
+		ask_print_plain(s.tls);
 		printf(") %s, %u ms: ", smtp_stage_name(s.stage), s.took_ms);
 		ask_print_said(&s.err);
 		putchar('\n');

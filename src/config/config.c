@@ -77,13 +77,12 @@ store(struct config *c, const struct option *o, const union option_value *v, voi
 	case OPTION_ADDRESSES:
 		*(struct config_network *)to = v->network;
 		break;
-	case OPTION_LATER:
-		must(false);
 	}
 }
 
 _Static_assert(sizeof(enum config_when) == 4 && sizeof(enum config_clear) == 4 &&
-		       sizeof(enum config_language) == 4,
+		       sizeof(enum config_language) == 4 && sizeof(enum config_tls) == 4 &&
+		       sizeof(enum config_judgement) == 4 && sizeof(enum config_down) == 4,
 	"OPTION_CHOICE writes four octets");
 
 static void
@@ -113,7 +112,7 @@ fill(struct config *c, const char *path, cfg_t *section, void *base)
 		void *to = (char *)base + o->field;
 		unsigned n;
 
-		if (o->type == OPTION_LATER || strcmp(o->section, path) != 0)
+		if (strcmp(o->section, path) != 0)
 			continue;
 		n = section ? cfg_size(section, o->name) : 0;
 		if (option_is_list(o)) {
@@ -142,7 +141,10 @@ static void
 fill_listen(struct config *c, cfg_t *section, struct config_listen *l)
 {
 	fill(c, "listen", section, l);
-	l->door = str_eq(title_of(c, section), S("submission")) ? CONFIG_SUBMISSION : CONFIG_SMTP;
+	if (str_eq(title_of(c, section), S("submission")))
+		l->door = CONFIG_SUBMISSION;
+	else if (str_eq(title_of(c, section), S("submissions")))
+		l->door = CONFIG_SUBMISSIONS;
 }
 
 static void
@@ -189,6 +191,14 @@ fill_route(struct config *c, cfg_t *section, struct config_route *r)
 	}
 }
 
+static void
+fill_filter(struct config *c, cfg_t *section, struct config_filter *f)
+{
+	fill(c, "filter", section, f);
+	f->name = title_of(c, section);
+	f->address_size = option_read_filter(f->at, &f->address);
+}
+
 /* The library takes asking for a section that is not there for a mistake in the file. */
 static cfg_t *
 only(cfg_t *tree, const char *name)
@@ -201,6 +211,8 @@ fill_all(struct config *c, cfg_t *tree)
 {
 	fill(c, "", tree, c);
 	fill(c, "resolver", only(tree, "resolver"), c);
+	fill(c, "tls", only(tree, "tls"), c);
+	fill(c, "gate", only(tree, "gate"), c);
 	fill(c, "smtp", only(tree, "smtp"), c);
 	fill(c, "queue", only(tree, "queue"), c);
 	fill(c, "limits", only(tree, "limits"), c);
@@ -216,6 +228,10 @@ fill_all(struct config *c, cfg_t *tree)
 	c->routes = take(c, c->routes_n, sizeof *c->routes);
 	for (unsigned i = 0; i < c->routes_n; i++)
 		fill_route(c, cfg_getnsec(tree, "route", i), &c->routes[i]);
+	c->filters_n = cfg_size(tree, "filter");
+	c->filters = take(c, c->filters_n, sizeof *c->filters);
+	for (unsigned i = 0; i < c->filters_n; i++)
+		fill_filter(c, cfg_getnsec(tree, "filter", i), &c->filters[i]);
 }
 
 static size_t
@@ -253,6 +269,14 @@ check_whole(const struct config *c, const char *name, struct err *e)
 		wrong = "`segment-size` is no multiple of 4K";
 	else if (c->limits.memory < c->limits.message && c->limits.memory < 16 * 1024 * 1024)
 		wrong = "`memory` is less than 16M and less than one `message`";
+	else if (c->tls.keys_n && c->tls.keys_n != c->tls.certificates_n)
+		wrong = "`tls` has not as many keys as certificates; write them in the same order";
+	else if (c->tls.certificates_n > CONFIG_CERTIFICATES_MAX)
+		wrong = "`tls` has more than 64 certificates";
+	else if (c->filters_n > CONFIG_FILTERS_MAX)
+		wrong = "there are more than 8 filters";
+	else if (c->gate.dnsbl_n > CONFIG_ZONES_MAX)
+		wrong = "`dnsbl` has more than 8 lists";
 	for (size_t i = 0; i < c->routes_n && !wrong; i++)
 		wrong = wrong_source(&c->routes[i]);
 	if (wrong)

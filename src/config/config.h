@@ -41,13 +41,44 @@ struct config_networks {
 	size_t n;
 };
 
-enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION };
+enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION, CONFIG_SUBMISSIONS };
 
 struct config_listen {
 	enum config_door door;
 	struct sockaddr_storage
 		*on; /* each with its port; "*:25" is [::]:25, which takes IPv4 too */
 	size_t on_n;
+	bool has_no_tls;		/* STARTTLS is not offered */
+	struct config_networks proxy;	/* proxies: their connections begin with a PROXY header */
+	struct config_networks xclient; /* hosts that may say for whom they speak (XCLIENT) */
+};
+
+enum config_judgement {
+	CONFIG_IGNORE,
+	CONFIG_NOTE,
+	CONFIG_REFUSE
+};						     /* note: in Received and in the log */
+enum config_down { CONFIG_ACCEPT, CONFIG_TEMPFAIL }; /* a content filter that does not answer */
+
+enum { CONFIG_CERTIFICATES_MAX = 64, CONFIG_FILTERS_MAX = 8, CONFIG_ZONES_MAX = 8 };
+
+/* A content filter: a Milter on a socket that master connects to. */
+struct config_filter {
+	struct str name;
+	struct str at; /* as written: "unix:/run/rspamd/milter.sock", "127.0.0.1:11332" */
+	struct sockaddr_storage address; /* made of `at` */
+	uint32_t address_size;
+	enum config_down when_down;
+	int64_t timeout_ms;  /* for each of its answers */
+	bool only_strangers; /* not for mail of logins, trusted networks and the local socket */
+};
+
+/* How TLS is spoken with the hosts of a route. */
+enum config_tls {
+	CONFIG_TLS_TRY, /* where the host offers it, without a look at its certificate */
+	CONFIG_TLS_NEVER,
+	CONFIG_TLS_REQUIRE, /* or the mail waits */
+	CONFIG_TLS_VERIFY,  /* and its certificate is good for the host's name */
 };
 
 struct config_alias {
@@ -96,6 +127,7 @@ struct config_route {
 	struct config_network
 		*source; /* addresses that connections come from: at most one a family */
 	size_t source_n;
+	enum config_tls tls;
 };
 
 enum config_language { CONFIG_ENGLISH, CONFIG_CHINESE };
@@ -103,6 +135,8 @@ enum config_language { CONFIG_ENGLISH, CONFIG_CHINESE };
 struct config {
 	struct str hostname; /* lower case */
 	struct str state, spool;
+	struct str
+		users; /* begin of the names of the roles' users, when started as root; empty: no change of user */
 	struct config_networks trusted; /* may relay without a login */
 	struct config_networks refuse;	/* 554 at greeting */
 	struct config_listen *listens;
@@ -111,6 +145,31 @@ struct config {
 	size_t domains_n;
 	struct config_route *routes;
 	size_t routes_n;
+	struct config_filter *filters;
+	size_t filters_n;
+	struct { /* tls { … }: certificates of the doors, and what we trust outside */
+		struct str *certificates; /* paths of PEM files */
+		size_t certificates_n;
+		struct str *keys; /* of their keys; none: each is in its certificate's file */
+		size_t keys_n;
+		bool has_no_tickets; /* sessions are not resumed */
+		struct str
+			trust; /* PEM file with the authorities that outbound verification trusts; empty: the system's */
+	} tls;
+	struct
+	{ /* gate { … }: manners; all but `connections` and `network` concern strangers at smtp doors */
+		int64_t pause_ms; /* before the greeting; who speaks before it, is turned away */
+		enum config_judgement
+			hello; /* names that nobody can have: ours, a bare word, another's address */
+		enum config_judgement reverse; /* no name that leads to the address and back */
+		struct str *dnsbl;	       /* zones of RFC 5782; listed clients are refused */
+		size_t dnsbl_n;
+		bool greylist;
+		int64_t greylist_wait_ms; /* so long a new sender waits */
+		uint32_t connections;	  /* at once from one address (IPv6: /64) */
+		uint32_t network;	  /* at once from one /24 or /48 */
+		uint32_t unknown;	  /* unknown recipients of a session, then 421 */
+	} gate;
 	struct { /* smtp { … } */
 		enum config_when vrfy, expn;
 		enum config_clear auth_in_clear;

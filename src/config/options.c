@@ -15,6 +15,9 @@
 static const char *const when_words[] = { "never", "login", "always", NULL };
 static const char *const language_words[] = { "en", "zh", NULL };
 static const char *const clear_words[] = { "never", "loopback", "always", NULL };
+static const char *const judgement_words[] = { "ignore", "note", "refuse", NULL };
+static const char *const down_words[] = { "accept", "tempfail", NULL };
+static const char *const tls_words[] = { "try", "never", "require", "verify", NULL };
 
 static const char *wrong_path(struct str value);
 static const char *wrong_state(struct str value);
@@ -24,6 +27,9 @@ static const char *wrong_address(struct str value);
 static const char *wrong_sender(struct str value);
 static const char *wrong_forwarder(struct str value);
 static const char *wrong_anchor(struct str value);
+static const char *wrong_users(struct str value);
+static const char *wrong_zone(struct str value);
+static const char *wrong_filter(struct str value);
 static const char *wrong_door(struct str title);
 static const char *wrong_domain(struct str title);
 static const char *wrong_name(struct str title);
@@ -32,7 +38,10 @@ static const char *wrong_pattern(struct str title);
 /* clang-format off */
 const struct option_section option_sections[] = {
 	{ "", NULL, "" },
-	{ "listen", "", "listen", "smtp, submission", wrong_door },
+	{ "listen", "", "listen", "smtp, submission, submissions", wrong_door },
+	{ "tls", "", "tls" },
+	{ "gate", "", "gate" },
+	{ "filter", "", "filter", "NAME", wrong_name },
 	{ "domain", "", "domain", "NAME", wrong_domain },
 	{ "domain.alias", "domain", "alias", "NAME", wrong_name },
 	{ "domain.moved", "domain", "moved", "NAME", wrong_name },
@@ -54,10 +63,54 @@ const struct option option_table[] = {
 		"networks that may relay without a login: {\"127.0.0.1/32\", \"::1/128\"}" },
 	{ "", "refuse", OPTION_NETWORKS, offsetof(struct config, refuse), "{}", NULL,
 		"networks that are turned away at the greeting, with 554" },
-	{ "", "tls", OPTION_LATER, 0, NULL, "leave it out; sessions are in clear text" },
+	{ "", "users", OPTION_TEXT, offsetof(struct config, users), "posthouse-", NULL,
+		"started as root, each role becomes this user with its own name behind it; without such users numbers that nobody has are taken; \"\": no change", .wrong = wrong_users },
+
+	{ "tls", "certificate", OPTION_TEXTS, offsetof(struct config, tls.certificates), "{}", NULL,
+		"PEM files of certificates with their chains, for one or several names, ECDSA and RSA side by side; left out: one that the station makes and signs itself", .wrong = wrong_path },
+	{ "tls", "key", OPTION_TEXTS, offsetof(struct config, tls.keys), "{}", NULL,
+		"PEM files of their private keys, in the same order; left out: they are in the certificates' files", .wrong = wrong_path },
+	{ "tls", "no-tickets", OPTION_YES, offsetof(struct config, tls.has_no_tickets), "false", NULL,
+		"sessions are not resumed: for senders who fail on tickets of TLS 1.3" },
+	{ "tls", "trust", OPTION_TEXT, offsetof(struct config, tls.trust), "", NULL,
+		"PEM file of the authorities by which certificates of other hosts are verified, readable by everybody; left out: the system's", .wrong = wrong_path },
+
+	{ "gate", "pause", OPTION_TIME, offsetof(struct config, gate.pause_ms), "0s", NULL,
+		"strangers wait so long for the greeting of an smtp door; who speaks before it is turned away", .most = MINUTE_MS },
+	{ "gate", "hello", OPTION_CHOICE, offsetof(struct config, gate.hello), "note", NULL,
+		"a HELO that is our own name, a bare word or another's address: ignore, note, refuse", .words = judgement_words },
+	{ "gate", "reverse", OPTION_CHOICE, offsetof(struct config, gate.reverse), "note", NULL,
+		"an address without a name that leads back to it: ignore, note, refuse", .words = judgement_words },
+	{ "gate", "dnsbl", OPTION_TEXTS, offsetof(struct config, gate.dnsbl), "{}", NULL,
+		"DNS lists of bad senders, {\"zen.spamhaus.org\"}: clients on one of them are refused", .wrong = wrong_zone },
+	{ "gate", "greylist", OPTION_YES, offsetof(struct config, gate.greylist), "false", NULL,
+		"mail from a network that has not written to us before is taken only at a later try" },
+	{ "gate", "greylist-wait", OPTION_TIME, offsetof(struct config, gate.greylist_wait_ms), "5m", NULL,
+		"how much later", .least = 100, .most = DAY_MS },
+	{ "gate", "connections", OPTION_COUNT, offsetof(struct config, gate.connections), "100", NULL,
+		"connections at once from one address (IPv6: /64) that is neither trusted nor 127.0.0.1 or ::1; 0: any number", .most = 1000000 },
+	{ "gate", "network", OPTION_COUNT, offsetof(struct config, gate.network), "1000", NULL,
+		"connections at once from one /24 (IPv6: /48); 0: any number", .most = 1000000 },
+	{ "gate", "unknown", OPTION_COUNT, offsetof(struct config, gate.unknown), "20", NULL,
+		"recipients that nobody here is, in one session: one more ends it; 0: any number", .most = 1000000 },
+
+	{ "filter", "at", OPTION_TEXT, offsetof(struct config_filter, at), NULL, "\"unix:/run/rspamd/milter.sock\"",
+		"where the Milter listens: unix:/PATH or ADDRESS:PORT", .wrong = wrong_filter },
+	{ "filter", "when-down", OPTION_CHOICE, offsetof(struct config_filter, when_down), "tempfail", NULL,
+		"mail while it does not answer: accept, tempfail", .words = down_words },
+	{ "filter", "timeout", OPTION_TIME, offsetof(struct config_filter, timeout_ms), "30s", NULL,
+		"how long it may take for one answer", .least = 100, .most = HOUR_MS },
+	{ "filter", "only-strangers", OPTION_YES, offsetof(struct config_filter, only_strangers), "false", NULL,
+		"mail of logins, trusted networks and this machine's programs passes it by" },
 
 	{ "listen", "on", OPTION_SOCKETS, offsetof(struct config_listen, on), NULL, "\"*:25\"",
 		"addresses with ports: \"*:25\", {\"127.0.0.1:2525\", \"[::1]:2525\"}" },
+	{ "listen", "no-tls", OPTION_YES, offsetof(struct config_listen, has_no_tls), "false", NULL,
+		"STARTTLS is not offered at this door" },
+	{ "listen", "proxy", OPTION_NETWORKS, offsetof(struct config_listen, proxy), "{}", NULL,
+		"networks of proxies: every connection from there must begin with a PROXY header (version 1 or 2)" },
+	{ "listen", "xclient", OPTION_NETWORKS, offsetof(struct config_listen, xclient), "{}", NULL,
+		"networks of hosts that may say with XCLIENT for whom they speak" },
 
 	{ "domain", "mailboxes", OPTION_TEXT, offsetof(struct config_domain, mailboxes), "", NULL,
 		"path of a Maildir, %d the domain, %u the mailbox; left out: mail/%d/%u in the state directory", .wrong = wrong_template },
@@ -69,7 +122,7 @@ const struct option option_table[] = {
 		"the new address: senders are told it with 551, nothing is forwarded", .wrong = wrong_address },
 
 	{ "route", "via", OPTION_VIA, offsetof(struct config_route, via), "", NULL,
-		"the next host: smtp://HOST, smtp://HOST:PORT, lmtp://HOST:PORT or lmtp+unix:/PATH; left out: as the DNS says" },
+		"the next host: smtp://HOST, smtp://HOST:PORT, smtps://HOST, lmtp://HOST:PORT or lmtp+unix:/PATH; left out: as the DNS says" },
 	{ "route", "from", OPTION_TEXTS, offsetof(struct config_route, from), "{}", NULL,
 		"senders it is for: {\"wei@example.org\", \"@example.org\"}; left out: all", .wrong = wrong_sender },
 	{ "route", "login", OPTION_FILE, offsetof(struct config_route, login_file), "", NULL,
@@ -82,7 +135,8 @@ const struct option option_table[] = {
 		"port of the hosts that the DNS names, where there is no `via`", .least = 1, .most = 65535 },
 	{ "route", "source", OPTION_ADDRESSES, offsetof(struct config_route, source), "{}", NULL,
 		"own addresses that connections come from, one of each family: {\"192.0.2.9\", \"2001:db8::9\"}" },
-	{ "route", "tls", OPTION_LATER, 0, NULL, "leave it out; routes are in clear text" },
+	{ "route", "tls", OPTION_CHOICE, offsetof(struct config_route, tls), "try", NULL,
+		"try: encrypted where the host can; never; require: encrypted or not at all; verify: and the host proves its name. To smtps:// hosts nothing goes unencrypted: there try and never are as require", .words = tls_words },
 
 	{ "resolver", "off", OPTION_YES, offsetof(struct config, resolver.is_off), "false", NULL,
 		"ask no DNS: roads are the file's routes alone" },
@@ -288,13 +342,41 @@ wrong_anchor(struct str value)
 }
 
 static const char *
+wrong_users(struct str value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (!char_is_alpha(value.p[i]) && !char_is_digit(value.p[i]) &&
+			str_find(S("_-"), value.p[i]) == 2)
+			return "is no begin of users' names; write one such as posthouse-";
+	return value.n <= 24 ? NULL : "is too long: users' names have at most 32 octets";
+}
+
+static const char *
+wrong_zone(struct str value)
+{
+	return option_is_name(value) ? NULL : "is no zone; write one such as zen.spamhaus.org";
+}
+
+static const char *
+wrong_filter(struct str value)
+{
+	struct sockaddr_storage address;
+
+	return option_read_filter(value, &address) ? NULL
+						   : "is no place of a Milter; write one such as "
+						     "unix:/run/rspamd/milter.sock or "
+						     "127.0.0.1:11332";
+}
+
+static const char *
 wrong_door(struct str title)
 {
-	if (str_eq(title, S("smtp")) || str_eq(title, S("submission")))
+	if (str_eq(title, S("smtp")) || str_eq(title, S("submission")) ||
+		str_eq(title, S("submissions")))
 		return NULL;
-	if (str_eq(title, S("submissions")) || str_eq(title, S("web")))
-		return "is not built yet; write smtp or submission";
-	return "is no door; write smtp or submission";
+	if (str_eq(title, S("web")))
+		return "is not built yet; write smtp, submission or submissions";
+	return "is no door; write smtp, submission or submissions";
 }
 
 /* ── for people ── */
@@ -345,8 +427,6 @@ config_describe(struct buf *to, bool json)
 	for (const struct option *o = option_table; o < option_table + option_table_n; o++) {
 		char name[64];
 
-		if (o->type == OPTION_LATER)
-			continue;
 		if (json) {
 			describe_json(to, o);
 			continue;

@@ -24,7 +24,6 @@ enum option_type {
 	OPTION_NETWORKS,  /* struct config_network */
 	OPTION_ADDRESSES, /* the same, each one whole address */
 	OPTION_SOCKETS,	  /* struct sockaddr_storage: ADDRESS:PORT */
-	OPTION_LATER,	  /* a word that is known, but not built yet */
 };
 
 /* Units of sizes and times. */
@@ -44,10 +43,9 @@ struct option {
 	const char *section; /* path: "", "smtp", "domain.alias" */
 	const char *name;
 	enum option_type type;
-	size_t field;	   /* offset in the section's struct */
-	const char *value; /* the default, as it would be written; NULL: must be given */
-	const char
-		*example; /* of one that must be given, or is not built yet: what to do instead */
+	size_t field;	     /* offset in the section's struct */
+	const char *value;   /* the default, as it would be written; NULL: must be given */
+	const char *example; /* of one that must be given */
 	const char *help;
 	const char *(*wrong)(
 		struct str value); /* texts: NULL when good, else what it is, "is no …" */
@@ -83,6 +81,8 @@ bool option_read(const struct option *o, struct str text, union option_value *v,
 /* An address without brackets; a host's or domain's name. */
 bool option_read_address(struct str text, struct config_network *a);
 bool option_is_name(struct str text);
+/* A socket to connect to: "unix:/path", "127.0.0.1:11332", "[::1]:11332". Its size; 0: it is none. */
+socklen_t option_read_filter(struct str text, struct sockaddr_storage *to);
 
 bool option_is_list(const struct option *o);
 

@@ -256,19 +256,15 @@ section_of(const cfg_t *section)
 static bool
 fail_unknown(struct syntax *s, const cfg_t *section, const char *word)
 {
-	const char *path = section_of(section)->path, *meant = nearest(section, str_of(word));
+	const char *meant = nearest(section, str_of(word));
 	struct str text = shown(word);
 	unsigned line = (unsigned)section->line;
 
-	for (const struct option *o = option_table; o < option_table + option_table_n; o++)
-		if (o->type == OPTION_LATER && strcmp(o->section, path) == 0 &&
-			strcmp(o->name, word) == 0)
-			return fail(s, line, "`%s` is not built yet; %s", word, o->example);
 	if (meant)
 		return fail(
 			s, line, "unknown option `%.*s`; did you mean `%s`?", STR_ARG(text), meant);
 	for (const struct option *o = option_table; o < option_table + option_table_n; o++)
-		if (o->type != OPTION_LATER && strcmp(o->name, word) == 0)
+		if (strcmp(o->name, word) == 0)
 			return fail(s, line, "`%s` does not belong here, but %s%s", word,
 				o->section[0] ? "into " : "outside of all braces",
 				o->section[0] ? o->section : "");
@@ -387,8 +383,8 @@ on_section(cfg_t *parent, cfg_opt_t *opt)
 	else if (row->title && (wrong = row->wrong(str_of(title))))
 		fail(s, line, "`%s %.*s` %s", row->name, STR_ARG(text), wrong);
 	for (const struct option *o = option_table; o < option_table + option_table_n; o++)
-		if (!err_is(s->e) && strcmp(o->section, row->path) == 0 &&
-			o->type != OPTION_LATER && !o->value && cfg_size(section, o->name) == 0)
+		if (!err_is(s->e) && strcmp(o->section, row->path) == 0 && !o->value &&
+			cfg_size(section, o->name) == 0)
 			fail(s, line, "`%s %.*s` has no `%s`; write %s = %s", row->name,
 				STR_ARG(text), o->name, o->name, o->example);
 	opt->flags |= OPTION_SEEN;
@@ -420,7 +416,7 @@ declare(void)
 
 		n = 0;
 		for (const struct option *o = option_table; o < option_table + option_table_n; o++)
-			if (o->type != OPTION_LATER && strcmp(o->section, row->path) == 0)
+			if (strcmp(o->section, row->path) == 0)
 				lists[i][n++] = option_declaration(o);
 		for (size_t child = i + 1; child < option_sections_n; child++)
 			if (strcmp(option_sections[child].parent, row->path) == 0)

@@ -2,6 +2,7 @@
 #include "config/options.h"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include "base/must.h"
 #include "smtp/address.h"
@@ -180,17 +181,38 @@ read_listen(struct str text, struct sockaddr_storage *s)
 	return NULL;
 }
 
+socklen_t
+option_read_filter(struct str text, struct sockaddr_storage *to)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)(void *)to;
+	struct str path = str_from(text, 5);
+
+	*to = (struct sockaddr_storage){ 0 };
+	if (!str_starts(text, S("unix:")))
+		return str_starts(text, S("*")) || read_listen(text, to) ? 0
+		       : to->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+						  : sizeof(struct sockaddr_in6);
+	if (path.n < 2 || path.p[0] != '/' || path.n >= sizeof un->sun_path)
+		return 0;
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, path.p, path.n);
+	return sizeof *un;
+}
+
 /* "HOST:PORT" of a via; host a name or an address. */
 static const char *
 read_via_host(struct str text, struct config_via *via)
 {
+	static const uint16_t usual_port[] = {
+		[HOP_SMTP] = 25, [HOP_SMTPS] = 465, [HOP_LMTP] = 24
+	};
 	struct config_network a;
 	uint16_t port;
 
 	if (!split_port(text, &via->host, &port) || via->host.n == 0)
 		return "is no next host; write one such as smtp://relay.example.net or "
 		       "smtp://192.0.2.1:25";
-	via->port = port ? port : via->protocol == HOP_LMTP ? 24 : 25;
+	via->port = port ? port : usual_port[via->protocol];
 	if (str_eq_nocase(via->host, S("localhost")))
 		via->host = S("127.0.0.1");
 	if (option_read_address(via->host, &a)) {
@@ -207,11 +229,10 @@ read_via(struct str text, struct config_via *via)
 	static const struct {
 		const char *scheme;
 		enum hop_protocol protocol;
-	} schemes[] = { { "smtp://", HOP_SMTP }, { "lmtp://", HOP_LMTP } };
+	} schemes[] = { { "smtp://", HOP_SMTP }, { "smtps://", HOP_SMTPS },
+		{ "lmtp://", HOP_LMTP } };
 
 	*via = (struct config_via){ .text = text };
-	if (str_starts(text, S("smtps://")))
-		return "needs TLS, which is not built yet; write smtp://";
 	if (str_starts(text, S("lmtp+unix:"))) {
 		via->protocol = HOP_LMTP;
 		via->family = HOP_UNIX;
@@ -226,7 +247,8 @@ read_via(struct str text, struct config_via *via)
 			via->protocol = schemes[i].protocol;
 			return read_via_host(str_from(text, strlen(schemes[i].scheme)), via);
 		}
-	return "is no next host; write smtp://HOST:PORT, lmtp://HOST:PORT or lmtp+unix:/PATH";
+	return "is no next host; write smtp://HOST:PORT, smtps://HOST, lmtp://HOST:PORT or "
+	       "lmtp+unix:/PATH";
 }
 
 /* ── one value ── */
@@ -285,8 +307,6 @@ option_read(const struct option *o, struct str text, union option_value *v, stru
 		if (!option_read_address(text, &v->network))
 			why = "is no address; write one such as 192.0.2.9 or 2001:db8::9";
 		break;
-	case OPTION_LATER:
-		must(false);
 	}
 	if (why)
 		buf_add(wrong, str_of(why));

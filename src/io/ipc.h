@@ -68,6 +68,17 @@ enum found_kind {	/* `found` */
 };
 /* `listener`: doors beyond enum config_door, our own UNIX sockets in the state directory. */
 enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101 };
+/* `table`: octets; the first 16 are a secret that master draws, the others begin as zero. */
+enum { IPC_TABLE_SIZE = 4 * 1024 * 1024 };
+
+/* `question` and `answer`. */
+enum question_kind {
+	QUESTION_REVERSE, /* the name of the address that leads back to it (RFC 1912 §2.1) */
+	QUESTION_LISTED,  /* is the address on the list of this zone (RFC 5782)? text: its TXT */
+	QUESTION_LEADS,	  /* does this name lead to the address? */
+	QUESTION_KINDS
+};
+enum answer_result { ANSWER_NO, ANSWER_YES, ANSWER_UNKNOWN }; /* unknown: the DNS is silent, or off */
 
 enum checked_result { CHECKED_REFUSED, CHECKED_OK, CHECKED_LATER };
 enum expanded_kind {

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -28,6 +30,53 @@ sealed_text(int fd, struct buf *to)
 	return true;
 }
 
+/* The first configuration comes before any thread, and names the paths: now the role is locked in, its threads are started, and
+ * the locks are tried. Nothing of the world was read so far but what master sent. */
+static void
+role_lock(struct role *r)
+{
+	struct sandbox *s = &r->profile.sandbox;
+	struct buf lines = { .max = SANDBOX_LINES_MAX };
+	struct err e = { 0 };
+	bool holds;
+
+	tzset();
+	holds = sandbox_close_files(s, &e);
+	if (holds)
+		r->hooks->configured(r->owner);
+	if (!holds || !sandbox_close_calls(s, &e) || !sandbox_try(s, &e)) {
+		log_event("not-guarded", "why=%s", log_quote(str_of(e.text)));
+		log_flush();
+		_exit(EX_OSERR);
+	}
+	buf_addf(&lines, "user: %u\n", (unsigned)geteuid());
+	sandbox_describe(s, &lines);
+	ipc_send_guarded(r->master, &(struct ipc_guarded){ .fd = -1, .lines = buf_str(&lines) });
+	buf_free(&lines);
+	r->is_locked = true;
+}
+
+/* A file that names other paths needs other locks, which nobody can change from inside: the role finishes what is under way, and
+ * master starts it anew. */
+static void
+role_take(struct role *r)
+{
+	struct profile fresh;
+
+	profile_make(&fresh, r->self, &r->config);
+	if (r->is_locked && profile_is_same(&fresh, &r->profile)) {
+		profile_free(&fresh);
+		r->hooks->configured(r->owner);
+	} else if (r->is_locked) {
+		profile_free(&fresh);
+		log_event("begins-anew", "why=other-paths");
+		r->hooks->drain(r->owner);
+	} else {
+		r->profile = fresh;
+		role_lock(r);
+	}
+}
+
 static void
 role_configure(struct role *r, const struct ipc_configure *m)
 {
@@ -43,7 +92,7 @@ role_configure(struct role *r, const struct ipc_configure *m)
 	} else {
 		config_free(&r->config);
 		r->config = fresh;
-		r->hooks->configured(r->owner);
+		role_take(r);
 	}
 	buf_free(&text);
 	close(m->fd);
@@ -56,6 +105,12 @@ role_came(void *owner, struct ipc *from, struct ipc_message *m)
 
 	(void)from;
 	switch (m->kind) {
+	case IPC_file:
+		must(r->hooks->file);
+		r->hooks->file(r->owner, m->file.path, m->file.fd, (int)m->file.cause);
+		if (m->file.fd >= 0)
+			close(m->file.fd);
+		break;
 	case IPC_configure:
 		role_configure(r, &m->configure);
 		break;
@@ -64,7 +119,15 @@ role_came(void *owner, struct ipc *from, struct ipc_message *m)
 		break;
 	case IPC_listener:
 		must(r->hooks->listener);
-		r->hooks->listener(r->owner, m->listener.door, m->listener.name, m->listener.fd);
+		r->hooks->listener(r->owner, m->listener.door, m->listener.listen, m->listener.fd);
+		break;
+	case IPC_table:
+		must(r->hooks->table);
+		r->hooks->table(r->owner, m->table.slot, m->table.fd);
+		break;
+	case IPC_dialled:
+		must(r->hooks->dialled);
+		r->hooks->dialled(r->owner, m->dialled.ask, m->dialled.cause, m->dialled.fd);
 		break;
 	case IPC_begin:
 		r->hooks->begin(r->owner);

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "io/ipc.h"
 #include "io/loop.h"
+#include "role/profile.h"
 
 /*
  * How a role lives: master starts it with its channel as descriptor 3 and hands over, in this
@@ -13,7 +14,9 @@
  */
 struct role {
 	struct loop *loop;
-	struct config config; /* the newest */
+	struct config config;	/* the newest */
+	struct profile profile; /* what it is locked into, from the first configuration on */
+	bool is_locked;
 	struct ipc *master;
 	const struct role_hooks *hooks;
 	void *owner;
@@ -22,13 +25,22 @@ struct role {
 };
 
 struct role_hooks {
-	/* role->config is new; the first time, or by reload. */
+	/* Comes before `configured`: a file that the new configuration names; fd -1: it cannot be opened, cause is the errno.
+	 * Both are the caller's. May be NULL */
+	void (*file)(void *owner, struct str path, int fd, int cause);
+	/* role->config is new; the first time, or by reload. Threads are started the first time or never (by thread_start): behind
+	 * it stand the locks. */
 	void (*configured)(void *owner);
 	/* Open a channel to that role on fd with ipc_open; an older one to the same role and index
 	 * is dead: close it. */
 	void (*peer)(void *owner, enum ipc_role peer, unsigned index, int fd);
-	void (*listener)(void *owner, unsigned door, struct str name, int fd); /* may be NULL */
+	void (*listener)(void *owner, unsigned door, unsigned listen,
+		int fd); /* listen: which of config.listens; may be NULL */
+	void (*table)(
+		void *owner, unsigned slot, int fd); /* what the gate remembers; may be NULL */
 	void (*begin)(void *owner);
+	/* What `dial` asked for; fd -1: an errno says why not. May be NULL. */
+	void (*dialled)(void *owner, uint64_t dial, uint32_t cause, int fd);
 	void (*drain)(void *owner); /* finish what is under way, then role_exit */
 };
 

@@ -40,7 +40,8 @@ struct cursor {
 struct name {
 	char text[WIRE_NAME_MAX]; /* lower case, no dot behind */
 	size_t n;
-	bool is_usable;
+	bool is_usable; /* its labels hold nothing that looks like their end */
+	bool is_host;	/* and a host could be called so */
 };
 
 struct raw_record {
@@ -75,8 +76,12 @@ dns_type_name(enum dns_type t)
 		return "A";
 	case DNS_CNAME:
 		return "CNAME";
+	case DNS_PTR:
+		return "PTR";
 	case DNS_MX:
 		return "MX";
+	case DNS_TXT:
+		return "TXT";
 	case DNS_AAAA:
 		return "AAAA";
 	}
@@ -102,6 +107,17 @@ dns_name_is_valid(struct str name)
 		else if (!is_name_octet(name.p[i]) || ++label > LABEL_MAX)
 			return false;
 	return label > 0;
+}
+
+void
+dns_add_turned(struct buf *to, const unsigned char *address, size_t octets, struct str zone)
+{
+	for (size_t i = octets; i > 0; i--)
+		if (octets == 4)
+			buf_addf(to, "%u.", address[i - 1]);
+		else
+			buf_addf(to, "%x.%x.", address[i - 1] & 15, address[i - 1] >> 4);
+	buf_add(to, zone);
 }
 
 /* ── Numbers and names ───────────────────────────────────────────────────────────────────────── */
@@ -136,7 +152,9 @@ add_label(struct name *name, struct str label)
 	if (name->n)
 		name->text[name->n++] = '.';
 	for (size_t i = 0; i < label.n; i++) {
-		name->is_usable = name->is_usable && is_name_octet(label.p[i]);
+		name->is_host = name->is_host && is_name_octet(label.p[i]);
+		/* a slash stands where parts of a network have reverse zones: RFC 2317 §4 */
+		name->is_usable = name->is_usable && (is_name_octet(label.p[i]) || label.p[i] == '/');
 		name->text[name->n++] = char_lower(label.p[i]);
 	}
 }
@@ -150,7 +168,7 @@ scan_name(struct cursor *c, struct name *name)
 	uint32_t length, low;
 
 	name->n = 0;
-	name->is_usable = true;
+	name->is_usable = name->is_host = true;
 	for (;;) {
 		size_t here = at.at;
 
@@ -301,10 +319,42 @@ read_mx(struct raw_record *raw, struct arena *arena, struct dns_record *record)
 	struct name host;
 
 	if (!scan_number(&raw->data, 2, &preference) || !scan_name(&raw->data, &host) ||
-		raw->data.at != raw->data.packet.n || !host.is_usable)
+		raw->data.at != raw->data.packet.n || !host.is_host)
 		return false;
 	record->preference = (uint16_t)preference;
 	return arena_dup(arena, name_str(&host), &record->name);
+}
+
+static bool
+read_host(struct raw_record *raw, struct arena *arena, struct dns_record *record)
+{
+	struct name host;
+
+	return scan_name(&raw->data, &host) && raw->data.at == raw->data.packet.n && host.is_host && host.n &&
+	       arena_dup(arena, name_str(&host), &record->name);
+}
+
+/* One or more strings of up to 255 octets (RFC 1035 §3.3.14), joined (RFC 7208 §3.3). */
+static bool
+read_text(struct raw_record *raw, struct arena *arena, struct dns_record *record)
+{
+	struct cursor *c = &raw->data;
+	char *text = arena_take(arena, c->packet.n - c->at + 1);
+	size_t n = 0;
+	uint32_t length;
+
+	if (!text)
+		return false;
+	while (scan_number(c, 1, &length)) {
+		struct str part = str_part(c->packet, c->at, length);
+
+		if (!skip(c, length))
+			return false;
+		memcpy(text + n, part.p, part.n);
+		n += part.n;
+	}
+	record->name = (struct str){ text, n };
+	return true;
 }
 
 static bool
@@ -316,6 +366,25 @@ read_address(const struct raw_record *raw, struct dns_record *record)
 		return false;
 	memcpy(record->address, raw->data.packet.p + raw->data.at, size);
 	return true;
+}
+
+static bool
+read_data(struct raw_record *raw, struct arena *arena, struct dns_record *record)
+{
+	switch ((enum dns_type)raw->type) {
+	case DNS_MX:
+		return read_mx(raw, arena, record);
+	case DNS_PTR:
+		return read_host(raw, arena, record);
+	case DNS_TXT:
+		return read_text(raw, arena, record);
+	case DNS_A:
+	case DNS_AAAA:
+		return read_address(raw, record);
+	case DNS_CNAME:
+		break;
+	}
+	return false;
 }
 
 /* False: the arena is full. */
@@ -336,8 +405,7 @@ read_records(const struct reader *r, struct dns_answer *answer)
 		record = (struct dns_record){ 0 };
 		if (answer->records_n == DNS_RECORDS_MAX)
 			answer->was_cut = true;
-		else if (r->type == DNS_MX ? read_mx(&raw, r->arena, &record)
-					   : read_address(&raw, &record))
+		else if (read_data(&raw, r->arena, &record))
 			answer->records[answer->records_n++] = record;
 		else
 			answer->unusable++;

@@ -3,7 +3,7 @@
 #define ROUTE_DNS_H
 
 #include "base/arena.h"
-#include "base/str.h"
+#include "base/buf.h"
 
 /*
  * Answers of the DNS as values (RFC 1035), read out of the packet that the resolver library hands
@@ -13,7 +13,9 @@
 enum dns_type {
 	DNS_A = 1,
 	DNS_CNAME = 5,
+	DNS_PTR = 12,
 	DNS_MX = 15,
+	DNS_TXT = 16,
 	DNS_AAAA = 28,
 };
 
@@ -40,7 +42,8 @@ enum {
 };
 
 struct dns_record {
-	struct str name; /* MX: the host; lower case, no dot behind; empty: the root (null MX) */
+	struct str name; /* MX, PTR: the host; lower case, no dot behind; empty: the root (null MX). TXT:
+			    its strings joined, any octets */
 	uint16_t preference;	   /* MX */
 	unsigned char address[16]; /* A: the first four */
 };
@@ -67,6 +70,10 @@ struct dns_answer {
  */
 void dns_read(struct str packet, struct str name, enum dns_type type, struct arena *arena,
 	struct dns_answer *answer);
+
+/* The name under which a zone has an address: "1.2.0.192.in-addr.arpa", 32 hexadecimal digits with dots for the
+ * 16 octets of IPv6 (RFC 3596 §2.5); lists have it too (RFC 5782 §2.1, §2.4). */
+void dns_add_turned(struct buf *to, const unsigned char *address, size_t octets, struct str zone);
 
 /* Could a host or a domain be called so: labels of letters, digits, hyphen and underscore, 63
  * octets each, DNS_NAME_MAX in all; no dot behind. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "route/hop.h"
 
+#include "base/ip.h"
+
 enum { GROUPS = 8 }; /* of an IPv6 address, 16 bits each */
 
 /* ── Packed ──────────────────────────────────────────────────────────────────────────────────── */
@@ -31,7 +33,7 @@ hop_scan(struct str *in, struct hop *h)
 		!codec_scan_u8(&rest, &is_secure))
 		return false;
 	if ((family != HOP_UNIX && family != HOP_IPV4 && family != HOP_IPV6) ||
-		protocol > HOP_LMTP || is_secure > 1 || got.host.n > HOP_HOST_MAX)
+		protocol > HOP_SMTPS || is_secure > 1 || got.host.n > HOP_HOST_MAX)
 		return false;
 	got.family = (enum hop_family)family;
 	got.protocol = (enum hop_protocol)protocol;
@@ -48,6 +50,7 @@ step_add(struct buf *to, const struct step *s)
 	codec_add_str(to, s->address);
 	codec_add_u8(to, s->stage);
 	codec_add_u32(to, s->took_ms);
+	codec_add_str(to, s->tls);
 	codec_add_err(to, &s->err);
 }
 
@@ -59,7 +62,7 @@ step_scan(struct str *in, struct step *s)
 
 	if (!codec_scan_str(&rest, &got.host) || !codec_scan_str(&rest, &got.address) ||
 		!codec_scan_u8(&rest, &got.stage) || !codec_scan_u32(&rest, &got.took_ms) ||
-		!codec_scan_err(&rest, &got.err))
+		!codec_scan_str(&rest, &got.tls) || !codec_scan_err(&rest, &got.err))
 		return false;
 	*s = got;
 	*in = rest;
@@ -68,91 +71,15 @@ step_scan(struct str *in, struct step *s)
 
 /* ── Addresses as text ───────────────────────────────────────────────────────────────────────── */
 
-static bool
-scan_ipv4(struct str *in, unsigned char octets[4])
-{
-	struct str rest = *in;
-	uint64_t octet;
-
-	for (size_t i = 0; i < 4; i++) {
-		size_t before;
-
-		if (i && !scan_char(&rest, '.'))
-			return false;
-		before = rest.n;
-		if (!scan_u64(&rest, &octet) || octet > 255 || before - rest.n > 3)
-			return false;
-		octets[i] = (unsigned char)octet;
-	}
-	*in = rest;
-	return true;
-}
-
-/* One to four hexadecimal digits. */
-static bool
-scan_group(struct str *in, unsigned char octets[2])
-{
-	char digits[4] = "0000";
-	size_t n = 0;
-
-	while (n < in->n && n < 5 && in->p[n] != ':')
-		n++;
-	if (n == 0 || n > 4)
-		return false;
-	memcpy(digits + 4 - n, in->p, n);
-	if (!codec_from_hex((struct str){ digits, 4 }, octets, 2))
-		return false;
-	*in = str_from(*in, n);
-	return true;
-}
-
-/*
- * Groups are gathered from the left; where "::" stood, what came behind it is moved to the end.
- * The last two groups may be written as an IPv4 address.
- */
-static bool
-read_ipv6(struct str text, unsigned char to[16])
-{
-	unsigned char octets[2 * GROUPS] = { 0 };
-	size_t n = 0, gap = SIZE_MAX;
-
-	if (scan_word_nocase(&text, S("::")))
-		gap = 0;
-	while (text.n && n < sizeof octets) {
-		struct str dotted = text;
-
-		if (n + 4 <= sizeof octets && scan_ipv4(&dotted, octets + n)) {
-			n += 4;
-			text = dotted;
-			break;
-		}
-		if (!scan_group(&text, octets + n))
-			return false;
-		n += 2;
-		if (gap == SIZE_MAX && scan_word_nocase(&text, S("::")))
-			gap = n;
-		else if (text.n && (!scan_char(&text, ':') || text.n == 0))
-			return false;
-	}
-	if (text.n || (gap == SIZE_MAX) != (n == sizeof octets))
-		return false;
-	memcpy(to, octets, sizeof octets);
-	if (gap < n) {
-		memset(to + gap, 0, sizeof octets - gap);
-		memcpy(to + sizeof octets - (n - gap), octets + gap, n - gap);
-	}
-	return true;
-}
-
 bool
 hop_set_address(struct hop *h, struct str text)
 {
 	unsigned char octets[16] = { 0 };
 	struct str rest = text;
 
-	if (scan_ipv4(&rest, octets) && rest.n == 0)
+	if (ip_scan4(&rest, octets) && rest.n == 0)
 		h->family = HOP_IPV4;
-	else if (read_ipv6(text, octets))
+	else if (ip_read6(text, octets))
 		h->family = HOP_IPV6;
 	else
 		return false;

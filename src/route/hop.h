@@ -18,6 +18,7 @@ enum hop_family {
 enum hop_protocol {
 	HOP_SMTP,
 	HOP_LMTP,
+	HOP_SMTPS, /* TLS from the first octet (RFC 8314) */
 };
 
 struct hop {
@@ -54,6 +55,7 @@ struct step {
 	struct str host, address; /* as hop.host; as hop_add_text */
 	uint8_t stage;		  /* enum smtp_stage */
 	uint32_t took_ms;
+	struct str tls; /* for people: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; empty: in clear */
 	struct err err; /* code and words of the peer also when all went well */
 };
 

@@ -8,10 +8,15 @@
  * the table `steps` says which first digit means yes, and who acts on a yes and on a no (functions
  * with the prefix client_, greeting and login in client_hello.c, the rest in client_mail.c):
  *
+ *   [SECURING]        smtp_client_secured            TLS from the first octet: CLIENT_WANT_TLS
+ *        ▼
  *   AWAIT_GREETING    say_ehlo
  *        ▼
- *   AWAIT_EHLO        note_offers, log_in; on 5yz retry_as_helo ─► AWAIT_HELO  log_in
- *        ▼
+ *   AWAIT_EHLO ◄───┐  note_offers, choose_tls; on 5yz retry_as_helo ─► AWAIT_HELO  choose_tls
+ *        ▼         │
+ *   [AWAIT_STARTTLS│  begin_tls, tls_refused
+ *    SECURING] ────┘  smtp_client_secured            CLIENT_WANT_TLS
+ *        ▼  log_in
  *   [AWAIT_PROMPT ×n  give_secret
  *    AWAIT_LOGIN]     become_ready
  *        ▼
@@ -53,6 +58,9 @@
  *  4. The end of the message is sent only when the driver gave all of it; a session that broke in
  *     the middle of the body is not used again.
  *  5. 421 ends the session wherever it comes (RFC 5321 §3.8).
+ *  6. Nothing that was heard in clear is believed behind the handshake: neither offers nor replies
+ *     that somebody put behind the 220 (RFC 3207 §4.2, §6). A password is said in clear only where the
+ *     settings allow it.
  *
  * A transaction that was given up half-way owes the peer an RSET. It is said with the next mail's
  * MAIL, so that it costs no round trip of its own.
@@ -80,7 +88,9 @@ static const struct step {
 	[AWAIT_GREETING] = { STAGE_GREETING, 5 * MINUTE, 2, client_say_ehlo,
 		client_refuse_session },
 	[AWAIT_EHLO] = { STAGE_HELLO, 5 * MINUTE, 2, client_note_offers, client_retry_as_helo },
-	[AWAIT_HELO] = { STAGE_HELLO, 5 * MINUTE, 2, client_log_in, client_refuse_session },
+	[AWAIT_HELO] = { STAGE_HELLO, 5 * MINUTE, 2, client_choose_tls, client_refuse_session },
+	[AWAIT_STARTTLS] = { STAGE_TLS, 2 * MINUTE, 2, client_begin_tls, client_tls_refused },
+	[SECURING] = { STAGE_TLS, 2 * MINUTE, 0, NULL, NULL },
 	[AWAIT_PROMPT] = { STAGE_AUTH, 5 * MINUTE, 3, client_give_secret, client_refuse_session },
 	[AWAIT_LOGIN] = { STAGE_AUTH, 5 * MINUTE, 2, client_become_ready, client_refuse_session },
 	[IDLE] = { STAGE_MAIL, 5 * MINUTE, 0, NULL, client_refuse_session },
@@ -102,6 +112,7 @@ smtp_stage_name(enum smtp_stage stage)
 		[STAGE_CONNECT] = "connect",
 		[STAGE_GREETING] = "greeting",
 		[STAGE_HELLO] = "hello",
+		[STAGE_TLS] = "tls",
 		[STAGE_AUTH] = "auth",
 		[STAGE_MAIL] = "mail",
 		[STAGE_RCPT] = "rcpt",
@@ -121,13 +132,12 @@ smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *sett
 {
 	*c = (struct smtp_client){
 		.settings = settings,
-		.state = AWAIT_GREETING,
-		.stage = STAGE_GREETING,
 		.input.max = INPUT_MAX,
 		.out.max = OUTPUT_MAX,
 		.words.max = REPLY_TEXT_MAX + 32,
 		.reply.text.max = REPLY_TEXT_MAX,
 	};
+	client_enter(c, settings->tls == CLIENT_TLS_FIRST ? SECURING : AWAIT_GREETING);
 }
 
 void
@@ -142,6 +152,7 @@ smtp_client_free(struct smtp_client *c)
 void
 smtp_client_feed(struct smtp_client *c, struct str bytes)
 {
+	must(c->state != SECURING);
 	buf_drop(&c->input, c->input.n - c->in.n);
 	buf_add(&c->input, bytes);
 	c->in = buf_str(&c->input);
@@ -232,6 +243,8 @@ smtp_client_next(struct smtp_client *c)
 	event = c->event;
 	if (c->state != OVER)
 		c->event = CLIENT_WANT_INPUT;
+	if (event == CLIENT_WANT_INPUT && c->state == SECURING)
+		return CLIENT_WANT_TLS;
 	if (event == CLIENT_WANT_INPUT && c->ascii_is_asked)
 		return CLIENT_WANT_ASCII;
 	if (event == CLIENT_WANT_INPUT && c->body_is_open)

@@ -16,13 +16,17 @@
  *   output: what smtp_client_output() holds goes to the peer; smtp_client_sent() tells how much of
  *           it went, before bytes that the peer said later are fed
  *   input:  smtp_client_feed(&c, bytes), then next() again; the bytes are copied
+ *   TLS:    when it is asked for, the handshake, then smtp_client_secured; from then on all bytes,
+ *           either way, go through it
  */
 
 enum smtp_client_event {
 	CLIENT_WANT_INPUT,  /* flush output, feed what the peer says (smtp_client_feed) */
 	CLIENT_WANT_OUTPUT, /* much output is pending: send some of it, then next(). Input may be
 			       fed meanwhile, and should be: the peer may refuse in mid-body */
-	CLIENT_ON_READY,    /* greeting, EHLO/HELO, AUTH are done: hand over a mail
+	CLIENT_WANT_TLS,    /* shake hands, then smtp_client_secured; where that fails,
+			       smtp_client_lost. No output is pending */
+	CLIENT_ON_READY,    /* greeting, EHLO/HELO, STARTTLS, AUTH are done: hand over a mail
 			       (smtp_client_mail) or smtp_client_quit */
 	CLIENT_WANT_ASCII, /* the peer does not offer SMTPUTF8, which this mail needs for its header
 			       alone: smtp_client_ascii */
@@ -39,6 +43,7 @@ enum smtp_stage { /* where something happened, for people */
 	STAGE_CONNECT,
 	STAGE_GREETING,
 	STAGE_HELLO,
+	STAGE_TLS, /* STARTTLS and the handshake */
 	STAGE_AUTH,
 	STAGE_MAIL,
 	STAGE_RCPT,
@@ -93,10 +98,19 @@ struct smtp_client_mail {
 				   queued as …"; valid until the session's next mail */
 };
 
+enum smtp_client_tls {
+	CLIENT_TLS_NEVER,   /* in clear: an offer of STARTTLS is not taken up */
+	CLIENT_TLS_TRY,	    /* STARTTLS (RFC 3207) where it is offered */
+	CLIENT_TLS_REQUIRE, /* where it is not, the session fails */
+	CLIENT_TLS_FIRST,   /* before the greeting (RFC 8314 §3.3) */
+};
+
 struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
 	struct str login, password; /* empty login: no AUTH */
-	bool is_lmtp;		    /* RFC 2033: each recipient has its own reply at the end */
+	enum smtp_client_tls tls;
+	bool shows_password; /* AUTH may go in clear; else a login requires TLS */
+	bool is_lmtp;	     /* RFC 2033: each recipient has its own reply at the end */
 	bool bounces_8bit; /* 8-bit mail to a peer without 8BITMIME fails, instead of going as it is */
 };
 
@@ -109,6 +123,7 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_AUTH_PLAIN = 32,
 	OFFERS_AUTH_LOGIN = 64,
 	OFFERS_DSN = 128,
+	OFFERS_STARTTLS = 256,
 };
 
 struct smtp_client {
@@ -120,6 +135,7 @@ struct smtp_client {
 	uint64_t progress;     /* grows with every whole reply and with octets that leave */
 	bool may_be_delivered; /* the end of the last mail's message was given to the output, and
 				  no reply has said no to it: nobody else may get it now */
+	bool is_secure;	       /* the handshake is done */
 	struct smtp_client_mail *mail;
 	bool output_is_secret; /* what output holds now has a password in it: not for eyes or logs
 				*/
@@ -149,6 +165,12 @@ void smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings 
 void smtp_client_free(struct smtp_client *c);
 void smtp_client_feed(struct smtp_client *c, struct str bytes);
 enum smtp_client_event smtp_client_next(struct smtp_client *c);
+
+/* After CLIENT_WANT_TLS. What was heard in clear is forgotten. */
+void smtp_client_secured(struct smtp_client *c);
+
+/* Must the session fail where there is no TLS? Else one in clear serves as well (RFC 7435). */
+bool smtp_client_needs_tls(const struct smtp_client_settings *settings);
 
 void smtp_client_mail(
 	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */

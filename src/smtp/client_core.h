@@ -10,6 +10,8 @@ enum client_state {
 	AWAIT_GREETING,
 	AWAIT_EHLO,
 	AWAIT_HELO,
+	AWAIT_STARTTLS,
+	SECURING,
 	AWAIT_PROMPT,
 	AWAIT_LOGIN,
 	IDLE,
@@ -50,7 +52,9 @@ void client_refuse_session(struct smtp_client *c);
 void client_say_ehlo(struct smtp_client *c);
 void client_note_offers(struct smtp_client *c);
 void client_retry_as_helo(struct smtp_client *c);
-void client_log_in(struct smtp_client *c);
+void client_choose_tls(struct smtp_client *c);
+void client_begin_tls(struct smtp_client *c);
+void client_tls_refused(struct smtp_client *c);
 void client_give_secret(struct smtp_client *c);
 void client_become_ready(struct smtp_client *c);
 

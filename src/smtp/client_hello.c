@@ -5,11 +5,15 @@
 #include "base/must.h"
 
 /*
- * The beginning of a session: greeting, EHLO or its forms, what the peer offers, AUTH. The states
+ * The beginning of a session: greeting, EHLO or its forms, what the peer offers, STARTTLS, AUTH. The states
  * and their order are drawn in client.c.
  */
 
 enum { AUTH_INITIAL_LINE_MAX = 510 }; /* RFC 4954 §4: else the response waits for a prompt */
+
+static void log_in(struct smtp_client *c);
+
+/* ── Hello ───────────────────────────────────────────────────────────────────────────────────── */
 
 void
 client_say_ehlo(struct smtp_client *c)
@@ -57,6 +61,7 @@ note_offer(struct smtp_client *c, struct str line)
 		{ S("SMTPUTF8"), OFFERS_SMTPUTF8 },
 		{ S("CHUNKING"), OFFERS_CHUNKING },
 		{ S("DSN"), OFFERS_DSN },
+		{ S("STARTTLS"), OFFERS_STARTTLS },
 	};
 	struct str keyword, rest;
 
@@ -82,8 +87,84 @@ client_note_offers(struct smtp_client *c)
 		str_cut(rest, '\n', &line, &rest);
 		note_offer(c, line);
 	}
-	client_log_in(c);
+	client_choose_tls(c);
 }
+
+/* ── TLS ─────────────────────────────────────────────────────────────────────────────────────── */
+
+bool
+smtp_client_needs_tls(const struct smtp_client_settings *settings)
+{
+	return settings->tls >= CLIENT_TLS_REQUIRE ||
+	       (settings->login.n && !settings->shows_password);
+}
+
+/* The session cannot go on in clear. The peer is in step with us, and may have its QUIT. */
+static void
+fail_without_tls(struct smtp_client *c, const char *why)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMPORARY, ERR_TLS, "%s; %s", why,
+		c->settings->tls >= CLIENT_TLS_REQUIRE ? "mail there is to be encrypted"
+						       : "the password does not go in clear");
+	client_enter(c, AWAIT_STARTTLS);
+	client_fail(c, &e);
+	say(c, S("QUIT"));
+}
+
+void
+client_choose_tls(struct smtp_client *c)
+{
+	bool is_wanted = c->settings->tls != CLIENT_TLS_NEVER && !c->is_secure;
+
+	if (is_wanted && c->offers & OFFERS_STARTTLS) {
+		client_enter(c, AWAIT_STARTTLS);
+		say(c, S("STARTTLS"));
+	} else if (!c->is_secure && smtp_client_needs_tls(c->settings)) {
+		fail_without_tls(c, "the other host does not offer STARTTLS");
+	} else {
+		log_in(c);
+	}
+}
+
+/* Law 6. */
+void
+client_begin_tls(struct smtp_client *c)
+{
+	c->in = S("");
+	c->offers = 0;
+	c->size_max = 0;
+	client_enter(c, SECURING);
+	c->event = CLIENT_WANT_TLS;
+}
+
+/* Whatever the reply says, STARTTLS was offered: this is a fault of the host, not of the mail. */
+void
+client_tls_refused(struct smtp_client *c)
+{
+	struct err said, e;
+
+	client_err_from_reply(c, &said);
+	err_set(&e, ERR_TEMPORARY, ERR_TLS, "STARTTLS was offered, and answered %d %.100s",
+		said.code, said.text);
+	client_fail(c, &e);
+	say(c, S("QUIT"));
+}
+
+void
+smtp_client_secured(struct smtp_client *c)
+{
+	must(c->state == SECURING && c->event == CLIENT_WANT_INPUT);
+	c->is_secure = true;
+	c->progress++;
+	if (c->settings->tls == CLIENT_TLS_FIRST)
+		client_enter(c, AWAIT_GREETING);
+	else
+		client_say_ehlo(c);
+}
+
+/* ── AUTH ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Base64 of [NUL login NUL] password, whose room is taken at once: a buffer that grows leaves
  * copies behind. */
@@ -120,8 +201,8 @@ say_secret(struct smtp_client *c, struct str before, struct str login, struct st
 
 /* RFC 4954 §4: PLAIN in one line where that is short enough, else after a prompt; LOGIN (no RFC,
  * but all there is in places) after two. */
-void
-client_log_in(struct smtp_client *c)
+static void
+log_in(struct smtp_client *c)
 {
 	struct str login = c->settings->login, password = c->settings->password;
 	size_t response_n = (login.n + password.n + 4) / 3 * 4;

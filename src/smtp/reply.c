@@ -30,6 +30,8 @@ static const struct row {
 	[ERR_LOGIN_LATER] = { 454, 535, 7, 0, S("logins cannot be checked now, try again later") },
 	[ERR_RATE] = { 450, 550, 7, 1, S("too much in too short a time, try again later") },
 	[ERR_REFUSED] = { 450, 554, 7, 1, S("no service for you here") },
+	[ERR_MANNERS] = { 451, 550, 7, 1, S("we do not know your host yet, try again later") },
+	[ERR_CLIENT_NAME] = { 450, 550, 7, 25, S("your address has no name that leads back to it") },
 	[ERR_SWITCHED_OFF] = { 454, 502, 5, 1, S("this is switched off here") },
 	[ERR_TOO_BIG] = { 452, 552, 3, 4, S("the message is larger than we take") },
 	[ERR_TOO_MANY_RECIPIENTS] = { 452, 552, 5, 3, S("too many recipients in one mail") },
@@ -60,6 +62,7 @@ static const struct row {
 	[ERR_PRIVATE_ADDRESS] = { 451, 550, 4, 4,
 		S("the hosts of that domain have no address that mail may go to") },
 	[ERR_NEEDS_8BITMIME] = { 451, 554, 6, 3, S("the next host takes no 8-bit mail") },
+	[ERR_TLS] = { 451, 554, 7, 5, S("the connection to the next host cannot be encrypted") },
 };
 
 struct reply

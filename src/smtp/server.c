@@ -19,6 +19,9 @@
  *  4. A transaction is over in smtp_server_reset_transaction and nowhere else. If it was open and
  *     END had no yes, the driver hears ON_RESET before anything else.
  *  5. A 421 is the last reply, whoever causes it.
+ *  6. Nothing is said or heard between STARTTLS's 220 and smtp_server_secured, and nothing outlives
+ *     it but counters: no command is run that came in clear behind STARTTLS (RFC 3207 §6), wherever
+ *     the input was cut.
  *
  *                          CONNECT   (next: ON_CONNECT is asked)
  *             settle: yes │   │ settle: no, permanent      │ settle: no, temporary
@@ -26,13 +29,19 @@
  *                         ▼                        ▼       ▼
  *       ┌─────────────▶ COMMAND ── QUIT, 421 ──▶ CLOSED ◀──── smtp_server_stop, from any state
  *       │                 │ │ │
- *       │   settle: ON_DATA │ └── run_auth ───▶ AUTH_PLAIN, AUTH_LOGIN ─▶ AUTH_PASSWORD
+ *       │   settle: ON_DATA │ └ command_auth ─▶ AUTH_PLAIN, AUTH_LOGIN ─▶ AUTH_PASSWORD
  *       │                 │ │                        │ command_auth_line       │
  *       │                 │ └── run_bdat ─▶ CHUNK    ▼                         ▼
  *       │                 ▼                │ │      smtp_server_end_auth: back to COMMAND
  *       │               DATA               │ └─ end_chunk, more to come: back to COMMAND
  *       │   end_message │                  │ end_chunk, LAST
  *       └───────────────┴──────────────────┘ (ON_END is asked, or the failure said)
+ *
+ *   And back to the beginning, with nothing known of the client:
+ *
+ *       CONNECT, where TLS comes first ──┐
+ *       COMMAND, settle: ON_STARTTLS ────┴─▶ TLS ── smtp_server_secured ─▶ CONNECT, or COMMAND
+ *       COMMAND, settle: ON_XCLIENT ─────────────────────────────────────▶ CONNECT
  *
  * A message that fails (too large, a bare line end, the driver's smtp_server_fail_body) is
  * `failure`: its pieces are swallowed from then on and the error is said at the end. A message in
@@ -51,8 +60,14 @@ enum {
 
 _Static_assert(sizeof(struct smtp_server) <= 1024, "an idle session costs its struct");
 
-/* What a yes says, when the driver has no other words. */
+static const struct err not_smtp = { .class = ERR_TEMPORARY,
+	.kind = ERR_REFUSED,
+	.text = "this is a mail server, and that was not SMTP" };
+
+/* What a yes says, when the driver has no other words. The questions that begin something say more
+ * than words: settle_connect, settle_hello, settle_xclient. */
 static const struct reply yes[] = {
+	[SMTP_ON_STARTTLS] = { 220, { 2, 0, 0 }, S("go on with TLS") },
 	[SMTP_ON_AUTH] = { 235, { 2, 7, 0 }, S("you are logged in") },
 	[SMTP_ON_MAIL] = { 250, { 2, 1, 0 }, S("sender taken") },
 	[SMTP_ON_RCPT] = { 250, { 2, 1, 5 }, S("recipient taken") },
@@ -159,6 +174,34 @@ read_line(struct smtp_server *s, struct str *line)
 	return LINE_WHOLE;
 }
 
+static void
+run_line(struct smtp_server *s, struct str line)
+{
+	if (is_in_auth(s))
+		command_auth_line(s, line);
+	else if (command_is_foreign(s, line))
+		smtp_server_stop(s, &not_smtp);
+	else
+		command_run(s, line);
+}
+
+static void
+refuse_long_line(struct smtp_server *s)
+{
+	static const struct reply auth_line_too_long = { 500, { 5, 5, 6 },
+		S("this AUTH line is too long") };
+	static const struct reply line_too_long = { 500, { 5, 5, 2 }, S("this line is too long") };
+
+	if (is_in_auth(s)) {
+		smtp_server_end_auth(s);
+		smtp_server_say(s, auth_line_too_long);
+	} else if (s->must_be_verb) {
+		smtp_server_stop(s, &not_smtp);
+	} else {
+		smtp_server_say(s, line_too_long);
+	}
+}
+
 static bool
 step_line(struct smtp_server *s)
 {
@@ -168,22 +211,14 @@ step_line(struct smtp_server *s)
 	case LINE_NONE:
 		return false;
 	case LINE_WHOLE:
-		if (is_in_auth(s))
-			command_auth_line(s, line);
-		else
-			command_run(s, line);
+		run_line(s, line);
 		break;
 	case LINE_TOO_LONG:
-		if (is_in_auth(s)) {
-			smtp_server_end_auth(s);
-			smtp_server_say(s, (struct reply){ 500, { 5, 5, 6 },
-						   S("this AUTH line is too long") });
-		} else {
-			smtp_server_say(
-				s, (struct reply){ 500, { 5, 5, 2 }, S("this line is too long") });
-		}
+		refuse_long_line(s);
 		break;
 	}
+	s->commands++;
+	s->must_be_verb = false;
 	forget(&s->line);
 	return true;
 }
@@ -306,7 +341,10 @@ step(struct smtp_server *s)
 {
 	switch (s->state) {
 	case SERVER_CONNECT:
-		smtp_server_ask(s, SMTP_ON_CONNECT);
+		if (s->begins_with_tls && !s->is_secure)
+			s->state = SERVER_TLS;
+		else
+			smtp_server_ask(s, SMTP_ON_CONNECT);
 		return true;
 	case SERVER_REFUSED:
 	case SERVER_COMMAND:
@@ -318,10 +356,20 @@ step(struct smtp_server *s)
 		return step_data(s);
 	case SERVER_CHUNK:
 		return step_chunk(s);
+	case SERVER_TLS:
 	case SERVER_CLOSED:
 		break;
 	}
 	return false;
+}
+
+/* What came and was not looked at. */
+static void
+forget_input(struct smtp_server *s)
+{
+	s->in = (struct str){ 0 };
+	forget(&s->parked);
+	forget(&s->line);
 }
 
 enum smtp_event
@@ -336,10 +384,9 @@ smtp_server_next(struct smtp_server *s)
 			s->must_tell_reset = false;
 			return SMTP_ON_RESET;
 		}
-		if (s->state == SERVER_CLOSED) {
-			s->in = (struct str){ 0 };
-			forget(&s->parked);
-			return SMTP_WANT_CLOSE;
+		if (s->state == SERVER_CLOSED || s->state == SERVER_TLS) {
+			forget_input(s);
+			return s->state == SERVER_TLS ? SMTP_WANT_TLS : SMTP_WANT_CLOSE;
 		}
 		if (s->out.n > FLUSH_AT && s->in.n) {
 			smtp_server_park(s);
@@ -447,6 +494,60 @@ settle_connect(struct smtp_server *s, const struct err *e)
 	s->state = e ? SERVER_REFUSED : SERVER_COMMAND;
 }
 
+/* A refused greeting leaves all as it was (RFC 5321 §4.1.4). */
+static void
+settle_hello(struct smtp_server *s, const struct err *e, struct reply r)
+{
+	if (e) {
+		s->hello = buf_str(&s->hello_copy);
+		s->is_extended = s->was_extended;
+		smtp_server_say(s, r);
+		return;
+	}
+	smtp_server_reset_transaction(s);
+	buf_reset(&s->hello_copy);
+	buf_add(&s->hello_copy, s->hello);
+	s->hello = buf_str(&s->hello_copy);
+	command_say_hello(s);
+}
+
+/* RFC 3207 §4: 454 for whatever keeps us from it now. A 421 that waits for this answer takes its
+ * place: behind the 220 nobody could read it. */
+static void
+settle_starttls(struct smtp_server *s, const struct err *e, struct reply r)
+{
+	if (!e && s->farewell.n)
+		return;
+	if (r.code / 100 == 4 && r.code != 421)
+		r = (struct reply){ 454, { 4, 7, 0 }, r.text };
+	smtp_server_say(s, r);
+	if (!e)
+		s->state = SERVER_TLS;
+}
+
+/* Nothing is known of this client any more; what counts its errors goes on. */
+static void
+begin_anew(struct smtp_server *s)
+{
+	smtp_server_reset_transaction(s);
+	smtp_server_end_auth(s);
+	buf_free(&s->hello_copy);
+	s->hello = (struct str){ 0 };
+	s->is_extended = s->is_logged_in = false;
+}
+
+/* The greeting of the session that begins is the reply. */
+static void
+settle_xclient(struct smtp_server *s, const struct err *e, struct reply r)
+{
+	if (e) {
+		smtp_server_say(s, r);
+		return;
+	}
+	begin_anew(s);
+	s->state = SERVER_CONNECT;
+}
+
 /* May a message begin? Behind DATA the reply is due now; a chunk is under way already and has its
  * reply at its end. */
 static void
@@ -477,6 +578,15 @@ settle(struct smtp_server *s, const struct err *e, struct reply r)
 	case SMTP_ON_CONNECT:
 		settle_connect(s, e);
 		break;
+	case SMTP_ON_HELLO:
+		settle_hello(s, e, r);
+		break;
+	case SMTP_ON_STARTTLS:
+		settle_starttls(s, e, r);
+		break;
+	case SMTP_ON_XCLIENT:
+		settle_xclient(s, e, r);
+		break;
 	case SMTP_ON_AUTH:
 		s->is_logged_in = !e;
 		smtp_server_say(s, r);
@@ -490,6 +600,7 @@ settle(struct smtp_server *s, const struct err *e, struct reply r)
 		break;
 	case SMTP_ON_RCPT:
 		t->recipients_accepted += !e;
+		s->unknown_recipients += e && e->kind == ERR_MAILBOX_UNKNOWN;
 		smtp_server_say(s, r);
 		break;
 	case SMTP_ON_DATA:
@@ -506,6 +617,7 @@ settle(struct smtp_server *s, const struct err *e, struct reply r)
 		break;
 	case SMTP_WANT_INPUT:
 	case SMTP_WANT_FLUSH:
+	case SMTP_WANT_TLS:
 	case SMTP_ON_BODY:
 	case SMTP_ON_RESET:
 	case SMTP_WANT_CLOSE:
@@ -516,6 +628,7 @@ settle(struct smtp_server *s, const struct err *e, struct reply r)
 	s->notify = 0;
 	s->original_recipient = (struct str){ 0 };
 	s->argument = (struct str){ 0 };
+	s->xclient = NULL;
 	s->argument_is_utf8 = false;
 	if (s->farewell.n && s->state != SERVER_CLOSED) {
 		buf_add(&s->out, buf_str(&s->farewell));
@@ -528,8 +641,6 @@ smtp_server_answer(struct smtp_server *s, const struct err *e)
 {
 	if (e && err_is(e))
 		settle(s, e, reply_from_err(e));
-	else if (s->pending == SMTP_ON_CONNECT)
-		settle(s, NULL, (struct reply){ 0 });
 	else
 		settle(s, NULL, yes[s->pending]);
 }
@@ -537,7 +648,7 @@ smtp_server_answer(struct smtp_server *s, const struct err *e)
 void
 smtp_server_accept(struct smtp_server *s, int code, struct str text)
 {
-	must(code >= 200 && code < 400 && s->pending != SMTP_ON_CONNECT);
+	must(code >= 200 && code < 400 && yes[s->pending].code);
 	settle(s, NULL, (struct reply){ code, yes[s->pending].enhanced, text });
 }
 
@@ -553,9 +664,20 @@ smtp_server_stop(struct smtp_server *s, const struct err *e)
 {
 	if (s->state == SERVER_CLOSED || s->farewell.n)
 		return;
-	add_farewell(s, s->pending ? &s->farewell : &s->out, e);
+	if (s->state != SERVER_TLS) /* whoever waits for a handshake cannot read it */
+		add_farewell(s, s->pending ? &s->farewell : &s->out, e);
 	if (!s->pending)
 		smtp_server_close(s);
+}
+
+void
+smtp_server_secured(struct smtp_server *s)
+{
+	must(s->state == SERVER_TLS);
+	forget_input(s);
+	begin_anew(s);
+	s->is_secure = s->must_be_verb = true;
+	s->state = s->begins_with_tls ? SERVER_CONNECT : SERVER_COMMAND;
 }
 
 struct str

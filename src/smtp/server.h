@@ -31,6 +31,13 @@ enum smtp_event {
 			    then next() again without feeding (the input left over is parked) */
 	SMTP_ON_CONNECT, /* asks: first event of a session. Yes: 220. No: 554 (then only QUIT) where
 			    permanent, 421 and the end where temporary */
+	SMTP_ON_HELLO, /* asks: s.hello is what the client calls itself, s.is_extended how. Yes: 250. No: all
+			    stays as it was. It comes again with every EHLO or HELO */
+	SMTP_ON_STARTTLS, /* asks. Yes: 220, then SMTP_WANT_TLS. No: 454 */
+	SMTP_WANT_TLS, /* flush the output, shake hands, then smtp_server_secured(). What the client
+			     said in clear behind its STARTTLS is thrown away (RFC 3207 §6) */
+	SMTP_ON_XCLIENT, /* asks: s.xclient says for whom this client speaks. Yes: 220, and the session
+			     begins anew */
 	SMTP_ON_AUTH,	 /* asks: s.auth has mechanism, login, password. Yes: 235 */
 	SMTP_ON_MAIL,	 /* asks: s.transaction has reverse_path and parameters */
 	SMTP_ON_RCPT,	 /* asks: s.recipient */
@@ -59,6 +66,13 @@ struct smtp_server_settings {
 	uint32_t recipients_max;   /* a transaction; LIMITS RCPTMAX (RFC 9422) */
 	bool offers_auth;	   /* EHLO names AUTH (and AUTH=), the verb is known; else 502 */
 	bool repairs_line_ends;	   /* bare CR or LF becomes CRLF in place of a refusal */
+};
+
+/* Whom a client that may say so speaks for (XCLIENT). Texts valid during ON_XCLIENT; empty: not said or
+ * [UNAVAILABLE]. */
+struct smtp_xclient {
+	struct str name, address, port, protocol, hello, login, destination_address,
+		destination_port;
 };
 
 /* One transaction: MAIL to end-of-data. Reset as a whole, in one function. Texts live in its arena.
@@ -90,6 +104,7 @@ struct smtp_auth {
 
 enum smtp_server_state { /* what the next input is; see the picture in server.c */
 	SERVER_CONNECT,
+	SERVER_TLS,
 	SERVER_REFUSED,
 	SERVER_COMMAND,
 	SERVER_AUTH_PLAIN,
@@ -103,7 +118,11 @@ enum smtp_server_state { /* what the next input is; see the picture in server.c 
 struct smtp_server {
 	const struct smtp_server_settings *settings;
 	bool offers_auth, repairs_line_ends; /* from the settings; the driver may change them while
-						the session lives */
+						the session lives, like the next two */
+	bool offers_starttls; /* and is_secure is not set: EHLO names it, the verb is known */
+	bool offers_xclient;
+	bool begins_with_tls; /* port 465 (RFC 8314): the first event is SMTP_WANT_TLS */
+	bool is_secure;	      /* the core's, by smtp_server_secured */
 	uint32_t hold_most_s; /* so long this client may have a mail held: FUTURERELEASE (RFC 4865);
 				 0: not offered. The driver's, like the next, which it sets before it feeds */
 	int64_t now_s;	      /* since 1970; needed only where hold_most_s is set */
@@ -119,6 +138,9 @@ struct smtp_server {
 	struct str argument;	    /* during ON_VRFY, ON_EXPN */
 	struct str body;	    /* during ON_BODY */
 	struct smtp_auth auth;	    /* during ON_AUTH */
+	const struct smtp_xclient *xclient; /* during ON_XCLIENT */
+	unsigned commands;		    /* lines that came so far, for the driver's limits */
+	unsigned unknown_recipients;	    /* RCPTs answered with ERR_MAILBOX_UNKNOWN so far */
 
 	/* the core's own; see server.c */
 	enum smtp_server_state state;
@@ -133,6 +155,8 @@ struct smtp_server {
 	size_t login_size; /* octets of the login at the head of the secrets, AUTH LOGIN */
 	unsigned bad_commands;
 	bool chunk_is_last, has_chunks, must_tell_reset, argument_is_utf8;
+	bool was_extended; /* before the EHLO or HELO that is asked about */
+	bool must_be_verb; /* the first line over TLS */
 };
 
 void smtp_server_begin(struct smtp_server *s, const struct smtp_server_settings *settings);
@@ -141,6 +165,10 @@ void smtp_server_free(struct smtp_server *s);
 void smtp_server_feed(struct smtp_server *s,
 	struct str bytes); /* only after SMTP_WANT_INPUT, or when nothing is left over */
 void smtp_server_park(struct smtp_server *s);
+
+/* After SMTP_WANT_TLS, when the handshake is done: the session begins anew (RFC 3207 §4.2): no hello, no
+ * login, no transaction, nothing of what was fed before. */
+void smtp_server_secured(struct smtp_server *s);
 enum smtp_event smtp_server_next(struct smtp_server *s);
 
 /* No (err_is(e)) or yes (e may be NULL) with the event's usual code and words. */
@@ -155,8 +183,8 @@ void smtp_server_accept(struct smtp_server *s, int code, struct str text);
 void smtp_server_fail_body(struct smtp_server *s, const struct err *e);
 
 /* Says 421 with e's words and closes: idle, shutdown, overload. At once, also within a message,
- * which is then lost and for the client to repeat; but when a question is open, behind its answer.
- */
+ * which is then lost and for the client to repeat; but when a question is open, behind its answer
+ * (in place of STARTTLS's 220). While hands are shaken nothing is said. */
 void smtp_server_stop(struct smtp_server *s, const struct err *e);
 
 struct str smtp_server_output(const struct smtp_server *s);

@@ -12,12 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "base/must.h"
 #include "io/file.h"
+#include "io/thread.h"
 #include "spool/keeper.h"
 
 struct maker {
@@ -248,7 +248,7 @@ maker_open(struct loop_wake *wake)
 	list_init(&m->done);
 	must(pthread_mutex_init(&m->lock, NULL) == 0);
 	must(pthread_cond_init(&m->work, NULL) == 0);
-	segment_start_thread(&m->thread, maker_thread, m);
+	thread_start(&m->thread, maker_thread, m);
 	return m;
 }
 

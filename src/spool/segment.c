@@ -41,10 +41,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/must.h"
+#include "io/thread.h"
 
 int (*segment_sync)(int fd) = fdatasync;
 
@@ -340,17 +340,6 @@ big_run(void *of)
 
 /* ── the loop's side ── */
 
-void
-segment_start_thread(pthread_t *thread, void *(*run)(void *), void *of)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-	must(pthread_create(thread, NULL, run, of) == 0);
-	must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
-}
-
 struct committer *
 segment_committer_open(struct loop_wake *wake, enum committer_kind kind)
 {
@@ -366,9 +355,9 @@ segment_committer_open(struct loop_wake *wake, enum committer_kind kind)
 	must(pthread_mutex_init(&c->lock, NULL) == 0);
 	must(pthread_cond_init(&c->work, NULL) == 0);
 	must(pthread_cond_init(&c->big_work, NULL) == 0);
-	segment_start_thread(&c->thread, committer_run, c);
+	thread_start(&c->thread, committer_run, c);
 	if (kind == COMMITTER_OF_MAILS)
-		segment_start_thread(&c->big_thread, big_run, c);
+		thread_start(&c->big_thread, big_run, c);
 	return c;
 }
 

@@ -91,7 +91,4 @@ bool segment_is_at_hand(struct committer *c); /* one is in use or spare */
 /* Of one at hand, valid in the loop's thread until the next reports are taken; -1: none. */
 int segment_any_descriptor(struct committer *c);
 
-/* A thread that no signal interrupts: signals belong to the loop. */
-void segment_start_thread(pthread_t *thread, void *(*run)(void *), void *of);
-
 #endif

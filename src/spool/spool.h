@@ -34,6 +34,7 @@ enum { /* envelope flags */
 	SPOOL_OWN = 16,	     /* written by the queue: a bounce */
 	SPOOL_RET_FULL = 32, /* RET= (RFC 3461 §4.3); neither: not said */
 	SPOOL_RET_HDRS = 64,
+	SPOOL_QUARANTINED = 128, /* a content filter wants it held until a person releases it */
 };
 
 /* An envelope as a record keeps it. Texts point into the caller's memory or into the record that was

@@ -13,17 +13,19 @@ from peers import Sink
 from talk import Talk
 
 # (file, the expectation's place among those of the file, from 0): (class we give, why)
-NO_TLS = "STARTTLS is not offered yet"
+NOT_SMTP = "whoever speaks HTTP is told 421, for that ends the session"
 NO_EHLO = "AUTH before any greeting is out of order: RFC 4954 §4 makes it an extension that EHLO offers"
 DIFFERENCES = {
     ("chasquid/auth_not_tls.txt", 2): ("3", "from loopback a login in clear text is taken, unless the file says never"),
     ("chasquid/auth_too_many_failures.txt", 4): ("5", "the third mistake does not end a session here; the twentieth does"),
     ("chasquid/bad_data.txt", 9): ("2", "a line that is no header field is the sender's affair: the message goes on as it came"),
+    ("chasquid/wrong_proto.txt", 1): ("4", NOT_SMTP),
+    ("chasquid/wrong_proto.txt", 3): ("4", NOT_SMTP),
+    ("chasquid/wrong_proto.txt", 5): ("4", NOT_SMTP),
     ("james-mpt/authplain.txt", 1): ("5", NO_EHLO),
     ("james-mpt/authplain.txt", 2): ("5", NO_EHLO),
     ("james-mpt/authplain.txt", 3): ("5", NO_EHLO),
-    ("james-mpt/starttls.txt", 2): ("5", NO_TLS),
-    ("james-mpt/starttls_with_injection.txt", 2): ("5", NO_TLS),
+    ("james-mpt/starttls_with_injection.txt", 2): ("2", "what came in clear behind STARTTLS is thrown away, and TLS begins: RFC 3207 §6"),
 }
 
 HOUSE = """

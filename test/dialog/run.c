@@ -182,7 +182,8 @@ static void
 set_fault(struct play *p, struct str name)
 {
 	static const struct str names[FAULTS_N] = { S("none"), S("sync"), S("space"), S("vault"),
-		S("rate"), S("busy"), S("refuse"), S("overload"), S("shutdown"), S("idle") };
+		S("rate"), S("busy"), S("refuse"), S("overload"), S("shutdown"), S("idle"),
+		S("hello"), S("tls") };
 
 	say_all(p);
 	for (unsigned i = 0; i < FAULTS_N; i++)
@@ -196,15 +197,42 @@ set_fault(struct play *p, struct str name)
 static void
 connect(struct play *p, struct str in)
 {
-	bool is_submission = scan_word_nocase(&in, S("submission"));
-	bool is_smtp = !is_submission && scan_word_nocase(&in, S("smtp"));
-	bool is_trusted = scan_word_nocase(&in, S(" as trusted"));
+	static const struct str doors[] = { S("smtp"), S("submission"), S("submissions") };
+	static const struct str clients[] = { S(""), S("trusted"), S("proxy") };
+	struct str door = in, client = { 0 };
+	size_t at = str_find_str(in, S(" as ")), d = 0, c = 0;
 
-	if ((!is_submission && !is_smtp) || in.n)
-		complain(p, "connect where?", S("submission|smtp [as trusted]"), in);
+	if (at < in.n) {
+		door = str_part(in, 0, at);
+		client = str_from(in, at + 4);
+	}
+	while (d < 3 && !str_eq(door, doors[d]))
+		d++;
+	while (c < 3 && !str_eq(client, clients[c]))
+		c++;
+	if (d == 3 || c == 3)
+		complain(p, "connect where?",
+			S("smtp|submission|submissions [as trusted|as proxy]"), in);
 	expect_nothing_unread(p);
 	station_close(&p->station);
-	station_connect(&p->station, is_submission, is_trusted);
+	station_connect(&p->station, (enum station_door)d, (enum station_client)c);
+}
+
+static void
+secure(struct play *p)
+{
+	expect_nothing_unread(p);
+	if (!p->station.is_shaking)
+		complain(p, "the server is not ready for a handshake", S("TLS"), S(""));
+	station_secure(&p->station);
+}
+
+static void
+expect_client(struct play *p, struct str wanted)
+{
+	say_all(p);
+	if (!str_eq(wanted, buf_str(&p->station.client)))
+		complain(p, "another client", wanted, buf_str(&p->station.client));
 }
 
 static void
@@ -221,6 +249,10 @@ direct(struct play *p, struct str in)
 				buf_str(&p->station.kept_recipients));
 	} else if (scan_word_nocase(&in, S("kept "))) {
 		expect_kept(p, in);
+	} else if (str_eq(in, S("secured"))) {
+		secure(p);
+	} else if (scan_word_nocase(&in, S("client "))) {
+		expect_client(p, in);
 	} else if (str_eq(in, S("silence"))) {
 		expect_nothing_unread(p);
 	} else if (str_eq(in, S("closed"))) {

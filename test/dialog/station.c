@@ -41,6 +41,12 @@ static const struct err fault_errors[FAULTS_N] = {
 	[FAULT_OVERLOAD] = { .class = ERR_TEMPORARY, .kind = ERR_OVERLOAD },
 	[FAULT_SHUTDOWN] = { .class = ERR_TEMPORARY, .kind = ERR_SHUTDOWN },
 	[FAULT_IDLE] = { .class = ERR_TEMPORARY, .kind = ERR_IDLE },
+	[FAULT_HELLO] = { .class = ERR_PERMANENT,
+		.kind = ERR_REFUSED,
+		.text = "this is our own name" },
+	[FAULT_TLS] = { .class = ERR_TEMPORARY,
+		.kind = ERR_LOCAL,
+		.text = "TLS does not work at the moment" },
 };
 
 static const struct person *
@@ -237,6 +243,18 @@ greet(struct station *st)
 }
 
 static void
+become_other(struct station *st)
+{
+	const struct smtp_xclient *x = st->smtp.xclient;
+
+	buf_reset(&st->client);
+	buf_add(&st->client, x->address);
+	buf_add_char(&st->client, ' ');
+	buf_add(&st->client, x->name);
+	smtp_server_answer(&st->smtp, NULL);
+}
+
+static void
 forget_draft(struct station *st)
 {
 	buf_reset(&st->recipients);
@@ -261,6 +279,19 @@ turn(struct station *st)
 		break;
 	case SMTP_ON_CONNECT:
 		greet(st);
+		break;
+	case SMTP_ON_HELLO:
+		smtp_server_answer(&st->smtp, error_of(st, FAULT_HELLO));
+		break;
+	case SMTP_ON_STARTTLS:
+		smtp_server_answer(&st->smtp, error_of(st, FAULT_TLS));
+		break;
+	case SMTP_WANT_TLS:
+		flush(st);
+		st->is_shaking = true;
+		return false;
+	case SMTP_ON_XCLIENT:
+		become_other(st);
 		break;
 	case SMTP_ON_AUTH:
 		admit_login(st);
@@ -302,7 +333,7 @@ void
 station_begin(struct station *st)
 {
 	struct buf *bufs[] = { &st->fed, &st->said, &st->sender, &st->recipients, &st->message,
-		&st->kept_sender, &st->kept_recipients, &st->kept_message };
+		&st->kept_sender, &st->kept_recipients, &st->kept_message, &st->client };
 
 	*st = (struct station){ 0 };
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
@@ -310,15 +341,18 @@ station_begin(struct station *st)
 }
 
 void
-station_connect(struct station *st, bool is_submission, bool is_trusted)
+station_connect(struct station *st, enum station_door door, enum station_client client)
 {
 	must(!st->is_open);
 	st->is_open = true;
-	st->is_submission = is_submission;
-	st->is_trusted = is_trusted;
+	st->is_submission = door != DOOR_SMTP;
+	st->is_trusted = client == CLIENT_TRUSTED;
 	smtp_server_begin(&st->smtp, &settings);
-	st->smtp.repairs_line_ends = is_trusted;
-	st->smtp.hold_most_s = is_submission || is_trusted ? HOLD_MOST_S : 0;
+	st->smtp.begins_with_tls = door == DOOR_SUBMISSIONS;
+	st->smtp.offers_starttls = true;
+	st->smtp.offers_xclient = client == CLIENT_PROXY;
+	st->smtp.repairs_line_ends = st->is_trusted;
+	st->smtp.hold_most_s = st->is_submission || st->is_trusted ? HOLD_MOST_S : 0;
 	st->smtp.now_s = NOW_S;
 	while (turn(st))
 		;
@@ -327,12 +361,22 @@ station_connect(struct station *st, bool is_submission, bool is_trusted)
 void
 station_say(struct station *st, struct str bytes)
 {
-	if (!st->is_open)
-		return; /* said to a closed connection */
+	if (!st->is_open || st->is_shaking)
+		return; /* said to a closed connection, or to the TLS library */
 	buf_reset(&st->fed);
 	buf_add(&st->fed, bytes);
 	must(!st->fed.overflow);
 	smtp_server_feed(&st->smtp, buf_str(&st->fed));
+	while (turn(st))
+		;
+}
+
+void
+station_secure(struct station *st)
+{
+	must(st->is_shaking);
+	st->is_shaking = false;
+	smtp_server_secured(&st->smtp);
 	while (turn(st))
 		;
 }
@@ -353,7 +397,7 @@ station_close(struct station *st)
 {
 	if (st->is_open)
 		smtp_server_free(&st->smtp);
-	st->is_open = false;
+	st->is_open = st->is_shaking = false;
 }
 
 void
@@ -368,4 +412,5 @@ station_end(struct station *st)
 	buf_free(&st->kept_sender);
 	buf_free(&st->kept_recipients);
 	buf_free(&st->kept_message);
+	buf_free(&st->client);
 }

@@ -20,6 +20,8 @@ enum fault {
 	FAULT_OVERLOAD,
 	FAULT_SHUTDOWN,
 	FAULT_IDLE,
+	FAULT_HELLO,
+	FAULT_TLS,
 	FAULTS_N,
 };
 
@@ -27,19 +29,25 @@ struct station {
 	bool waits; /* answers come late: the input is parked, and what was fed is overwritten */
 	enum fault fault;
 	bool is_submission, is_trusted;
-	bool is_open; /* between connect and close */
+	bool is_open;	 /* between connect and close */
+	bool is_shaking; /* what is said goes to the handshake, until station_secure */
 	struct smtp_server smtp;
 	struct buf fed;	 /* the driver's input buffer */
 	struct buf said; /* what the client has not looked at yet */
 
 	struct buf sender, recipients, message; /* the draft; recipients divided by blanks */
 	struct buf kept_sender, kept_recipients, kept_message; /* the last mail kept */
-	unsigned resets;				       /* ON_RESET heard */
+	struct buf client; /* whom XCLIENT named: address name */
+	unsigned resets;   /* ON_RESET heard */
 };
 
+enum station_door { DOOR_SMTP, DOOR_SUBMISSION, DOOR_SUBMISSIONS };
+enum station_client { CLIENT_STRANGER, CLIENT_TRUSTED, CLIENT_PROXY };
+
 void station_begin(struct station *st);
-void station_connect(struct station *st, bool is_submission, bool is_trusted);
+void station_connect(struct station *st, enum station_door door, enum station_client client);
 void station_say(struct station *st, struct str bytes); /* what the client says */
+void station_secure(struct station *st);		/* the handshake is done */
 void station_set_fault(struct station *st, enum fault fault);
 void station_close(struct station *st);
 void station_end(struct station *st);

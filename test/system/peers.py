@@ -174,9 +174,10 @@ virtual_gid_maps = static:65534
 
 
 class Postfix:
-    """An instance of its own, on one port: keeps mail for dst.test in `mail/box`, relays all else to relay_port."""
+    """An instance of its own, on one port: keeps mail for dst.test in `mail/box`, relays all else to relay_port. settings: more lines of
+    main.cf."""
 
-    def __init__(self, relay_port):
+    def __init__(self, relay_port, settings=""):
         if os.geteuid() != 0 or not shutil.which("postfix", path="/usr/sbin"):
             pytest.skip("needs root and Debian's postfix")
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-postfix."))
@@ -186,7 +187,7 @@ class Postfix:
             (self.directory / part).mkdir()
             shutil.chown(self.directory / part, owner)
         (self.directory / "etc/main.cf").write_text(
-            MAIN_CF.format(directory=self.directory) + f"relayhost = [127.0.0.1]:{relay_port}\n")
+            MAIN_CF.format(directory=self.directory) + f"relayhost = [127.0.0.1]:{relay_port}\n" + settings)
         (self.directory / "etc/master.cf").write_text(self.master_cf())
 
     def master_cf(self):

@@ -31,8 +31,12 @@ hostname = "{hostname}"
 state    = "{state}"
 spool    = "{spool}"
 {top}
-listen smtp       {{ on = "{address}:{smtp_port}" }}
-listen submission {{ on = "{address}:{submission_port}" }}
+listen smtp        {{ on = "{address}:{smtp_port}" {listen_smtp} }}
+listen submission  {{ on = "{address}:{submission_port}" {listen_submission} }}
+listen submissions {{ on = "{address}:{submissions_port}" }}
+tls {{ {tls} }}
+gate {{ {gate} }}
+{filters}
 domain "{local}" {{ {domain} }}
 {routes}
 resolver {{ {resolver} }}
@@ -113,7 +117,8 @@ class Station:
     """Station(domain='catch-all = "bob"', limits='message = "100K"', …): sections are text put into CONFIG."""
 
     def __init__(self, top=TOP, domain="", routes="", resolver="off = true", smtp="", queue="", limits="", segment_size="4M", spool=None,
-                 environment=None, address="127.0.0.1", ports=None, namespace=None, hostname="mail.example.org", local="example.org"):
+                 environment=None, address="127.0.0.1", ports=None, namespace=None, hostname="mail.example.org", local="example.org",
+                 tls="", gate="", filters="", listen_smtp="", listen_submission=""):
         # Not pytest's tmp_path: a UNIX socket's name has at most 107 octets.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-test."))
         self.directory.chmod(0o755)
@@ -121,11 +126,12 @@ class Station:
         self.spool = pathlib.Path(spool or self.directory / "spool")
         self.config = self.directory / "posthouse.conf"
         self.log = self.directory / "log"
-        self.sections = dict(top=top, domain=domain, routes=routes, resolver=resolver, smtp=smtp, queue=queue, limits=limits)
+        self.sections = dict(top=top, domain=domain, routes=routes, resolver=resolver, smtp=smtp, queue=queue, limits=limits,
+                             tls=tls, gate=gate, filters=filters, listen_smtp=listen_smtp, listen_submission=listen_submission)
         self.segment_size = segment_size
         self.environment = {**os.environ, **(environment or {})}
         self.address, self.hostname, self.local = address, hostname, local
-        self.smtp_port, self.submission_port = ports or free_ports(2)
+        self.smtp_port, self.submission_port, self.submissions_port = ports or free_ports(3)
         self.prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.process = None
         self.may_end = "no role"  # what a test makes end: "role=queue"
@@ -139,7 +145,8 @@ class Station:
         self.sections.update(sections)
         self.config.write_text(CONFIG.format(
             state=self.state, spool=self.spool, segment_size=self.segment_size,
-            address=self.address, hostname=self.hostname, local=self.local, smtp_port=self.smtp_port, submission_port=self.submission_port, **self.sections))
+            address=self.address, hostname=self.hostname, local=self.local, smtp_port=self.smtp_port, submission_port=self.submission_port,
+            submissions_port=self.submissions_port, **self.sections))
 
     def start(self):
         seen = self.log.stat().st_size if self.log.exists() else 0
@@ -252,8 +259,9 @@ class Station:
     # ── mail ──
 
     def talk(self, door="smtp", source=None):
-        """A connection that has not read the greeting."""
-        return Talk(self.smtp_port if door == "smtp" else self.submission_port, source)
+        """A connection that has not read the greeting; at the door "submissions" through TLS."""
+        talk = Talk({"smtp": self.smtp_port, "submission": self.submission_port, "submissions": self.submissions_port}[door], source)
+        return talk.secure() if door == "submissions" else talk
 
     def hello(self, door="smtp", source=None):
         """A connection that has said EHLO."""

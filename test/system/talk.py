@@ -3,6 +3,7 @@
 import base64
 import re
 import socket
+import ssl
 
 ADDED = (b"return-path", b"delivered-to", b"received", b"date", b"message-id")
 
@@ -22,6 +23,19 @@ class Talk:
 
     def close(self):
         self.socket.close()
+
+    def secure(self, context=None, name="mail.example.org"):
+        """TLS from here on. Without a context nothing is verified."""
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        assert not self.rest, f"something was said before TLS: {self.rest}"
+        self.socket = context.wrap_socket(self.socket, server_hostname=name)
+        return self
+
+    def starttls(self, context=None, name="mail.example.org"):
+        self.say("STARTTLS").expect(220)
+        return self.secure(context, name)
 
     def raw(self, octets):
         self.socket.sendall(octets)

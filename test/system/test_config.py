@@ -19,7 +19,7 @@ MISTAKES = [
     (6, 'trusted = {{"127.0.0.1/99"}}', ["127.0.0.1/99"]),
     (6, 'route "*" {{ via = "smtp://relay_example" }}', ["relay_example"]),
     (6, 'smtp {{ vrfy = sometimes }}', ["sometimes"]),
-    (6, 'tls {{ }}', ["tls"]),
+    (6, 'tls {{ certificate = "mail.pem" }}', ["mail.pem", "absolute path"]),
     (6, 'domain "example.org" {{ }}', ["example.org"]),
 ]
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def people_like(station, name, names):
     """More accounts with the password of `name`: hashing a thousand passwords is no part of this test."""
-    with sqlite3.connect(station.state / "users.db") as db:
+    with sqlite3.connect(station.state / "vault" / "users.db") as db:
         db.executemany("INSERT INTO users (name, hash) SELECT ?, hash FROM users WHERE name = ?",
                        [(f"{other}@example.org", f"{name}@example.org") for other in names])
 

@@ -8,7 +8,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 
 import pytest
 
@@ -115,9 +114,12 @@ class Player:
 
     def do_connect(self, rest):
         self.do_close("")
-        source = TRUSTED if rest.endswith(" as trusted") else REFUSED if "refuse" in self.faults else None
-        port = self.station.submission_port if rest.startswith("submission") else self.station.smtp_port
-        self.talk = Talk(port, source)
+        door, _, client = rest.partition(" as ")
+        source = TRUSTED if client == "trusted" else REFUSED if "refuse" in self.faults else None
+        self.talk = Talk(getattr(self.station, door + "_port"), source)
+
+    def do_secured(self, rest):
+        self.talk.secure()
 
     def do_close(self, rest):
         if self.talk:
@@ -130,11 +132,12 @@ class Player:
         """What is not there cannot be awaited: nothing may be there now, and whatever comes later fails the next S line."""
         self.talk.socket.settimeout(0.05)
         try:
-            assert self.talk.rest == b"" and self.talk.socket.recv(1, socket.MSG_PEEK) == b""
+            self.talk.rest += self.talk.socket.recv(65536)
         except TimeoutError:
             pass
         finally:
             self.talk.socket.settimeout(60)
+        assert self.talk.rest == b"", f"the station says {self.talk.rest!r}"
 
     def do_core_only(self, rest):
         pytest.skip("core only: " + rest)

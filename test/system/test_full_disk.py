@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A full disk answers 452 before the edge, loses nothing, and is over without a restart. The disk is a small tmpfs: needs root."""
 import os
+import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -10,14 +12,15 @@ from station import TRUSTED, free_ports, until
 
 
 @pytest.fixture
-def small_disk(as_root, tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
+def small_disk(as_root):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-disk."))  # not pytest's tmp_path, which the queue's user may not enter
+    place.chmod(0o755)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128M,mode=755", "tmpfs", place], capture_output=True)
     if done.returncode != 0:
         pytest.skip("no mounts here: " + done.stderr.decode().strip())
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+    place.rmdir()
 
 
 def room(talk, message=b"Subject: x\r\n\r\nb\r\n"):

@@ -3,7 +3,9 @@
 import contextlib
 import email
 import email.policy
+import pathlib
 import socket
+import tempfile
 
 import pytest
 
@@ -85,13 +87,17 @@ def test_a_closed_door_is_the_end(make_station):
         station.wait_drained()
 
 
-def test_lmtp_answers_for_each_recipient(make_station, tmp_path):
-    """RFC 2033 §4.2, over a UNIX socket."""
-    path = tmp_path / "lmtp"
+def test_lmtp_answers_for_each_recipient(make_station):
+    """RFC 2033 §4.2, over a UNIX socket, which the user of `send` must be able to reach."""
+    with tempfile.TemporaryDirectory(prefix="posthouse-lmtp.") as directory:
+        pathlib.Path(directory).chmod(0o755)
+        lmtp_answers_for_each_recipient(make_station, pathlib.Path(directory) / "lmtp")
+
+
+def lmtp_answers_for_each_recipient(make_station, path):
     with Scripted(*HELLO, "250 ok", "250 ok", "250 ok", "354 go",
                   "250 2.1.5 ann has it\r\n552 5.2.2 bob is full", path=path) as host, Sink() as other:
         path.chmod(0o666)
-        tmp_path.chmod(0o755)
         station = station_for(make_station, host, other)
         station.logged_in().mail("alice@example.org", ["ann@liar.test", "bob@liar.test"], MESSAGE)
         [bounce] = station.wait_mails("alice", 1)

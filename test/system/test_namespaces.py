@@ -88,7 +88,7 @@ def test_store_and_forward(make_station):
     """A cannot reach C, the DNS names B as second: B keeps C's mail while C is cut off, and hands it on when C is back."""
     with Network(["a", "b", "c", "dns"]) as net, Knot({"c.test": ZONE}, address=ADDRESS["dns"], port=53, namespace=net.name("dns")):
         def host(letter, local):
-            return make_station(namespace=net.name(letter), address=ADDRESS[letter], ports=(25, 587), local=local,
+            return make_station(namespace=net.name(letter), address=ADDRESS[letter], ports=(25, 587, 465), local=local,
                                 hostname=f"{letter}.c.test", top='trusted = {"10.99.0.0/24"}',
                                 resolver=f'forward = "{ADDRESS["dns"]}" allow = "10.99.0.0/24"',
                                 queue='retry-first = "200ms" retry-most = "1s"')

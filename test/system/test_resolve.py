@@ -298,7 +298,7 @@ def test_a_bad_trust_anchor_keeps_mail_waiting(make_knot, resolve):
     road = r.road("abc.com")
     assert road["code"].startswith("451 4.") and "trust-anchor" in road["why"]
     assert "no-resolver" in r.log_text()
-    r.reload(knot)
+    r = resolve(knot)  # another file for the anchor begins the role anew: it may open no other
     assert r.hops("abc.com") == ["abc.com 192.0.2.1:25"]
 
 

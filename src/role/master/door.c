@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "role/master/notify.h"
 
 enum { BACKLOG = 4096 };
 
@@ -43,6 +44,9 @@ door_open_inet(const struct master_door *door, int *fd, struct err *e)
 	struct sockaddr_storage four = { 0 };
 	struct sockaddr_in *in = (struct sockaddr_in *)(void *)&four;
 
+	*fd = notify_take_socket(door);
+	if (*fd >= 0)
+		return true;
 	*fd = bind_inet(&door->address);
 	if (*fd < 0 && errno == EAFNOSUPPORT && door->address.ss_family == AF_INET6 &&
 		IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr)) {

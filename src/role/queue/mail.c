@@ -197,6 +197,8 @@ apply_fate(struct queue *q, uint32_t r, const struct fate *f)
 		RECIPIENT_DEFERRED) { /* what its sender said is past: the operator, or a fate, said more */
 		wheel_remove(q, r);
 		recipient_set_state(q, r, RECIPIENT_NEW);
+	} else if (p->state == RECIPIENT_HELD) { /* so is the quarantine */
+		recipient_set_state(q, r, RECIPIENT_NEW);
 	}
 	p->tries = (uint16_t)(f->tries < UINT16_MAX ? f->tries : UINT16_MAX);
 	switch (f->kind) {
@@ -287,7 +289,9 @@ recipients_index(struct queue *q, uint32_t mail, const struct spool_envelope *e,
 		codec_add_u32(places, r);
 		if (spool_scan_dsn(&dsn, &notify, &orcpt))
 			recipient_of(q, r)->notify = (uint32_t)notify & 15;
-		if (e->hold_until_ms > loop_wall_ms()) {
+		if (e->flags & SPOOL_QUARANTINED) {
+			recipient_set_state(q, r, RECIPIENT_HELD);
+		} else if (e->hold_until_ms > loop_wall_ms()) {
 			recipient_set_state(q, r, RECIPIENT_DEFERRED);
 			wheel_put(q, r, e->hold_until_ms);
 		}

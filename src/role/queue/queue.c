@@ -641,10 +641,10 @@ queue_configured(void *owner)
 }
 
 static void
-queue_listener(void *owner, unsigned door, struct str name, int fd)
+queue_listener(void *owner, unsigned door, unsigned listen, int fd)
 {
 	(void)door;
-	(void)name;
+	(void)listen;
 	control_listener(owner, fd);
 }
 

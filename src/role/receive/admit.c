@@ -2,7 +2,8 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "message/message.h"
-#include "role/receive/receive.h"
+#include "role/receive/filter.h"
+#include "role/receive/gate.h"
 #include "route/route.h"
 
 /*
@@ -75,8 +76,8 @@ vault_silent(struct session *s)
 		"the address book does not answer, please try again later");
 }
 
-static bool
-may_relay(const struct session *s)
+bool
+admit_may_relay(const struct session *s)
 {
 	return s->is_trusted || s->is_local || s->smtp.is_logged_in;
 }
@@ -84,6 +85,9 @@ may_relay(const struct session *s)
 enum turn
 admit_client(struct session *s)
 {
+	struct err e = { 0 };
+	enum turn step;
+
 	if (s->house->is_draining)
 		return refuse_as(
 			s, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
@@ -92,7 +96,32 @@ admit_client(struct session *s)
 			"too many connections, please try again later");
 	if (s->is_refused)
 		return refuse_as(s, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
+	if (s->unwelcome)
+		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD, s->unwelcome);
+	step = gate_greet(s, &e);
+	return step == NEXT ? refuse(s, &e) : step;
+}
+
+enum turn
+admit_hello(struct session *s)
+{
+	judge_hello(s);
 	return allow(s);
+}
+
+enum turn
+admit_tls(struct session *s)
+{
+	return allow(s);
+}
+
+enum turn
+admit_other(struct session *s)
+{
+	struct err e = { 0 };
+
+	behalf_xclient(s, &e);
+	return refuse(s, &e);
 }
 
 /* A few wrong passwords may be a person's; more are somebody's who guesses. */
@@ -122,6 +151,7 @@ admit_login(struct session *s)
 		return login_refused(s);
 	}
 	s->login_ms = loop_now_ms(s->house->role.loop);
+	s->mechanism = s->smtp.auth.mechanism;
 	buf_reset(&s->login);
 	buf_add(&s->login, buf_str(&s->ask.text));
 	buf_reset(&s->token);
@@ -155,11 +185,25 @@ has_space(struct session *s)
 	return free_space == 0 || free_space > c->limits.free_space + size + size / 2;
 }
 
+/* Our rules have nothing against it: what do the filters say? */
+static enum turn
+take_sender(struct session *s)
+{
+	struct err e = { 0 };
+
+	if (s->filters || s->house->role.config.filters_n)
+		if (filter_sender(s, !admit_may_relay(s), &e) == WAIT)
+			return WAIT;
+	return refuse(s, &e);
+}
+
 enum turn
 admit_sender(struct session *s)
 {
 	struct address from = s->smtp.transaction.reverse_path;
 
+	if (filter_is_asking(s))
+		return take_sender(s);
 	if (s->is_submission && !s->smtp.is_logged_in)
 		return refuse_as(s, ERR_PERMANENT, ERR_LOGIN_NEEDED, "log in first");
 	if (!has_space(s) || s->house->queue_is_full || !spool_writer_is_ready(s->house->writer))
@@ -169,7 +213,7 @@ admit_sender(struct session *s)
 		return refuse_as(s, ERR_TEMPORARY, ERR_LOGIN_LATER,
 			"your login is a day old: connect and log in again");
 	if (!s->smtp.is_logged_in || address_is_null(from))
-		return allow(s);
+		return take_sender(s);
 	if (s->ask.state == ASK_NONE && ask_lookup(s, 'S', from) == WAIT)
 		return WAIT;
 	if (s->ask.state == ASK_FAILED)
@@ -177,7 +221,7 @@ admit_sender(struct session *s)
 	if (s->ask.kind != FOUND_YES)
 		return refuse_as(s, ERR_PERMANENT, ERR_SENDER_NOT_YOURS,
 			"this sender address does not belong to your login");
-	return allow(s);
+	return take_sender(s);
 }
 
 /* Does a way lead there for this sender? */
@@ -198,22 +242,23 @@ has_route(const struct session *s)
 
 /* The recipient joins the envelope, with what the sender wants to hear of it, unless that would become
  * larger than the log keeps. */
-static bool
-recipient_add(struct session *s)
+bool
+admit_add_recipient(struct session *s, struct address a, uint8_t notify, struct str original)
 {
 	struct buf text = { .max = 2 * ADDRESS_PATH_MAX }, packed = { .max = 3 * ADDRESS_PATH_MAX },
 		   dsn = { .max = 2 * DSN_ORIGINAL_MAX };
 	bool fits;
 
-	address_add(&text, s->smtp.recipient);
+	address_add(&text, a);
 	codec_add_str(&packed, buf_str(&text));
-	spool_add_dsn(&dsn, s->smtp.notify, s->smtp.original_recipient);
+	spool_add_dsn(&dsn, notify, original);
 	fits = packed.n <= s->recipients.max - s->recipients.n && dsn.n <= s->dsn.max - s->dsn.n;
 	if (fits) {
 		buf_add(&s->recipients, buf_str(&packed));
 		s->recipients_n++;
+		s->useful_commands = s->smtp.commands;
 		buf_add(&s->dsn, buf_str(&dsn));
-		s->has_dsn |= s->smtp.notify || s->smtp.original_recipient.n;
+		s->has_dsn |= notify || original.n;
 	}
 	buf_free(&text);
 	buf_free(&packed);
@@ -221,24 +266,36 @@ recipient_add(struct session *s)
 	return fits;
 }
 
+/* Our rules have nothing against it: what do the filters say? */
 static enum turn
-refuse_more(struct session *s)
+take_recipient(struct session *s)
 {
-	return refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS,
-		"no more recipients in this mail: send another");
+	struct err e = { 0 };
+
+	if (s->filters && filter_recipient(s, &e) == WAIT)
+		return WAIT;
+	if (err_is(&e))
+		return refuse(s, &e);
+	if (!admit_add_recipient(
+		    s, s->smtp.recipient, s->smtp.notify, s->smtp.original_recipient))
+		return refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS,
+			"no more recipients in this mail: send another");
+	if (s->ask.state == ASK_ANSWERED && s->ask.kind == FOUND_FORWARD)
+		return allow_to(s, 251, "not here; will forward to ");
+	return allow(s);
 }
 
 /* A recipient elsewhere. */
 static enum turn
 admit_away(struct session *s)
 {
-	if (!may_relay(s))
+	if (!admit_may_relay(s))
 		return refuse_as(s, ERR_PERMANENT, ERR_RELAY_DENIED,
 			"we do not relay for you: log in, or send to the recipient's own host");
 	if (!has_route(s))
 		return refuse_as(s, ERR_PERMANENT, ERR_NO_ROUTE,
 			"no route leads there: name one in the configuration");
-	return recipient_add(s) ? allow(s) : refuse_more(s);
+	return take_recipient(s);
 }
 
 /* A recipient of ours that is not simply a mailbox, in vault's words. */
@@ -250,10 +307,8 @@ admit_found(struct session *s)
 	switch ((enum found_kind)s->ask.kind) {
 	case FOUND_MAILBOX:
 	case FOUND_ALIAS:
-		return recipient_add(s) ? allow(s) : refuse_more(s);
 	case FOUND_FORWARD:
-		return recipient_add(s) ? allow_to(s, 251, "not here; will forward to ")
-					: refuse_more(s);
+		return take_recipient(s);
 	case FOUND_MOVED:
 		err_set(&e, ERR_PERMANENT, ERR_MAILBOX_MOVED, "%.*s",
 			STR_ARG(buf_str(&s->ask.text)));
@@ -272,7 +327,19 @@ admit_found(struct session *s)
 	case FOUND_KINDS:
 		break;
 	}
-	return refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
+	return judge_unknown(s) ? refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS,
+					 "too many recipients that nobody here is")
+			       : refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
+}
+
+/* Recipients of this minute: of a login, or of a client. */
+static bool
+is_too_fast(const struct session *s)
+{
+	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
+	uint32_t most = s->house->role.config.limits.rate;
+
+	return most && crowd_count(s->house->crowd, CROWD_RATE, who, 60, loop_wall_ms() / 1000, 1) > most;
 }
 
 enum turn
@@ -280,17 +347,22 @@ admit_recipient(struct session *s)
 {
 	struct receive *r = s->house;
 	struct address to = s->smtp.recipient;
-	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
+	struct err e = { 0 };
 
+	if (filter_is_asking(s))
+		return take_recipient(s);
+	if (judge_recipient(s, &e) == WAIT)
+		return WAIT;
+	if (err_is(&e))
+		return refuse(s, &e);
 	if (s->ask.state == ASK_NONE) {
-		if (!rates_allow(
-			    r->rates, who, r->role.config.limits.rate, loop_now_ms(r->role.loop)))
+		if (is_too_fast(s))
 			return refuse_as(s, ERR_TEMPORARY, ERR_RATE,
 				"too many recipients in a minute, please slow down");
 		if (to.domain.n && !config_domain(&r->role.config, to.domain))
 			return admit_away(s);
 		if (r->table && address_table_has(r->table, to.local, to.domain))
-			return recipient_add(s) ? allow(s) : refuse_more(s);
+			return take_recipient(s);
 		if (ask_lookup(s, 'R', to) == WAIT)
 			return WAIT;
 	}
@@ -300,6 +372,12 @@ admit_recipient(struct session *s)
 enum turn
 admit_message(struct session *s)
 {
+	struct err e = { 0 };
+
+	if (s->filters && filter_data(s, &e) == WAIT)
+		return WAIT;
+	if (err_is(&e))
+		return refuse(s, &e);
 	must(!s->draft);
 	s->draft = draft_new(s->house->writer);
 	s->header = (struct header_watch){ 0 };
@@ -326,7 +404,7 @@ argument_address(struct session *s, struct address *a)
 static bool
 question_is_allowed(struct session *s, enum config_when when, struct address *a)
 {
-	bool is_on = when == CONFIG_ALWAYS || (when == CONFIG_LOGIN && may_relay(s));
+	bool is_on = when == CONFIG_ALWAYS || (when == CONFIG_LOGIN && admit_may_relay(s));
 
 	if (!is_on)
 		refuse_as(s, ERR_PERMANENT, ERR_SWITCHED_OFF, "switched off here");

@@ -51,6 +51,20 @@ ask_check(struct session *s)
 	return step;
 }
 
+enum turn
+ask_signature(struct session *s)
+{
+	struct stream_to_sign what = stream_to_sign(&s->stream);
+	enum turn step = ask_begin(s);
+
+	ipc_send_sign(s->house->vault, &(struct ipc_sign){ .fd = -1,
+					       .ask = s->ask.number,
+					       .key = what.key,
+					       .scheme = what.scheme,
+					       .content = what.content });
+	return step;
+}
+
 void
 ask_clear(struct ask *a)
 {
@@ -91,6 +105,9 @@ ask_came(struct receive *r, struct ipc_message *m)
 {
 	if (m->kind == IPC_found)
 		ask_answer(r, m->found.ask, m->found.kind, m->found.text, (struct str){ 0 });
+	else if (m->kind == IPC_sealed_with)
+		ask_answer(
+			r, m->sealed_with.ask, 0, m->sealed_with.signature, (struct str){ 0 });
 	else
 		ask_answer(
 			r, m->checked.ask, m->checked.result, m->checked.login, m->checked.token);
@@ -99,7 +116,7 @@ ask_came(struct receive *r, struct ipc_message *m)
 static void
 ask_fail(struct session *s)
 {
-	if (s->ask.state != ASK_WAITING || s->ask.number == 0)
+	if (s->ask.state != ASK_WAITING || s->ask.number == 0 || s->ask.number == ASK_GATE)
 		return;
 	s->ask.state = ASK_FAILED;
 	session_run(s);

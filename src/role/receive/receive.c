@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/receive/receive.h"
+#include "role/receive/filter.h"
+#include "role/receive/gate.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,6 +41,7 @@ struct door {
 	struct loop_watch *watch;
 	int fd;
 	unsigned kind; /* enum config_door, DOOR_SUBMIT */
+	unsigned listen; /* which of config.listens; they stay the same over reloads */
 };
 
 struct broken_segment {
@@ -47,13 +49,20 @@ struct broken_segment {
 	uint64_t number, durable;
 };
 
-static enum turn session_flush(struct session *s);
 static enum turn session_flush_and_listen(struct session *s);
 static enum turn session_take_body(struct session *s);
 static enum turn session_commit(struct session *s);
 static enum turn session_forget_mail(struct session *s);
 static void session_free(struct session **s);
+static void session_read_proxy(struct session *s);
 static void open_doors(struct receive *r);
+
+/* For an answer: nothing that its client says is looked at before. */
+static bool
+session_waits(const struct session *s)
+{
+	return s->ask.state == ASK_WAITING || filter_is_asking(s);
+}
 
 void
 session_run(struct session *s)
@@ -73,6 +82,18 @@ session_run(struct session *s)
 			break;
 		case SMTP_ON_CONNECT:
 			step = admit_client(s);
+			break;
+		case SMTP_ON_HELLO:
+			step = admit_hello(s);
+			break;
+		case SMTP_ON_STARTTLS:
+			step = admit_tls(s);
+			break;
+		case SMTP_WANT_TLS:
+			step = session_secure(s);
+			break;
+		case SMTP_ON_XCLIENT:
+			step = admit_other(s);
 			break;
 		case SMTP_ON_AUTH:
 			step = admit_login(s);
@@ -109,27 +130,25 @@ session_run(struct session *s)
 	s->is_running = false;
 	if (step == DONE)
 		session_free(&s);
-	else if (s->ask.state == ASK_WAITING)
+	else if (session_waits(s))
 		smtp_server_park(
 			&s->smtp); /* what was read with this turn's scratch must outlive it */
 }
 
-/* Everything said goes out in one write. WAIT: the client is slow to take it; session_ready goes
- * on. */
-static enum turn
+/* Everything said goes out in one write. */
+enum turn
 session_flush(struct session *s)
 {
 	struct str out = smtp_server_output(&s->smtp);
 
 	while (out.n) {
-		ssize_t n = send(s->fd, out.p, out.n, MSG_NOSIGNAL);
+		ssize_t n = stream_write(&s->stream, out);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0 && errno != EAGAIN)
 			return DONE;
 		if (n < 0) {
-			loop_watch_set(s->watch, LOOP_WRITE);
+			s->is_blocked = true;
+			loop_watch_set(s->watch, stream_wants(&s->stream));
 			return WAIT;
 		}
 		smtp_server_sent(&s->smtp, (size_t)n);
@@ -141,8 +160,15 @@ session_flush(struct session *s)
 static enum turn
 session_flush_and_listen(struct session *s)
 {
-	enum turn step = session_flush(s);
+	enum turn step;
+	struct err e;
 
+	if (!s->is_over && gate_has_enough(s, &e)) {
+		smtp_server_stop(&s->smtp, &e);
+		return NEXT;
+	}
+	gate_heard(s);
+	step = session_flush(s);
 	if (step != NEXT)
 		return step;
 	loop_watch_set(s->watch, LOOP_READ);
@@ -155,7 +181,8 @@ session_take_body(struct session *s)
 	struct err e = { 0 };
 
 	header_watch_feed(&s->header, s->smtp.body);
-	if (!draft_append(s->draft, s->smtp.body, &e))
+	if (s->filters ? !filter_append(s, s->smtp.body, &e)
+		       : !draft_append(s->draft, s->smtp.body, &e))
 		smtp_server_fail_body(&s->smtp, &e);
 	return NEXT;
 }
@@ -207,25 +234,28 @@ session_submit(struct session *s, const struct header_facts *facts)
 {
 	struct buf from = { .max = 2 * ADDRESS_PATH_MAX }, prefix = { .max = SPOOL_PREFIX_MAX };
 	int64_t now_ms = loop_wall_ms();
+	struct spool_envelope envelope;
 
-	s->id = mail_id_random();
+	if (!s->filters) /* else they know it already */
+		s->id = mail_id_random();
 	address_add(&from, s->smtp.transaction.reverse_path);
 	trace_add(&prefix, s, facts, now_ms);
 	must(!prefix.overflow && !from.overflow);
-	draft_commit_take(&s->draft,
-		&(struct spool_envelope){ .id = s->id,
-			.arrived_ms = now_ms,
-			.flags = envelope_flags(s),
-			.reverse_path = buf_str(&from),
-			.client = str_of(s->client),
-			.login = buf_str(&s->login),
-			.token = buf_str(&s->token),
-			.recipients = buf_str(&s->recipients),
-			.recipients_n = s->recipients_n,
-			.envid = s->smtp.transaction.envelope_id,
-			.dsn = s->has_dsn ? buf_str(&s->dsn) : S(""),
-			.hold_until_ms = s->smtp.transaction.hold_until_s * 1000 },
-		buf_str(&prefix), s);
+	envelope = (struct spool_envelope){ .id = s->id,
+		.arrived_ms = now_ms,
+		.flags = envelope_flags(s),
+		.reverse_path = buf_str(&from),
+		.client = str_of(s->client),
+		.login = buf_str(&s->login),
+		.token = buf_str(&s->token),
+		.recipients = buf_str(&s->recipients),
+		.recipients_n = s->recipients_n,
+		.envid = s->smtp.transaction.envelope_id,
+		.dsn = s->has_dsn ? buf_str(&s->dsn) : S(""),
+		.hold_until_ms = s->smtp.transaction.hold_until_s * 1000 };
+	if (s->filters)
+		filter_amend_envelope(s, &envelope);
+	draft_commit_take(&s->draft, &envelope, buf_str(&prefix), s);
 	s->ask.state = ASK_WAITING; /* for the disk */
 	s->ask.since_ms = loop_now_ms(s->house->role.loop);
 	buf_free(&from);
@@ -233,12 +263,56 @@ session_submit(struct session *s, const struct header_facts *facts)
 }
 
 static void
-forget_recipients(struct session *s)
+forget_envelope(struct session *s)
 {
+	filter_forget(s);
 	buf_free(&s->recipients);
 	s->recipients_n = 0;
 	buf_free(&s->dsn);
 	s->has_dsn = false;
+	s->message_ms = 0;
+}
+
+static void
+session_say_kept(struct session *s)
+{
+	char id[MAIL_ID_TEXT], words[64];
+
+	snprintf(words, sizeof words, "kept as %s", mail_id_text(s->id, id));
+	smtp_server_accept(&s->smtp, 250, str_of(words));
+	ask_clear(&s->ask);
+	forget_envelope(s);
+}
+
+/* A filter wants it to vanish, and nobody to know: the words are those of a yes. */
+static enum turn
+session_discard(struct session *s)
+{
+	char id[MAIL_ID_TEXT];
+
+	log_event("discarded", "id=%s from=%s client=%s login=%s", mail_id_text(s->id, id),
+		session_quote(s->smtp.transaction.reverse_path), s->client,
+		log_quote(buf_str(&s->login)));
+	draft_discard(&s->draft);
+	session_say_kept(s);
+	return NEXT;
+}
+
+/* The filters have the whole message. Yes leaves the draft to be committed. */
+static enum turn
+session_filter(struct session *s, struct header_facts *facts)
+{
+	struct err e = { 0 };
+
+	if (filter_message(s, facts, &e) == WAIT)
+		return WAIT;
+	if (err_is(&e))
+		return session_refuse_mail(s, &e);
+	if (filter_discards(s))
+		return session_discard(s);
+	facts->has_date = facts->has_message_id = facts->begins_with_field = true; /* filter_split */
+	session_submit(s, facts);
+	return WAIT;
 }
 
 /* The final dot: law 1. The yes is said here and nowhere else, and only after session_settled has
@@ -248,7 +322,7 @@ session_commit(struct session *s)
 {
 	struct header_facts facts;
 	struct err e;
-	char id[MAIL_ID_TEXT], words[64];
+	char id[MAIL_ID_TEXT];
 
 	if (s->ask.state == ASK_NONE) {
 		facts = s->header.facts;
@@ -259,6 +333,8 @@ session_commit(struct session *s)
 				SMTP_HOPS_MAX);
 			return session_refuse_mail(s, &e);
 		}
+		if (s->filters)
+			return session_filter(s, &facts);
 		session_submit(s, &facts);
 		return WAIT;
 	}
@@ -271,10 +347,8 @@ session_commit(struct session *s)
 		mail_id_text(s->id, id), session_quote(s->smtp.transaction.reverse_path),
 		s->recipients_n, (unsigned long long)s->smtp.transaction.size, s->client,
 		log_quote(buf_str(&s->login)));
-	snprintf(words, sizeof words, "kept as %s", id);
-	smtp_server_accept(&s->smtp, 250, str_of(words));
-	ask_clear(&s->ask);
-	forget_recipients(s);
+	judge_kept(s);
+	session_say_kept(s);
 	return NEXT;
 }
 
@@ -282,16 +356,8 @@ static enum turn
 session_forget_mail(struct session *s)
 {
 	draft_discard(&s->draft);
-	forget_recipients(s);
+	forget_envelope(s);
 	return NEXT;
-}
-
-static void
-session_heard(struct session *s)
-{
-	list_remove(&s->link);
-	list_append(&s->house->sessions, &s->link);
-	s->heard_ms = loop_now_ms(s->house->role.loop);
 }
 
 static void
@@ -301,22 +367,31 @@ session_ready(void *owner, int events)
 	struct session *s = owner;
 	ssize_t n;
 
-	if (s->ask.state == ASK_WAITING) { /* it says more before it has our answer: later */
+	if (session_waits(s)) { /* it says more before it has our answer: later */
 		loop_watch_set(s->watch, 0);
 		return;
 	}
-	if (events & LOOP_WRITE) {
+	(void)events;
+	if (s->awaits_proxy) {
+		session_read_proxy(s);
+		return;
+	}
+	if (s->is_blocked) {
+		s->is_blocked = false;
 		session_run(s);
 		return;
 	}
-	n = recv(s->fd, scratch, sizeof scratch, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = stream_read(&s->stream, scratch, sizeof scratch);
+	if (n < 0 && errno == EAGAIN) {
+		loop_watch_set(s->watch, stream_wants(&s->stream));
 		return;
+	}
 	if (n <= 0) { /* a bare end of the connection never ends a mail */
 		session_free(&s);
 		return;
 	}
-	session_heard(s);
+	list_remove(&s->link);
+	list_append(&s->house->sessions, &s->link);
 	s->smtp.now_s = loop_wall_ms() / 1000;
 	smtp_server_feed(&s->smtp, (struct str){ scratch, (size_t)n });
 	session_run(s);
@@ -337,16 +412,19 @@ session_free(struct session **session)
 	*session = NULL;
 	if (s->ask.state == ASK_WAITING && s->ask.number == 0)
 		draft_forget(s->house->writer, s);
+	gate_leave(s);
 	draft_discard(&s->draft);
 	list_remove(&s->link);
+	list_remove(&s->late_shake);
 	s->house->sessions_n--;
 	loop_watch_close(&s->watch);
-	close(s->fd);
+	stream_close(&s->stream);
 	smtp_server_free(&s->smtp);
 	ask_clear(&s->ask);
 	buf_free(&s->login);
 	buf_free(&s->token);
-	forget_recipients(s);
+	forget_envelope(s);
+	filter_close(s);
 	terms_drop(s->terms);
 	if (s->house->is_draining && s->house->sessions_n == 0)
 		role_exit(&s->house->role, 0);
@@ -366,35 +444,39 @@ is_loopback(const struct sockaddr *a)
 	return config_networks_have(&loopback, a);
 }
 
-static void
+void
 session_know_client(struct session *s, const struct sockaddr_storage *peer)
 {
 	const struct config *c = &s->house->role.config;
 	const struct sockaddr *a = (const struct sockaddr *)peer;
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)peer;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)peer;
 	struct ucred who = { 0 };
 	socklen_t n = sizeof who;
 
 	if (s->is_local) {
-		getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
+		getsockopt(s->stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
 		snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
 		return;
 	}
-	if (a->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-		inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, s->client, sizeof s->client);
-	else if (a->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &six->sin6_addr, s->client, sizeof s->client);
-	else
-		inet_ntop(AF_INET, &four->sin_addr, s->client, sizeof s->client);
+	manners_read_address(a, &s->at);
+	inet_ntop(s->at.family, s->at.address, s->client, sizeof s->client);
+	s->client_port = ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port); /* IPv6: the same place */
 	s->is_trusted = config_networks_have(&c->trusted, a);
 	s->is_refused = config_networks_have(&c->refuse, a);
 	s->is_loopback = is_loopback(a);
 }
 
+/* What the file says of the door; NULL: nothing, it is our own. */
+static const struct config_listen *
+door_options(const struct door *d)
+{
+	return d->kind == DOOR_SUBMIT ? NULL : &d->house->role.config.listens[d->listen];
+}
+
 static bool
 offers_auth(const struct session *s)
 {
+	if (s->smtp.is_secure)
+		return true;
 	switch (s->house->role.config.smtp.auth_in_clear) {
 	case CONFIG_CLEAR_NEVER:
 		return false;
@@ -406,37 +488,96 @@ offers_auth(const struct session *s)
 	return false;
 }
 
+void
+session_know_rights(struct session *s)
+{
+	s->smtp.offers_auth = offers_auth(s);
+	s->smtp.offers_starttls = s->has_tls && s->house->tls;
+	s->smtp.offers_xclient = s->may_speak_for;
+	if (s->is_submission || s->is_local || s->is_trusted)
+		admit_holds(s);
+	s->smtp.repairs_line_ends = s->is_trusted && s->house->role.config.smtp.repair_line_ends;
+}
+
+void
+session_forget_login(struct session *s)
+{
+	buf_free(&s->login);
+	buf_free(&s->token);
+}
+
+/* Whose connection it is is known: from its own address, or from what a proxy says. */
+static void
+session_welcome(struct session *s)
+{
+	const struct config *c = &s->house->role.config;
+	struct sockaddr_storage client;
+
+	manners_make_socket(&s->at, &client);
+	s->may_speak_for = !s->is_local && config_networks_have(&c->listens[s->listen].xclient,
+						   (const struct sockaddr *)&client);
+	session_know_rights(s);
+	gate_enter(s);
+	if (s->smtp.begins_with_tls && s->unwelcome) { /* no words would be understood */
+		log_event("turned-away", "client=%s why=%s", s->client, log_quote(str_of(s->unwelcome)));
+		session_free(&s);
+		return;
+	}
+	session_run(s);
+}
+
+static void
+session_read_proxy(struct session *s)
+{
+	switch (behalf_proxy(s)) {
+	case NEXT:
+		s->heard_ms = loop_now_ms(s->house->role.loop);
+		session_welcome(s);
+		break;
+	case WAIT:
+		loop_watch_set(s->watch, LOOP_READ);
+		break;
+	case DONE:
+		session_free(&s);
+		break;
+	}
+}
+
 static void
 session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 {
+	const struct config_listen *options = door_options(d);
 	struct session *s = calloc(1, sizeof *s);
 	int on = 1;
 
 	must(s);
 	*s = (struct session){ .house = d->house,
 		.terms = d->house->terms,
-		.fd = fd,
-		.is_submission = d->kind == CONFIG_SUBMISSION,
+		.is_submission = d->kind == CONFIG_SUBMISSION || d->kind == CONFIG_SUBMISSIONS,
 		.is_local = d->kind == DOOR_SUBMIT,
+		.has_tls = options && !options->has_no_tls,
+		.awaits_proxy = options && config_networks_have(&options->proxy, (const struct sockaddr *)peer),
+		.listen = d->listen,
+		.heard_ms = loop_now_ms(d->house->role.loop),
 		.login.max = 512,
 		.token.max = 4096,
 		.recipients.max = SPOOL_ENVELOPE_MAX / 2,
 		.dsn.max = SPOOL_ENVELOPE_MAX / 2 - ENVELOPE_REST };
 	s->terms->users++;
 	ask_clear(&s->ask);
+	stream_open(&s->stream, fd);
 	session_know_client(s, peer);
 	if (!s->is_local)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	smtp_server_begin(&s->smtp, &s->terms->smtp);
-	s->smtp.offers_auth = offers_auth(s);
-	if (s->is_submission || s->is_local || s->is_trusted)
-		admit_holds(s);
-	s->smtp.repairs_line_ends = s->is_trusted && s->house->role.config.smtp.repair_line_ends;
+	s->smtp.begins_with_tls = d->kind == CONFIG_SUBMISSIONS;
 	s->watch = loop_watch_open(s->house->role.loop, fd, session_ready, s);
 	s->house->sessions_n++;
 	list_append(&s->house->sessions, &s->link);
-	session_heard(s);
-	session_run(s);
+	if (s->awaits_proxy)
+		session_read_proxy(s);
+	else
+		session_welcome(s);
 }
 
 /* No room for a session: the client is told so at once, not left hanging. */
@@ -477,14 +618,13 @@ door_ready(void *owner, int events)
 }
 
 static void
-receive_listener(void *owner, unsigned kind, struct str name, int fd)
+receive_listener(void *owner, unsigned kind, unsigned listen, int fd)
 {
 	struct receive *r = owner;
 	struct door *d = calloc(1, sizeof *d);
 
-	(void)name;
 	must(d);
-	*d = (struct door){ .house = r, .fd = fd, .kind = kind };
+	*d = (struct door){ .house = r, .fd = fd, .kind = kind, .listen = listen };
 	d->watch = loop_watch_open(r->role.loop, fd, door_ready, d);
 	list_append(&r->doors, &d->link);
 }
@@ -623,8 +763,13 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 		if (!address_table_open(&r->table, m->addresses.fd, &e))
 			log_event("no-address-table", "why=%s", log_quote(str_of(e.text)));
 		break;
+	case IPC_certificates:
+		secure_came(r, m->certificates.fd);
+		open_doors(r);
+		break;
 	case IPC_found:
 	case IPC_checked:
+	case IPC_sealed_with:
 		ask_came(r, m);
 		break;
 	default:
@@ -636,24 +781,43 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 }
 
 static void
+resolve_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct receive *r = owner;
+
+	(void)from;
+	if (m->kind == IPC_answer) {
+		inquiry_came(r, &m->answer);
+		return;
+	}
+	role_lost(&r->role, ROLE_RESOLVE, m->broke_rules);
+	ipc_close(&r->resolve);
+	inquiry_give_up(r, INT64_MAX);
+}
+
+static void
 session_stop(struct session *s, enum err_kind kind, const char *words)
 {
 	struct err e;
 
+	if (s->is_shaking || s->awaits_proxy) { /* no words would be understood */
+		session_free(&s);
+		return;
+	}
 	err_set(&e, ERR_TEMPORARY, kind, "%s", words);
 	smtp_server_stop(&s->smtp, &e);
-	if (s->ask.state != ASK_WAITING)
+	if (s->ask.state != ASK_WAITING || gate_hurry(s))
 		session_run(s);
 }
 
-/* The doors open when there is a segment to write to, so that the first client is not turned away;
+/* The doors open when there is a segment to write to and TLS to speak, so that the first client is not turned away;
  * or soon, so that nobody hangs. */
 static void
 open_doors(struct receive *r)
 {
 	if (r->are_doors_open || r->is_draining || r->began_ms == 0)
 		return;
-	if (!spool_writer_is_ready(r->writer) &&
+	if ((!spool_writer_is_ready(r->writer) || !r->tls) &&
 		loop_now_ms(r->role.loop) - r->began_ms < FIRST_SEGMENT_MS)
 		return;
 	r->are_doors_open = true;
@@ -666,8 +830,9 @@ static void
 receive_tick(void *owner)
 {
 	struct receive *r = owner;
-	int64_t now_ms = loop_now_ms(r->role.loop), idle_ms = r->role.config.limits.idle_ms;
+	int64_t now_ms = loop_now_ms(r->role.loop);
 	bool waits_long = false;
+	const char *words;
 	struct err e;
 
 	list_each_safe (at, &r->sessions) {
@@ -679,17 +844,20 @@ receive_tick(void *owner)
 			ask_tick(s, now_ms);
 			continue;
 		}
-		if (now_ms - s->heard_ms > 2 * idle_ms ||
-			(r->is_draining && s->is_over)) /* does not even take our 421 */
+		if (filter_is_asking(s))
+			continue; /* each has its own timeout */
+		words = gate_late(s, now_ms);
+		if ((words || r->is_draining) && s->is_over) /* does not even take our 421 */
 			session_free(&s);
-		else if (now_ms - s->heard_ms > idle_ms)
-			session_stop(s, ERR_IDLE, "idle too long");
+		else if (words)
+			session_stop(s, ERR_IDLE, words);
 	}
 	if (waits_long) { /* for the disk; where that works, and only a segment is lacking, nobody is left hanging */
 		err_set(&e, ERR_TEMPORARY, ERR_NO_SPACE,
 			"no room for mail at the moment, please try again later");
 		spool_writer_give_up(r->writer, &e);
 	}
+	inquiry_tick(r);
 	open_doors(r);
 	loop_timer_set(r->tick, TICK_MS);
 }
@@ -737,6 +905,12 @@ receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		r->vault = ipc_open(r->role.loop, fd, ROLE_RECEIVE, ROLE_VAULT, vault_came, r);
 		return;
 	}
+	if (peer == ROLE_RESOLVE) {
+		ipc_close(&r->resolve);
+		inquiry_give_up(r, INT64_MAX);
+		r->resolve = ipc_open(r->role.loop, fd, ROLE_RECEIVE, ROLE_RESOLVE, resolve_came, r);
+		return;
+	}
 	must(peer == ROLE_QUEUE);
 	if (r->queue_next >= 0)
 		close(r->queue_next);
@@ -745,11 +919,22 @@ receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 }
 
 static void
+receive_table(void *owner, unsigned slot, int fd)
+{
+	struct receive *r = owner;
+
+	must(!r->crowd); /* once, before the first connection */
+	r->crowd = crowd_open(fd, slot);
+	close(fd);
+}
+
+static void
 receive_begin(void *owner)
 {
 	struct receive *r = owner;
 	struct rlimit limit;
 
+	must(r->crowd);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
 		r->fd_most = limit.rlim_cur > 2 * FD_RESERVE ? (int)limit.rlim_cur - FD_RESERVE
 							     : (int)limit.rlim_cur / 2;
@@ -772,21 +957,29 @@ receive_drain(void *owner)
 		role_exit(&r->role, 0);
 }
 
+static void
+receive_dialled(void *owner, uint64_t dial, uint32_t cause, int fd)
+{
+	filter_dialled(owner, dial, cause, fd);
+}
+
 int
 receive_main(void)
 {
 	static const struct role_hooks hooks = { .configured = receive_configured,
 		.peer = receive_peer,
 		.listener = receive_listener,
+		.table = receive_table,
 		.begin = receive_begin,
-		.drain = receive_drain };
+		.drain = receive_drain,
+		.dialled = receive_dialled };
 	static struct receive r = { .queue_next = -1 };
 	int code;
 
 	list_init(&r.sessions);
 	list_init(&r.doors);
+	list_init(&r.late_shakes);
 	list_init(&r.broken);
-	r.rates = rates_open();
 	r.role.loop = NULL;
 	code = role_run(&r.role, ROLE_RECEIVE, &hooks, &r);
 	spool_writer_close(&r.writer);

@@ -2,7 +2,9 @@
 #ifndef ROLE_RECEIVE_RECEIVE_H
 #define ROLE_RECEIVE_RECEIVE_H
 
+#include "base/map.h"
 #include "io/address_table.h"
+#include "io/stream.h"
 #include "message/message.h"
 #include "role/role.h"
 #include "smtp/server.h"
@@ -11,13 +13,14 @@
 /* One arm of the driver's switch returns how to go on. */
 enum turn { NEXT, WAIT, DONE };
 
-/* A question that is under way outside the loop's turn: to vault, or to the disk. A session has one
+/* A question that is under way outside the loop's turn: to another role, or to the disk. A session has one
  * at a time. */
+#define ASK_GATE UINT64_MAX
 enum ask_state { ASK_NONE, ASK_WAITING, ASK_ANSWERED, ASK_FAILED };
 
 struct ask {
 	enum ask_state state;
-	uint64_t number; /* what vault's answer names */
+	uint64_t number; /* what the answer names; 0: the disk's; ASK_GATE: gate.c minds it */
 	int64_t since_ms;
 	uint8_t kind; /* enum found_kind or checked_result */
 	struct buf text, token;
@@ -37,16 +40,32 @@ struct session {
 	struct receive *house;
 	struct terms *terms;
 	struct smtp_server smtp;
+	struct stream stream;
 	struct loop_watch *watch;
-	int fd;
-	int64_t heard_ms;
+	int64_t heard_ms; /* since then its newest request is under way */
+	int64_t message_ms; /* the same for the message coming in; 0: none */
+	unsigned progress, useful_commands; /* gate.c: lines worked off; when one of them last was of use */
+	unsigned listen; /* its door's section of the file; not where is_local */
+	size_t proxy_seen; /* octets of a PROXY header that is not whole */
+	const char *unwelcome; /* what is said in place of a greeting; NULL: nothing */
+	struct gate *gate; /* of a stranger at an smtp door, else NULL */
+	bool awaits_proxy; /* nothing but a PROXY header may come */
+	bool may_speak_for; /* others, by XCLIENT */
+	bool is_spared, is_counted; /* by the gate */
+	bool is_blocked; /* output, or the handshake: what becomes ready is no input for the core */
+	bool has_tls;	 /* its door offers TLS */
+	bool is_shaking; /* hands: the TLS handshake is under way */
+	struct list late_shake;
 	bool is_submission, is_local, is_trusted, is_loopback, is_refused, is_over;
 	bool is_running; /* session_run is on the stack: completions must not enter it again */
 	char client[64]; /* "192.0.2.1", "uid 1000" */
+	uint16_t client_port;
+	struct config_network at; /* the same address; not where is_local */
 	struct ask ask;
 	int64_t login_ms; /* of the AUTH that went well */
 	unsigned logins_refused;
 	struct buf login, token; /* after AUTH */
+	struct str mechanism;	 /* of it; a constant */
 	struct buf recipients;	 /* of the transaction, packed */
 	uint32_t recipients_n;
 	struct buf dsn; /* what was asked for each of them, packed (spool_add_dsn) */
@@ -54,15 +73,19 @@ struct session {
 	struct draft *draft;
 	struct header_watch header; /* of the message coming in */
 	struct mail_id id;	    /* of the mail being committed */
+	struct filters *filters;    /* content filters of its mails (filter.h); NULL: none */
 };
 
 struct receive {
 	struct role role;
-	struct ipc *queue, *vault;
+	struct ipc *queue, *vault, *resolve;
 	int queue_next; /* a new queue's channel, waiting until the current segment is given back;
 			   -1 */
 	struct spool_writer *writer;
 	struct address_table *table; /* may be NULL */
+	struct tls *tls;	     /* of the doors; NULL: vault has not given certificates */
+	struct list late_shakes;     /* sessions whose handshake waits for others' */
+	struct loop_timer *shake_timer;
 	struct terms *terms;
 	struct list sessions;
 	unsigned sessions_n;
@@ -70,40 +93,59 @@ struct receive {
 	struct loop_timer *tick;
 	struct list doors;
 	struct list broken; /* segments whose failure the queue has not yet logged */
-	struct rates *rates;
+	struct crowd *crowd;   /* what is known of clients, by all receivers */
+	struct map inquiries; /* of gate.c, by number */
 	int fd_most; /* sessions have descriptors below it; the rest is for segments, files, tables, channels */
 	int64_t began_ms; /* 0: not yet */
 	bool are_doors_open, is_draining;
 	bool queue_is_full; /* as many recipients wait as may */
+	uint64_t held;	    /* octets of messages that content filters look at; at most limits.memory */
 };
 
 /* ── admit.c: who may send what to whom ── */
 enum turn admit_client(struct session *s);
+enum turn admit_hello(struct session *s);
+enum turn admit_tls(struct session *s);
+enum turn admit_other(struct session *s); /* XCLIENT */
 enum turn admit_login(struct session *s);
 void admit_holds(struct session *s); /* this client may have mail held */
 enum turn admit_sender(struct session *s);
 enum turn admit_recipient(struct session *s);
 enum turn admit_message(struct session *s);
+bool admit_may_relay(const struct session *s);
+/* Joins the envelope; false: it would become larger than the log keeps. */
+bool admit_add_recipient(struct session *s, struct address a, uint8_t notify, struct str original);
 enum turn admit_verify(struct session *s);
 enum turn admit_expand(struct session *s);
 
 /* ── trace.c: what we write before a message ── */
 void trace_add(
 	struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
+void trace_add_missing(
+	struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
 
-/* ── rate.c: how many recipients a client or login may name in a minute ── */
-struct rates *rates_open(void);
-bool rates_allow(struct rates *r, struct str who, uint32_t most, int64_t now_ms);
+/* ── behalf.c: whom a connection speaks for ── */
+enum turn behalf_proxy(struct session *s);			/* NEXT: the header is taken */
+bool behalf_xclient(struct session *s, struct err *e); /* ON_XCLIENT; false: it is answered with e */
 
 /* ── ask.c: questions to vault ── */
 enum turn ask_lookup(struct session *s, uint8_t why, struct address a);
 enum turn ask_check(struct session *s);
+enum turn ask_signature(struct session *s); /* of what the handshake wants signed */
 void ask_clear(struct ask *a);
-void ask_came(struct receive *r, struct ipc_message *m); /* found, checked */
+void ask_came(struct receive *r, struct ipc_message *m); /* found, checked, sealed_with */
 void ask_fail_all(struct receive *r);			 /* vault is gone */
 void ask_tick(struct session *s, int64_t now_ms);	 /* too long without an answer */
 
+/* ── secure.c: TLS ── */
+void secure_came(struct receive *r, int fd); /* certificates */
+enum turn session_secure(struct session *s);
+
 void session_run(struct session *s);
+enum turn session_flush(struct session *s); /* WAIT: the client is slow to take it; session_ready goes on */
+void session_know_client(struct session *s, const struct sockaddr_storage *peer);
+void session_forget_login(struct session *s);
+void session_know_rights(struct session *s); /* what it may, as far as TLS and its address decide */
 void session_log_refusal(const struct session *s, const struct err *e);
 
 #endif

@@ -6,7 +6,8 @@
 
 /*
  * The one that asks the DNS. The queue names a domain, and is told the road: the hops in the order in which they are to be tried,
- * or why there are none, and always what was asked and answered (errand.c). It keeps nothing but the cache: when it dies, the
+ * or why there are none, and always what was asked and answered (errand.c). The gate of receive names a client, and is told
+ * what the DNS says of it (client.c). It keeps nothing but the cache: when it dies, the
  * queue asks its successor again.
  *
  * A reload begins every road under way anew, since hostname, doors and permitted networks may be others; another `resolver`
@@ -29,11 +30,32 @@ queue_came(void *owner, struct ipc *from, struct ipc_message *m)
 }
 
 static void
+receive_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct resolve *r = owner;
+
+	(void)from;
+	if (m->kind == IPC_question) {
+		client_begin(r, &m->question);
+		return;
+	}
+	role_lost(&r->role, ROLE_RECEIVE, m->broke_rules);
+	ipc_close(&r->receive);
+	client_end_all(r);
+}
+
+static void
 resolve_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 {
 	struct resolve *r = owner;
 
 	(void)index;
+	if (peer == ROLE_RECEIVE) {
+		ipc_close(&r->receive);
+		client_end_all(r); /* what an earlier receive asked */
+		r->receive = ipc_open(r->role.loop, fd, ROLE_RESOLVE, ROLE_RECEIVE, receive_came, r);
+		return;
+	}
 	must(peer == ROLE_QUEUE);
 	errand_drop_all(r); /* what an earlier queue asked */
 	ipc_close(&r->queue);
@@ -69,6 +91,7 @@ resolve_configured(void *owner)
 
 	describe_section(&r->role.config, &section);
 	errand_pause_all(r);
+	client_end_all(r);
 	ours_read(&r->ours, &r->role.config);
 	if (!r->resolver || !str_eq(buf_str(&section), buf_str(&r->section)))
 		open_resolver(r);
@@ -89,6 +112,7 @@ resolve_drain(void *owner)
 	struct resolve *r = owner;
 
 	errand_drop_all(r);
+	client_end_all(r);
 	resolver_close(&r->resolver);
 	role_exit(&r->role, 0);
 }
@@ -103,5 +127,6 @@ resolve_role(void)
 	static struct resolve r;
 
 	list_init(&r.errands);
+	list_init(&r.inquiries);
 	return role_run(&r.role, ROLE_RESOLVE, &hooks, &r);
 }

@@ -38,6 +38,9 @@ static const struct option {
 	{ "local-zone:", "test. transparent" },
 	{ "local-zone:", "invalid. transparent" },
 	{ "local-zone:", "home.arpa. transparent" },
+	/* Clients of private networks have names where a forwarder knows them. */
+	{ "unblock-lan-zones:", "yes" },
+	{ "local-zone:", "127.in-addr.arpa. transparent" },
 	/* Stale answers: after 1.8 s without a fresh one (RFC 8767 §5), for an hour at most. */
 	{ "serve-expired:", "yes" },
 	{ "serve-expired-ttl:", "3600" },

@@ -145,8 +145,17 @@ attempt_has_its_route(const struct attempt *a, struct err *e)
 	return true;
 }
 
-/* Links are alike for a mail when they lead to the same place, in the same protocol, with the same
- * login, from the same addresses; and under the same configuration, for a login may have changed. */
+enum config_tls
+attempt_demand(const struct attempt *a)
+{
+	const struct config_route *route = attempt_route(a);
+
+	return route ? route->tls : CONFIG_TLS_TRY;
+}
+
+/* Links are alike for a mail when they lead to the same place, in the same protocol, as safely, with
+ * the same login, from the same addresses; and under the same configuration, for a login may have
+ * changed. Who proved one name has not proved another one that leads to the same place. */
 static struct str
 warm_key(struct attempt *a, const struct road_hop *h)
 {
@@ -157,6 +166,9 @@ warm_key(struct attempt *a, const struct road_hop *h)
 	codec_add_str(&key, h->text);
 	codec_add_u8(&key, (uint8_t)h->hop.protocol);
 	codec_add_u32(&key, a->house->configured);
+	codec_add_u8(&key, (uint8_t)attempt_demand(a));
+	if (attempt_demand(a) == CONFIG_TLS_VERIFY)
+		codec_add_str(&key, h->hop.host);
 	if (route) {
 		codec_add_str(&key, route->login_file);
 		for (size_t i = 0; i < route->source_n; i++)
@@ -342,6 +354,12 @@ attempt_has_other_hop(const struct attempt *a)
 	return false;
 }
 
+void
+attempt_note_tls(struct attempt *a, struct str tls)
+{
+	a->tls = attempt_dup(a, tls);
+}
+
 int64_t
 attempt_left_ms(const struct attempt *a)
 {
@@ -354,6 +372,7 @@ static void
 attempt_take_hop(struct attempt *a, struct road_hop *h)
 {
 	a->at = h;
+	a->tls = S("");
 	h->was_tried = true;
 	a->step_began_ms = loop_now_ms(a->house->role.loop);
 	attempt_rewind(a);
@@ -390,6 +409,7 @@ note_step(struct attempt *a, const struct err *e, enum smtp_stage stage)
 				    .address = a->at->text,
 				    .stage = (uint8_t)stage,
 				    .took_ms = (uint32_t)took_ms,
+				    .tls = a->tls,
 				    .err = *e });
 }
 
@@ -542,15 +562,31 @@ attempt_hop_failed(struct attempt *a, const struct err *e, enum smtp_stage stage
 	attempt_go_on(a);
 }
 
-void
-attempt_reopen(struct attempt *a)
+/* A new connection to the same hop. */
+static void
+attempt_open_again(struct attempt *a)
 {
 	struct err e;
 
-	a->was_reopened = true;
+	a->tls = S("");
 	attempt_rewind(a);
 	if (link_open(a, &e))
 		return;
 	note_failure(a, &e, STAGE_CONNECT);
 	attempt_go_on(a);
+}
+
+void
+attempt_reopen(struct attempt *a)
+{
+	a->was_reopened = true;
+	attempt_open_again(a);
+}
+
+void
+attempt_go_clear(struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	note_step(a, e, stage);
+	a->step_began_ms = loop_now_ms(a->house->role.loop);
+	attempt_open_again(a);
 }

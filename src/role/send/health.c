@@ -19,18 +19,23 @@
  *   ETIMEDOUT, EHOSTUNREACH         dead    silent
  *   EADDRNOTAVAIL                   -       -       a source address or port of ours is missing
  *   any other, and 0                dead    works
+ *
+ * That TLS fails is remembered for ten minutes, and not longer: whoever can break one handshake has
+ * the mails of that time in clear (RFC 7435 §3), and no more of them.
  */
 
 enum {
 	DEAD_FIRST_MS = 60000,
 	DEAD_MOST_MS = 600000,
-	DEAD_HOPS_MAX = 4096, /* remembered; then the one known longest is forgotten */
+	CLEAR_MS = 600000,
+	KNOWN_HOPS_MAX =
+		4096, /* remembered of each kind; then the one known longest is forgotten */
 	FAMILY_BROKEN_MS = 600000,
 	FAMILY_SILENT_MOST = 2,
 };
 
-struct dead_hop {
-	struct list link; /* in health.oldest */
+struct known_hop {
+	struct list link; /* in health_memory.oldest */
 	int64_t until_ms, wait_ms;
 	struct str address; /* behind the struct */
 };
@@ -38,30 +43,63 @@ struct dead_hop {
 static struct str
 address_of(const void *member)
 {
-	return ((const struct dead_hop *)member)->address;
+	return ((const struct known_hop *)member)->address;
+}
+
+static void
+memory_open(struct health_memory *m)
+{
+	m->hops.key_of = address_of;
+	list_init(&m->oldest);
 }
 
 void
 health_open(struct health *h)
 {
-	h->dead.key_of = address_of;
-	list_init(&h->oldest);
+	memory_open(&h->dead);
+	memory_open(&h->clear);
 }
 
 static void
-forget(struct health *h, struct dead_hop *d)
+forget(struct health_memory *m, struct known_hop *known)
 {
-	map_remove(&h->dead, d->address);
-	list_remove(&d->link);
-	free(d);
+	map_remove(&m->hops, known->address);
+	list_remove(&known->link);
+	free(known);
+}
+
+static void
+memory_free(struct health_memory *m)
+{
+	while (!list_is_empty(&m->oldest))
+		forget(m, list_of(m->oldest.next, struct known_hop, link));
+	map_free(&m->hops);
 }
 
 void
 health_free(struct health *h)
 {
-	while (!list_is_empty(&h->oldest))
-		forget(h, list_of(h->oldest.next, struct dead_hop, link));
-	map_free(&h->dead);
+	memory_free(&h->dead);
+	memory_free(&h->clear);
+}
+
+/* As it is known already, or anew. */
+static struct known_hop *
+remember(struct health_memory *m, struct str address)
+{
+	struct known_hop *known = map_get(&m->hops, address);
+
+	if (known)
+		return known;
+	if (m->hops.used >= KNOWN_HOPS_MAX)
+		forget(m, list_of(m->oldest.next, struct known_hop, link));
+	known = malloc(sizeof *known + address.n);
+	must(known);
+	*known = (struct known_hop){ .address = { (char *)(known + 1), address.n } };
+	memcpy(known + 1, address.p, address.n);
+	map_put(&m->hops, known);
+	list_append(&m->oldest, &known->link);
+	return known;
 }
 
 /* NULL: a UNIX socket has none. */
@@ -82,12 +120,12 @@ family_of(struct health *h, enum hop_family family)
 enum health_standing
 health_look(const struct health *h, struct str address, enum hop_family family, int64_t now_ms)
 {
-	const struct dead_hop *d = map_get(&h->dead, address);
+	const struct known_hop *dead = map_get(&h->dead.hops, address);
 	int64_t broken_until_ms = family == HOP_IPV4   ? h->ipv4.broken_until_ms
 				  : family == HOP_IPV6 ? h->ipv6.broken_until_ms
 						       : 0;
 
-	if (d && now_ms < d->until_ms)
+	if (dead && now_ms < dead->until_ms)
 		return HEALTH_DEAD;
 	return now_ms < broken_until_ms ? HEALTH_FAMILY_BROKEN : HEALTH_GOOD;
 }
@@ -116,47 +154,30 @@ note_answer(struct health *h, struct health_family *f, int64_t now_ms)
 	check_broken(other, f, now_ms);
 }
 
-static struct dead_hop *
-dead_new(struct health *h, struct str address)
-{
-	struct dead_hop *d = malloc(sizeof *d + address.n);
-
-	must(d);
-	if (h->dead.used >= DEAD_HOPS_MAX)
-		forget(h, list_of(h->oldest.next, struct dead_hop, link));
-	*d = (struct dead_hop){ .wait_ms = DEAD_FIRST_MS,
-		.address = { (char *)(d + 1), address.n } };
-	memcpy(d + 1, address.p, address.n);
-	map_put(&h->dead, d);
-	list_append(&h->oldest, &d->link);
-	return d;
-}
-
 /* Many connections may fail at once: what is dead already does not get deader, nor is it a sign
  * about its family once more (false). */
 static bool
 note_dead(struct health *h, struct str address, int64_t now_ms)
 {
-	struct dead_hop *d = map_get(&h->dead, address);
+	struct known_hop *dead = remember(&h->dead, address);
 
-	if (d && now_ms < d->until_ms)
+	if (now_ms < dead->until_ms)
 		return false;
-	if (!d)
-		d = dead_new(h, address);
-	else
-		d->wait_ms = d->wait_ms * 2 < DEAD_MOST_MS ? d->wait_ms * 2 : DEAD_MOST_MS;
-	d->until_ms = now_ms + d->wait_ms;
+	dead->wait_ms = dead->wait_ms ? dead->wait_ms * 2 : DEAD_FIRST_MS;
+	if (dead->wait_ms > DEAD_MOST_MS)
+		dead->wait_ms = DEAD_MOST_MS;
+	dead->until_ms = now_ms + dead->wait_ms;
 	return true;
 }
 
 void
 health_worked(struct health *h, struct str address, enum hop_family family, int64_t now_ms)
 {
-	struct dead_hop *d = map_get(&h->dead, address);
+	struct known_hop *dead = map_get(&h->dead.hops, address);
 	struct health_family *f = family_of(h, family);
 
-	if (d)
-		forget(h, d);
+	if (dead)
+		forget(&h->dead, dead);
 	if (f)
 		note_answer(h, f, now_ms);
 }
@@ -186,4 +207,18 @@ health_failed(
 		if (f)
 			note_answer(h, f, now_ms);
 	}
+}
+
+void
+health_tls_failed(struct health *h, struct str address, int64_t now_ms)
+{
+	remember(&h->clear, address)->until_ms = now_ms + CLEAR_MS;
+}
+
+bool
+health_tls_fails(const struct health *h, struct str address, int64_t now_ms)
+{
+	const struct known_hop *known = map_get(&h->clear.hops, address);
+
+	return known && now_ms < known->until_ms;
 }

@@ -15,23 +15,25 @@
  *   link_open         the route's login is asked of vault, when the file names one
  *   link_connect      from the route's source address
  *   link_run          greet and hand over: smtp/client.h's events, one arm each
+ *   link_secure       the handshake (secure.c), where the core asks for it
  *   link_stay_warm    the link waits for the next mail, where link_warm finds it
  *   link_leave        QUIT
  *
  * While the road has another hop a silent one is given up soon: most hosts that answer at all do so
  * within a second, and its turn comes again with the next try. This is the sense of RFC 8305, without
  * the second connections that its race would open to hosts that are merely slow. Likewise a hop that
- * is connected and does not greet; RFC 5321 §4.5.3.2.1 grants five minutes, which the last hop gets.
+ * is connected and does not greet; RFC 5321 §4.5.3.2.1 grants five minutes, which the last hop gets;
+ * and one that does not come to an end with its TLS, where that is not all that is left.
  */
 
 enum {
 	CONNECT_LAST_MS = 30000,
 	CONNECT_MS = 5000,   /* when another hop is left: room for two lost packets */
 	GREETING_MS = 30000, /* when another hop is left */
+	SECURE_MS = 15000,   /* when another hop is left, or the same one in clear */
 	ASK_MS = 30000,
 	WARM_MS = 30000, /* how long a link waits for another mail */
 	MAILS_A_LINK = 1000,
-	READ_SIZE = 16384,
 };
 
 static void link_run(struct link *l);
@@ -97,6 +99,7 @@ link_hand_over(struct link *l, struct attempt *a)
 	warm_remove(l);
 	l->phase = LINK_TALKING;
 	l->attempt = a;
+	attempt_note_tls(a, buf_str(&l->tls));
 	smtp_client_mail(&l->client, &a->mail);
 	link_run(l);
 }
@@ -113,14 +116,14 @@ link_free(struct link **link)
 	list_remove(&l->node);
 	loop_watch_close(&l->watch);
 	loop_timer_close(&l->patience);
-	if (l->fd >= 0)
-		close(l->fd);
+	stream_close(&l->stream);
 	smtp_client_free(&l->client);
 	buf_free(&l->login);
 	if (l->password.p)
 		explicit_bzero(l->password.p, l->password.n);
 	buf_free(&l->password);
 	buf_free(&l->hostname);
+	buf_free(&l->tls);
 	buf_free(&l->key);
 	free(l);
 }
@@ -202,6 +205,9 @@ link_patience_ms(const struct link *l)
 		return patience_ms;
 	if (l->client.stage == STAGE_GREETING && attempt_has_other_hop(l->attempt))
 		patience_ms = GREETING_MS;
+	if (l->client.stage == STAGE_TLS &&
+		(attempt_has_other_hop(l->attempt) || secure_may_go_clear(l)))
+		patience_ms = SECURE_MS;
 	left_ms = attempt_left_ms(l->attempt);
 	return left_ms < patience_ms ? left_ms : patience_ms;
 }
@@ -214,6 +220,8 @@ talk_timed_out(struct link *l)
 	else if (l->attempt && l->client.stage == STAGE_GREETING &&
 		 attempt_has_other_hop(l->attempt))
 		link_lose(l, ERR_TIMEOUT, "no greeting; another host is tried meanwhile");
+	else if (l->client.stage == STAGE_TLS)
+		link_lose(l, ERR_TLS, "TLS was begun, and the other host does not go on with it");
 	else
 		link_lose(l, ERR_TIMEOUT, "no answer in the time that RFC 5321 grants");
 }
@@ -235,6 +243,7 @@ link_out_of_patience(void *owner)
 		link_run(l);
 		break;
 	case LINK_TALKING:
+	case LINK_SECURING:
 	case LINK_LEAVING:
 		talk_timed_out(l);
 		break;
@@ -252,10 +261,11 @@ link_new(struct attempt *a)
 	must(l);
 	*l = (struct link){ .house = s,
 		.attempt = a,
-		.fd = -1,
+		.stream.fd = -1,
 		.login.max = 1024,
 		.password.max = 1024,
 		.hostname.max = 256,
+		.tls.max = 256,
 		.key.max = a->at->key.n };
 	buf_add(&l->hostname, s->role.config.hostname);
 	buf_add(&l->key, a->at->key);
@@ -275,6 +285,7 @@ link_begin(struct link *l)
 		.is_lmtp = l->attempt->at->hop.protocol == HOP_LMTP,
 		.bounces_8bit = l->house->role.config.queue.bounces_8bit,
 	};
+	secure_choose(l, &l->settings);
 	smtp_client_begin(&l->client, &l->settings);
 	l->progress = UINT64_MAX; /* the greeting has its own time */
 	link_run(l);
@@ -296,7 +307,7 @@ link_connected(struct link *l)
 	socklen_t n = sizeof cause;
 	struct err e;
 
-	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &cause, &n);
+	getsockopt(l->stream.fd, SOL_SOCKET, SO_ERROR, &cause, &n);
 	if (!cause) {
 		link_begin(l);
 		return;
@@ -305,33 +316,37 @@ link_connected(struct link *l)
 	link_fail(l, &e);
 }
 
+/* False: nothing came, or the link is gone. */
+static bool
+link_hear(struct link *l)
+{
+	static char octets[STREAM_RECORD];
+	ssize_t n = stream_read(&l->stream, octets, sizeof octets);
+
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	if (n <= 0) {
+		link_lose(l, ERR_CONNECTION_LOST,
+			n == 0 ? "the other host closed the connection" : strerror(errno));
+		return false;
+	}
+	if (l->phase == LINK_WARM) { /* it speaks only to say that it leaves */
+		link_free(&l);
+		return false;
+	}
+	smtp_client_feed(&l->client, (struct str){ octets, (size_t)n });
+	return true;
+}
+
 static void
 link_ready(void *owner, int events)
 {
-	static char octets[READ_SIZE];
 	struct link *l = owner;
-	ssize_t n;
 
-	if (l->phase == LINK_CONNECTING) {
+	if (l->phase == LINK_CONNECTING)
 		link_connected(l);
-		return;
-	}
-	if (events & LOOP_READ) {
-		n = recv(l->fd, octets, sizeof octets, 0);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			link_lose(l, ERR_CONNECTION_LOST,
-				n == 0 ? "the other host closed the connection" : strerror(errno));
-			return;
-		}
-		if (l->phase == LINK_WARM) { /* it speaks only to say that it leaves */
-			link_free(&l);
-			return;
-		}
-		smtp_client_feed(&l->client, (struct str){ octets, (size_t)n });
-	}
-	link_run(l);
+	else if (l->phase == LINK_SECURING || !(events & LOOP_READ) || link_hear(l))
+		link_run(l);
 }
 
 /* A socket address; 0: the path is too long for one. */
@@ -376,9 +391,9 @@ bind_source(const struct link *l, const struct config_route *route, struct err *
 		if (route->source[i].family != family)
 			continue;
 		memcpy(source.address, route->source[i].address, sizeof source.address);
-		setsockopt(l->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-		if (bind(l->fd, (struct sockaddr *)&address, address_of_hop(&source, &address)) !=
-			0)
+		setsockopt(l->stream.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+		if (bind(l->stream.fd, (struct sockaddr *)&address,
+			    address_of_hop(&source, &address)) != 0)
 			return err_set_errno(e, "the route's source address cannot be used");
 	}
 	return true;
@@ -397,20 +412,21 @@ link_connect(struct link *l, struct err *e)
 	if (to_n == 0)
 		return err_set(
 			e, ERR_PERMANENT, ERR_CONNECT, "the path of a UNIX socket is too long");
-	l->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd < 0)
+	stream_open(
+		&l->stream, socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	if (l->stream.fd < 0)
 		return err_set_errno(e, "no socket to connect with");
 	if (!bind_source(l, attempt_route(a), e))
 		return false;
-	if (connect(l->fd, (struct sockaddr *)&to, to_n) != 0 && errno != EINPROGRESS) {
+	if (connect(l->stream.fd, (struct sockaddr *)&to, to_n) != 0 && errno != EINPROGRESS) {
 		int cause = errno;
 
 		note_health(l, cause);
 		return cannot_connect(l, cause, e);
 	}
-	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(l->stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	l->phase = LINK_CONNECTING;
-	l->watch = loop_watch_open(l->house->role.loop, l->fd, link_ready, l);
+	l->watch = loop_watch_open(l->house->role.loop, l->stream.fd, link_ready, l);
 	loop_watch_set(l->watch, LOOP_WRITE);
 	loop_timer_set(l->patience, attempt_has_other_hop(a) ? CONNECT_MS : CONNECT_LAST_MS);
 	return true;
@@ -495,10 +511,8 @@ link_flush(struct link *l)
 	struct str out = smtp_client_output(&l->client);
 
 	while (out.n) {
-		ssize_t n = send(l->fd, out.p, out.n, MSG_NOSIGNAL);
+		ssize_t n = stream_write(&l->stream, out);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return errno == EAGAIN ? FULL : GONE;
 		smtp_client_sent(&l->client, (size_t)n);
@@ -531,7 +545,7 @@ link_wait(struct link *l)
 		smtp_client_lost(&l->client, &e);
 		return false;
 	}
-	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? LOOP_WRITE : 0));
+	loop_watch_set(l->watch, LOOP_READ | (f == FULL ? stream_wants(&l->stream) : 0));
 	if (l->client.progress != l->progress) { /* octets of half a reply buy no time */
 		l->progress = l->client.progress;
 		loop_timer_set(l->patience, link_patience_ms(l));
@@ -547,7 +561,39 @@ note_good_health(const struct link *l)
 	health_worked(&l->house->health, h->text, h->hop.family, loop_now_ms(l->house->role.loop));
 }
 
-/* Greeting, hello and login are done. */
+/* False: the handshake is under way. */
+static bool
+link_secure(struct link *l)
+{
+	bool has_begun = l->phase == LINK_SECURING;
+	enum stream_step step;
+	struct err e;
+
+	switch (step = secure_shake(l, &e)) {
+	case STREAM_DONE:
+		l->phase = LINK_TALKING;
+		attempt_note_tls(l->attempt, buf_str(&l->tls));
+		smtp_client_secured(&l->client);
+		return true;
+	case STREAM_WANT_READ:
+	case STREAM_WANT_WRITE:
+		l->phase = LINK_SECURING;
+		loop_watch_set(l->watch, step == STREAM_WANT_READ ? LOOP_READ : LOOP_WRITE);
+		if (!has_begun)
+			loop_timer_set(l->patience, link_patience_ms(l));
+		return false;
+	case STREAM_WANT_SIGNATURE:
+	case STREAM_WANT_TIME:
+		must(false); /* a client signs nothing */
+	case STREAM_FAILED:
+		break;
+	}
+	l->phase = LINK_TALKING;
+	smtp_client_lost(&l->client, &e);
+	return true;
+}
+
+/* Greeting, hello, TLS and login are done. */
 static void
 link_greeted(struct link *l)
 {
@@ -596,11 +642,17 @@ link_failed(struct link *l)
 	bool was_dead = l->mails > 0 && stage == STAGE_MAIL &&
 			(e.code == 421 || e.kind == ERR_CONNECTION_LOST);
 
-	if (stage < STAGE_AUTH)
+	bool goes_clear = secure_may_go_clear(l);
+
+	if (goes_clear)
+		health_tls_failed(&l->house->health, a->at->text, loop_now_ms(l->house->role.loop));
+	else if (stage < STAGE_AUTH)
 		note_health(l, 0);
 	link_flush(l); /* a QUIT, where one is due */
 	link_free(&l);
-	if (stage < STAGE_MAIL)
+	if (goes_clear)
+		attempt_go_clear(a, &e, stage);
+	else if (stage < STAGE_MAIL)
 		attempt_hop_failed(a, &e, stage);
 	else if (was_dead && !a->was_reopened && !a->is_orphan)
 		attempt_reopen(a);
@@ -619,6 +671,10 @@ link_run(struct link *l)
 			break;
 		case CLIENT_WANT_OUTPUT: /* all of it out: the core goes on at once */
 			if (link_wait(l) && smtp_client_output(&l->client).n)
+				return;
+			break;
+		case CLIENT_WANT_TLS:
+			if (!link_secure(l))
 				return;
 			break;
 		case CLIENT_ON_READY:

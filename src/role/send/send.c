@@ -65,6 +65,7 @@ send_configured(void *owner)
 	struct send *s = owner;
 
 	s->configured++;
+	secure_configure(s);
 	link_close_idle(s);
 }
 

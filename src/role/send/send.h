@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "io/stream.h"
 #include "role/role.h"
 #include "role/send/health.h"
 #include "route/hop.h"
@@ -14,7 +15,7 @@
 struct road_hop {
 	struct hop hop;
 	struct str text; /* "192.0.2.1:25": what health knows it by, and people */
-	struct str key;	 /* what warm links to it are found by: text, protocol, login, source */
+	struct str key;	 /* what warm links to it are found by: see warm_key */
 	bool was_tried;
 };
 
@@ -35,7 +36,8 @@ struct attempt {
 	struct smtp_client_mail asked, mail; /* as the queue wants it; as the hop gets it */
 	struct str body;		     /* what the hop gets: message, or ascii */
 	size_t given;			     /* octets of it that the client core has */
-	struct buf steps;		     /* packed, one a hop that was used up */
+	struct str tls;			     /* of the link at hand, as struct step has it */
+	struct buf steps;		     /* packed, one a connection that was used up */
 	int64_t step_began_ms, deadline_ms;
 	struct err why; /* why it failed so far: the first temporary failure, else the last */
 	enum smtp_stage why_stage;
@@ -46,10 +48,19 @@ struct attempt {
 };
 
 /*
+ *                            SECURING  shaking hands
+ *                              ▲ ▼
  *   ASKING ─▶ CONNECTING ─▶ TALKING ◀─▶ WARM
  *    login of the route        └─▶ LEAVING ◀─┘  QUIT was said
  */
-enum link_phase { LINK_ASKING, LINK_CONNECTING, LINK_TALKING, LINK_WARM, LINK_LEAVING };
+enum link_phase {
+	LINK_ASKING,
+	LINK_CONNECTING,
+	LINK_TALKING,
+	LINK_SECURING,
+	LINK_WARM,
+	LINK_LEAVING,
+};
 
 /* A connection to a hop, from connect to close; between mails it waits warm. */
 struct link {
@@ -63,7 +74,8 @@ struct link {
 	struct loop_watch *watch;
 	struct loop_timer *patience;
 	enum link_phase phase;
-	int fd;
+	struct stream stream;
+	struct buf tls;	   /* as struct step has it */
 	uint64_t ask;	   /* for the login, while ASKING */
 	uint64_t progress; /* of the client core, when patience was last set */
 	unsigned mails;	   /* handed over so far */
@@ -75,6 +87,7 @@ struct send {
 	struct list links;
 	struct map warm; /* struct warm, by key: the links that wait */
 	struct health health;
+	struct tls *tls; /* ours towards all hops; NULL: there is none */
 	uint64_t asks;
 	unsigned turns;	     /* of equal hosts: attempts that had such a choice */
 	uint32_t configured; /* how often: links of an older configuration serve no new mail */
@@ -94,10 +107,15 @@ const struct config_route *attempt_route(const struct attempt *a); /* NULL: none
 bool attempt_has_its_route(const struct attempt *a, struct err *e);
 int64_t attempt_left_ms(const struct attempt *a); /* until it is given up; 0: at once */
 
+enum config_tls attempt_demand(const struct attempt *a);  /* of its route */
+void attempt_note_tls(struct attempt *a, struct str tls); /* as struct step has it */
+
 /* How a hop went; each takes the attempt. */
 void attempt_hop_failed(
 	struct attempt *a, const struct err *e, enum smtp_stage stage); /* the next one's turn */
 void attempt_reopen(struct attempt *a); /* its warm link was dead all along: the same hop again */
+/* Its TLS failed: the same hop again, in clear. */
+void attempt_go_clear(struct attempt *a, const struct err *e, enum smtp_stage stage);
 /* Every recipient has its outcome: that decides, or the next hop is asked. may_be_delivered: as
  * smtp_client has it. */
 void attempt_settle(struct attempt *a, bool may_be_delivered);
@@ -115,5 +133,13 @@ void link_secrets_failed(struct send *s); /* vault is gone */
 void link_queue_lost(struct send *s);	  /* nobody waits for the attempts under way */
 void link_close_idle(struct send *s);
 struct str link_pool_key(const void *warm); /* for send.warm */
+
+/* ── secure.c: TLS of a link ── */
+void secure_configure(struct send *s); /* reads whom we trust, as the configuration names it */
+void secure_choose(const struct link *l, struct smtp_client_settings *settings);
+/* Begins the handshake, or goes on with it. */
+enum stream_step secure_shake(struct link *l, struct err *e);
+/* What failed in this session was TLS, and nothing forbids that the mail goes in clear. */
+bool secure_may_go_clear(const struct link *l);
 
 #endif

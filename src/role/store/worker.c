@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/must.h"
+#include "io/thread.h"
 
 struct worker {
 	pthread_t thread;
@@ -63,7 +64,7 @@ worker_open(struct loop *l, void (*done)(void *owner, struct batch *b), void *ow
 	w->owner = owner;
 	w->wake = loop_wake_open(l, worker_woken, w);
 	must(pthread_mutex_init(&w->lock, NULL) == 0 && pthread_cond_init(&w->given, NULL) == 0);
-	must(pthread_create(&w->thread, NULL, worker_thread, w) == 0);
+	thread_start(&w->thread, worker_thread, w);
 	return w;
 }
 

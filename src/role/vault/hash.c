@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #include "base/must.h"
+#include "io/thread.h"
 
 /* What crosses between loop and threads are whole jobs, in two lists under one lock. */
 struct hash_pool {
@@ -121,7 +122,7 @@ hash_pool_open(struct loop *l, void (*done)(void *owner, const struct hash_job *
 	for (int i = 0; i < HASH_THREADS; i++) {
 		pthread_t thread;
 
-		must(pthread_create(&thread, NULL, work, p) == 0);
+		thread_start(&thread, work, p);
 		pthread_detach(thread);
 	}
 	return p;

@@ -8,68 +8,102 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "io/file.h"
+#include "role/state.h"
 
 enum { LOGIN_FILE_MAX = 4096 };
 
-/* ── the token key ── */
+/* ── files of our own ── */
 
-/* Under another name first: a key that is there is a whole one. */
-static bool
-make_key(int directory, char key[TOKEN_KEY_SIZE])
+static int
+open_state(struct str state)
 {
-	int fd = openat(directory, "token.key.new",
-		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char path[STATE_PATH_MAX];
+
+	return open(state_vault(state, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool
+secret_keep(struct str state, const char *name, struct str octets, struct err *e)
+{
+	int directory = open_state(state), fd = -1;
+	char new[64];
 	bool good;
 
-	hash_random(key, TOKEN_KEY_SIZE);
-	good = fd >= 0 && write(fd, key, TOKEN_KEY_SIZE) == TOKEN_KEY_SIZE && fsync(fd) == 0;
+	snprintf(new, sizeof new, "%s.new", name);
+	if (directory >= 0)
+		fd = openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+	good = fd >= 0 && file_write_all(fd, octets) && fsync(fd) == 0 &&
+	       renameat(directory, new, directory, name) == 0 && fsync(directory) == 0;
+	if (!good)
+		err_set_errno(e, "%.*s/vault/%s: cannot be made", STR_ARG(state), name);
 	if (fd >= 0)
 		close(fd);
-	return good && renameat(directory, "token.key.new", directory, "token.key") == 0 &&
-	       fsync(directory) == 0;
+	if (directory >= 0)
+		close(directory);
+	return good;
 }
+
+bool
+secret_read(struct str state, const char *name, struct buf *octets)
+{
+	int directory = open_state(state), fd = -1, cause;
+	char *room = buf_room(octets, octets->max);
+	ssize_t n = -1;
+
+	must(room);
+	if (directory >= 0)
+		fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		n = read(fd, room, octets->max);
+	cause = errno;
+	if (fd >= 0)
+		close(fd);
+	if (directory >= 0)
+		close(directory);
+	errno = cause;
+	if (n < 0)
+		return false;
+	buf_grew(octets, (size_t)n);
+	return true;
+}
+
+/* ── the token key ── */
 
 bool
 secret_token_key(struct str state, char key[TOKEN_KEY_SIZE], struct err *e)
 {
-	char path[512];
-	int directory, fd;
+	struct buf octets = { .max = TOKEN_KEY_SIZE };
 	bool good;
 
-	snprintf(path, sizeof path, "%.*s", STR_ARG(state));
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return err_set_errno(e, "%s: cannot be opened", path);
-	fd = openat(directory, "token.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0) {
-		good = read(fd, key, TOKEN_KEY_SIZE) == TOKEN_KEY_SIZE ||
+	if (secret_read(state, "token.key", &octets)) {
+		good = octets.n == TOKEN_KEY_SIZE ||
 		       err_set(e, ERR_PERMANENT, ERR_LOCAL,
-			       "%s/token.key: too short; remove it, and a new one is made", path);
-		close(fd);
+			       "%.*s/vault/token.key: too short; remove it, and a new one is made",
+			       STR_ARG(state));
+		if (good)
+			memcpy(key, octets.p, TOKEN_KEY_SIZE);
+	} else if (errno == ENOENT) {
+		hash_random(key, TOKEN_KEY_SIZE);
+		good = secret_keep(state, "token.key", (struct str){ key, TOKEN_KEY_SIZE }, e);
 	} else {
-		good = (errno == ENOENT && make_key(directory, key)) ||
-		       err_set_errno(e, "%s/token.key: cannot be read or made", path);
+		good = err_set_errno(e, "%.*s/vault/token.key: cannot be read", STR_ARG(state));
 	}
-	close(directory);
+	explicit_bzero(octets.p, octets.capacity);
+	buf_free(&octets);
 	return good;
 }
 
 /* ── logins of routes ── */
 
+/* "user\npassword\n", with either line end. */
 static bool
-read_login(const char *path, struct buf *text, struct str *user, struct str *password)
+split_login(struct str text, struct str *user, struct str *password)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *room = buf_room(text, LOGIN_FILE_MAX);
-	ssize_t n = fd >= 0 ? read(fd, room, LOGIN_FILE_MAX) : -1;
 	struct str rest;
 
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return false;
-	buf_grew(text, (size_t)n);
-	str_cut(buf_str(text), '\n', user, &rest);
+	str_cut(text, '\n', user, &rest);
 	str_cut(rest, '\n', password, &rest);
 	for (struct str *line = user; line; line = line == user ? password : NULL)
 		if (line->n && line->p[line->n - 1] == '\r')
@@ -77,11 +111,28 @@ read_login(const char *path, struct buf *text, struct str *user, struct str *pas
 	return user->n && password->n;
 }
 
-void
-secret_logins_read(struct secret_logins *l, const struct config *c)
+/* The login of a route, or why there is none. */
+static bool
+read_login(struct secret_logins *l, const struct config_route *r, const struct files *files,
+	struct err *e)
 {
-	struct buf text = { .max = LOGIN_FILE_MAX };
+	struct secret_login *to = &l->list[l->n];
+	struct str text, user, password;
 
+	if (!files_get(files, r->login_file, &text, e))
+		return false;
+	if (text.n > LOGIN_FILE_MAX || !split_login(text, &user, &password))
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+			"want two lines, the user's name and the password");
+	must(arena_dup(&l->arena, r->name, &to->route) && arena_dup(&l->arena, user, &to->user) &&
+		arena_dup(&l->arena, password, &to->password));
+	l->n++;
+	return true;
+}
+
+void
+secret_logins_read(struct secret_logins *l, const struct config *c, const struct files *files)
+{
 	for (size_t i = 0; i < l->n; i++)
 		explicit_bzero((char *)(uintptr_t)l->list[i].password.p, l->list[i].password.n);
 	arena_free(&l->arena);
@@ -89,26 +140,13 @@ secret_logins_read(struct secret_logins *l, const struct config *c)
 	l->list = arena_take(&l->arena, c->routes_n * sizeof *l->list);
 	must(l->list);
 	for (size_t i = 0; i < c->routes_n; i++) {
-		struct secret_login *to = &l->list[l->n];
-		char path[1024];
-		struct str user, password;
+		const struct config_route *r = &c->routes[i];
+		struct err e;
 
-		if (c->routes[i].login_file.n == 0)
-			continue;
-		snprintf(path, sizeof path, "%.*s", STR_ARG(c->routes[i].login_file));
-		buf_reset(&text);
-		if (read_login(path, &text, &user, &password))
-			l->n += arena_dup(&l->arena, c->routes[i].name, &to->route) &&
-				arena_dup(&l->arena, user, &to->user) &&
-				arena_dup(&l->arena, password, &to->password);
-		else
-			log_event("no-login-file",
-				"route=%s file=%s want=two-lines-user-and-password",
-				log_quote(c->routes[i].name), log_quote(str_of(path)));
+		if (r->login_file.n && !read_login(l, r, files, &e))
+			log_event("no-login-file", "route=%s file=%s why=%s", log_quote(r->name),
+				log_quote(r->login_file), log_quote(str_of(e.text)));
 	}
-	if (text.p)
-		explicit_bzero(text.p, text.capacity);
-	buf_free(&text);
 }
 
 const struct secret_login *

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
 
 #include "base/must.h"
+#include "role/state.h"
 
 /*
  * One connection, values only as bound parameters. journal_mode=TRUNCATE and synchronous=FULL: a
@@ -98,23 +100,14 @@ number(struct users *u, const char *sql, int64_t *value, struct err *e)
 
 /* ── opening ── */
 
-/* Made by us, so that it is never readable for others; when root makes it, it belongs to whom the
- * directory belongs. */
+/* Made by us, so that it is never readable for others. */
 static bool
-create_file(const char *directory, const char *path, struct err *e)
+create_file(const char *path, struct err *e)
 {
-	struct stat st;
-	int fd;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	if (mkdir(directory, 0711) != 0 && errno != EEXIST)
-		return err_set_errno(e, "%s: cannot be made", directory);
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return errno == EEXIST || err_set_errno(e, "%s: cannot be made", path);
-	if (geteuid() == 0 && stat(directory, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0) {
-		close(fd);
-		return err_set_errno(e, "%s: cannot be given to the owner of its directory", path);
-	}
 	close(fd);
 	return true;
 }
@@ -140,16 +133,36 @@ prepare(struct users *u, struct err *e)
 	return true;
 }
 
+/* A command run as root does as the owner of the accounts would, or the role could not write what root has made. */
+static bool
+become_owner(const char *directory, struct err *e)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(directory, &st) != 0 || st.st_uid == 0)
+		return true;
+	return (setgroups(0, NULL) == 0 && setresgid(st.st_gid, st.st_gid, st.st_gid) == 0 &&
+		       setresuid(st.st_uid, st.st_uid, st.st_uid) == 0) ||
+	       err_set_errno(e, "%s: cannot become its owner", directory);
+}
+
 bool
 users_open(struct users **u, struct str state, bool create, struct err *e)
 {
-	char directory[512], path[600];
+	char directory[STATE_PATH_MAX], path[STATE_PATH_MAX + 16];
 	struct stat st;
 
 	*u = NULL;
 	snprintf(directory, sizeof directory, "%.*s", STR_ARG(state));
+	if (create && mkdir(directory, 0711) != 0 && errno != EEXIST)
+		return err_set_errno(e, "%s: cannot be made", directory);
+	if (access(directory, F_OK) == 0 && !state_make_vault(state, e))
+		return false;
+	state_vault(state, directory);
+	if (!become_owner(directory, e))
+		return false;
 	snprintf(path, sizeof path, "%s/users.db", directory);
-	if (create && !create_file(directory, path, e))
+	if (create && !create_file(path, e))
 		return false;
 	if (stat(path, &st) != 0)
 		return errno == ENOENT ? err_set(e, ERR_PERMANENT, ERR_LOCAL,

@@ -5,7 +5,7 @@
 #include "role/vault/book.h"
 
 /*
- * The accounts on disk: STATE/users.db, SQLite, mode 0600. The role reads it; the commands
+ * The accounts on disk: STATE/vault/users.db, SQLite, mode 0600. The role reads it; the commands
  * `posthouse user` and `posthouse alias` change it, each by one transaction, whether the station is
  * up or not; the role sees that within half a second. Names are whole addresses in lower case.
  */

@@ -8,6 +8,7 @@
 #include "base/must.h"
 #include "io/address_table.h"
 #include "role/role.h"
+#include "role/vault/certificate.h"
 #include "role/vault/hash.h"
 #include "role/vault/recent.h"
 #include "role/vault/secret.h"
@@ -19,6 +20,7 @@
  *
  *   receive  lookup → found        whom does this address mean; may this login use it
  *   receive  check → checked       is this password right; if so, a token that says whose it was
+ *   receive  sign → sealed_with    a signature for a TLS handshake (certificate.h, sealing.h)
  *   queue    expand → expanded     where does a recipient's mail go in the end
  *   send     secret → secret_is    the login of one route
  *
@@ -44,6 +46,8 @@ struct vault {
 	struct hash_pool *pool;
 	struct recent recent;
 	struct secret_logins logins;
+	struct files files;
+	struct certificates certificates;
 	struct loop_timer *watch;
 	char key[TOKEN_KEY_SIZE];
 };
@@ -198,6 +202,22 @@ on_hashed(void *owner, const struct hash_job *job)
 }
 
 static void
+on_sign(struct receiver *r, const struct ipc_sign *m)
+{
+	struct buf signature = { .max = IPC_TEXT_MAX };
+	struct err e;
+
+	if (!certificates_sign(&r->vault->certificates, m->key, m->scheme, m->content, &signature, &e))
+		log_event("signature-refused", "key=%016llx scheme=%04x octets=%zu why=%s",
+			(unsigned long long)m->key, m->scheme, m->content.n,
+			log_quote(str_of(e.text)));
+	ipc_send_sealed_with(r->channel,
+		&(struct ipc_sealed_with){
+			.fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
+	buf_free(&signature);
+}
+
+static void
 receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 {
 	struct receiver *r = owner;
@@ -209,6 +229,9 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 		break;
 	case IPC_check:
 		on_check(r, &m->check);
+		break;
+	case IPC_sign:
+		on_sign(r, &m->sign);
 		break;
 	default:
 		role_lost(&r->vault->role, ROLE_RECEIVE, m->broke_rules);
@@ -300,6 +323,35 @@ open_accounts(struct vault *v, struct err *e)
 	       secret_token_key(v->role.config.state, v->key, e);
 }
 
+static void
+publish_certificates(struct vault *v, struct ipc *only)
+{
+	for (unsigned i = 0; i < RECEIVES_MAX; i++)
+		if (v->receivers[i].channel && (!only || only == v->receivers[i].channel))
+			ipc_send_certificates(v->receivers[i].channel,
+				&(struct ipc_certificates){ .fd = v->certificates.fd });
+}
+
+static void
+on_file(void *owner, struct str path, int fd, int cause)
+{
+	files_add(&((struct vault *)owner)->files, path, fd, cause);
+}
+
+/* What the files of the configuration hold; they are wiped then. */
+static void
+take_files(struct vault *v)
+{
+	struct err e;
+
+	secret_logins_read(&v->logins, &v->role.config, &v->files);
+	if (certificates_read(&v->certificates, &v->role.config, &v->files, &e))
+		publish_certificates(v, NULL);
+	else
+		log_event("no-certificates", "why=%s", log_quote(str_of(e.text)));
+	files_wipe(&v->files);
+}
+
 /* Without its accounts vault must not answer: everybody would be unknown, and mail for them
  * refused. */
 static void
@@ -312,7 +364,7 @@ on_configured(void *owner)
 		log_event("accounts-unreadable", "why=%s", log_quote(str_of(e.text)));
 		exit(EX_CONFIG);
 	}
-	secret_logins_read(&v->logins, &v->role.config);
+	take_files(v);
 	if (!v->pool)
 		v->pool = hash_pool_open(v->role.loop, on_hashed, v);
 }
@@ -333,6 +385,7 @@ on_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		r->generation++;
 		r->channel = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, receive_came, r);
 		publish(v, r->channel);
+		publish_certificates(v, r->channel);
 		break;
 	case ROLE_QUEUE:
 		ipc_close(&v->queue);
@@ -368,10 +421,11 @@ int
 vault_role(void)
 {
 	static const struct role_hooks hooks = {
-		.configured = on_configured, .peer = on_peer, .begin = on_begin, .drain = on_drain
+		.file = on_file, .configured = on_configured, .peer = on_peer, .begin = on_begin, .drain = on_drain
 	};
-	static struct vault v;
+	static struct vault v = { .certificates.fd = -1 };
 
+	files_begin(&v.files);
 	recent_begin(&v.recent);
 	return role_run(&v.role, ROLE_VAULT, &hooks, &v);
 }

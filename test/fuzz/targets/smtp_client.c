@@ -9,7 +9,7 @@
  */
 enum {
 	WITH_LOGIN = 1,
-	WITHOUT_CHUNKING = 2,
+	WITHOUT_CHUNKING = 2, /* and without TLS */
 	WITH_UTF8 = 4,
 	LARGE = 8,
 	FLUSHES_LATE = 16,
@@ -76,6 +76,10 @@ talk_run(struct talk *t, unsigned set_up)
 		case CLIENT_WANT_OUTPUT:
 			smtp_client_sent(&t->c, smtp_client_output(&t->c).n / 2 + 1);
 			break;
+		case CLIENT_WANT_TLS:
+			must(smtp_client_output(&t->c).n == 0);
+			smtp_client_secured(&t->c);
+			break;
 		case CLIENT_ON_READY:
 			if (set_up & WITHOUT_CHUNKING) /* as if the peer had not offered it */
 				t->c.offers &= ~(unsigned)OFFERS_CHUNKING;
@@ -113,6 +117,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.hostname = S("client.example"),
 		.is_lmtp = set_up & LMTP,
 		.bounces_8bit = set_up & BOUNCES_8BIT,
+		.tls = set_up & WITHOUT_CHUNKING ? CLIENT_TLS_NEVER : CLIENT_TLS_TRY,
+		.shows_password = set_up & WITH_DSN,
 	};
 	struct talk t = { .flushes_late = set_up & FLUSHES_LATE };
 	struct err lost;

@@ -58,6 +58,8 @@ answer(struct host *h, enum smtp_event event)
 	struct err e = next_answer(h);
 
 	must(event != SMTP_ON_RCPT || !address_is_null(h->s.recipient));
+	must(event != SMTP_ON_HELLO || h->s.hello.n > 0);
+	must((event == SMTP_ON_XCLIENT) == (h->s.xclient != NULL));
 	must(event != SMTP_ON_END || h->s.transaction.recipients_accepted > 0);
 	if (event == SMTP_ON_END && !err_is(&e))
 		buf_add(&h->kept, buf_str(&h->draft));
@@ -66,8 +68,8 @@ answer(struct host *h, enum smtp_event event)
 	smtp_server_answer(&h->s, &e);
 }
 
-/* False when the session is over. */
-static bool
+/* Until the server wants more (SMTP_WANT_INPUT), TLS, or the end. */
+static enum smtp_event
 run(struct host *h)
 {
 	for (;;) {
@@ -75,9 +77,10 @@ run(struct host *h)
 
 		if (h->waits && event != SMTP_ON_BODY)
 			smtp_server_park(&h->s);
-		if (event == SMTP_WANT_INPUT || event == SMTP_WANT_CLOSE) {
+		if (event == SMTP_WANT_INPUT || event == SMTP_WANT_TLS ||
+			event == SMTP_WANT_CLOSE) {
 			flush(h);
-			return event == SMTP_WANT_INPUT;
+			return event;
 		}
 		if (event == SMTP_WANT_FLUSH)
 			flush(h);
@@ -90,6 +93,23 @@ run(struct host *h)
 	}
 }
 
+/* What the client says in one go. Where the server begins with TLS the rest of it is for nobody. */
+static bool
+hear(struct host *h, struct str said, size_t step)
+{
+	enum smtp_event event = SMTP_WANT_INPUT;
+
+	for (size_t at = 0; event == SMTP_WANT_INPUT && at < said.n; at += step) {
+		smtp_server_feed(&h->s, str_part(said, at, step));
+		event = run(h);
+	}
+	if (event == SMTP_WANT_TLS) {
+		smtp_server_secured(&h->s);
+		event = run(h);
+	}
+	return event == SMTP_WANT_INPUT;
+}
+
 static struct host
 play(struct str answers, struct str input, size_t step, bool waits)
 {
@@ -98,15 +118,21 @@ play(struct str answers, struct str input, size_t step, bool waits)
 		.said.max = SIZE_MAX,
 		.kept.max = SIZE_MAX,
 		.draft.max = SIZE_MAX };
-	bool goes_on;
+	struct str said;
+	bool goes_on = true;
 
 	smtp_server_begin(&h.s, &settings);
 	h.s.hold_most_s = 86400;
 	h.s.now_s = 1795411140;
-	goes_on = run(&h);
-	for (size_t at = 0; goes_on && at < input.n; at += step) {
-		smtp_server_feed(&h.s, str_part(input, at, step));
-		goes_on = run(&h);
+	h.s.offers_starttls = h.s.offers_xclient = true;
+	h.s.begins_with_tls = str_starts(input, S("\x16"));
+	if (run(&h) == SMTP_WANT_TLS) {
+		smtp_server_secured(&h.s);
+		run(&h);
+	}
+	while (goes_on && input.n) {
+		str_cut(input, '\x16', &said, &input);
+		goes_on = hear(&h, said, step);
 	}
 	smtp_server_free(&h.s);
 	buf_free(&h.draft);
@@ -128,7 +154,7 @@ check_replies(struct str said)
 
 /*
  * The first octet is how many answers follow it, then comes what the client says. A session that is
- * fed at once and answered on the spot must say and keep the same as one that comes in small pieces
+ * fed at once (up to each octet 0x16, with which a handshake would begin) and answered on the spot must say and keep the same as one that comes in small pieces
  * and waits. The answers to body pieces depend on where the input was cut, so they must be yes
  * then.
  */
@@ -142,7 +168,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	answers = (struct str){ (const char *)data + 1, data[0] };
 	input = (struct str){ (const char *)data + 1 + data[0], size - 1 - data[0] };
-	whole = play(answers, input, input.n, false);
+	whole = play(answers, input, SIZE_MAX / 2, false);
 	cut = play(answers, input, 1u + size % 7, true);
 	check_replies(buf_str(&whole.said));
 	check_replies(buf_str(&cut.said));

@@ -115,10 +115,29 @@ test_the_oldest_is_forgotten(void **state)
 		snprintf(address, sizeof address, "192.0.2.1:%u", i);
 		health_failed(&h, str_of(address), HOP_IPV4, ECONNREFUSED, 1);
 	}
-	assert_int_equal(h.dead.used, 4096);
+	assert_int_equal(h.dead.hops.used, 4096);
 	assert_int_equal(health_look(&h, S("192.0.2.1:0"), HOP_IPV4, 2), HEALTH_GOOD);
 	assert_int_equal(health_look(&h, S("192.0.2.1:1"), HOP_IPV4, 2), HEALTH_DEAD);
 	assert_int_equal(health_look(&h, S("192.0.2.1:4096"), HOP_IPV4, 2), HEALTH_DEAD);
+	health_free(&h);
+}
+
+static void
+test_where_tls_fails_it_is_tried_again_later(void **state)
+{
+	struct health h = { 0 };
+
+	(void)state;
+	health_open(&h);
+	assert_false(health_tls_fails(&h, ONE, 1));
+	health_tls_failed(&h, ONE, 1);
+	assert_true(health_tls_fails(&h, ONE, 10 * MINUTE));
+	assert_false(health_tls_fails(&h, TWO, 2));
+	assert_false(health_tls_fails(&h, ONE, 1 + 10 * MINUTE));
+	health_tls_failed(&h, ONE, 1 + 10 * MINUTE);
+	health_worked(&h, ONE, HOP_IPV4, 2 + 10 * MINUTE); /* in clear, as was to be expected */
+	assert_true(health_tls_fails(&h, ONE, 20 * MINUTE));
+	assert_int_equal(health_look(&h, ONE, HOP_IPV4, 20 * MINUTE), HEALTH_GOOD);
 	health_free(&h);
 }
 
@@ -131,6 +150,7 @@ main(void)
 		cmocka_unit_test(test_when_both_are_silent_neither_is_broken),
 		cmocka_unit_test(test_no_network_is_believed_at_once),
 		cmocka_unit_test(test_the_oldest_is_forgotten),
+		cmocka_unit_test(test_where_tls_fails_it_is_tried_again_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -726,6 +726,171 @@ test_an_ascii_header_is_for_the_host_that_needs_it(void **state)
 	assert_int_equal(house.outcomes[0].err.class, ERR_PERMANENT);
 }
 
+/* ── TLS: what is demanded (handshakes are test/system's) ────────────────────────────────────── */
+
+static struct config_route demands[] = {
+	{ .name = { "require", 7 }, .tls = CONFIG_TLS_REQUIRE },
+	{ .name = { "verify", 6 }, .tls = CONFIG_TLS_VERIFY },
+	{ .name = { "never", 5 }, .tls = CONFIG_TLS_NEVER },
+};
+
+static void
+with_demands(void)
+{
+	house.send.role.config.routes = demands;
+	house.send.role.config.routes_n = sizeof demands / sizeof demands[0];
+}
+
+static unsigned
+times_heard(const struct host *h, struct str line)
+{
+	struct str rest = buf_str(&h->heard), at;
+	unsigned n = 0;
+
+	while (scan_until(&rest, '\n', &at))
+		n += str_eq(at, line);
+	return n;
+}
+
+static void
+test_tls_that_fails_is_found_out_once(void **state)
+{
+	static const char *const then[] = { "250 ok", "250 ok", "354 go", "250 kept", "" };
+	struct host *h = host_new(REPLIES("220 mx", "250-mx\r\n250 STARTTLS"));
+
+	(void)state;
+	h->stop_at = "STARTTLS";
+	try_hosts(0, &(struct road){ 0 });
+	h->stop_at = NULL;
+	memcpy(h->replies + 2, then, sizeof then);
+	host_hang_up(h);
+	run();
+	assert_int_equal(house.steps_n, 2);
+	assert_step(0, "h0", STAGE_TLS, ERR_TEMPORARY, 0);
+	assert_step(1, "h0", STAGE_END, ERR_NONE, 250);
+	assert_int_equal(house.steps[1].tls.n, 0);
+	assert_int_equal(h->connections, 2);
+	link_close_idle(&house.send);
+	try_hosts(0, &(struct road){ 0 });
+	assert_int_equal(house.steps_n, 1);
+	assert_int_equal(h->connections, 3);
+	assert_int_equal(times_heard(h, S("STARTTLS")), 1);
+}
+
+static void
+test_where_tls_is_demanded_nothing_is_said_without_it(void **state)
+{
+	static const char *const replies[][REPLIES_MAX] = {
+		{ "220 mx", "250 mx" },
+		{ "220 mx", "250-mx\r\n250 STARTTLS", "454 no key" },
+		{ "220 mx", "250-mx\r\n250 STARTTLS", "220 go on" }, /* we have no terms here */
+		{ "220 mx", "500 EHLO?", "250 mx" },
+	};
+
+	(void)state;
+	with_demands();
+	for (size_t route = 0; route < 2; route++)
+		for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
+			struct host *bad = host_new(replies[i]);
+
+			try_hosts(
+				house.hosts_n - 1, &(struct road){ .route = demands[route].name });
+			assert_int_equal(house.steps_n, 1);
+			assert_int_equal(house.steps[0].stage, STAGE_TLS);
+			assert_int_equal(house.outcomes[0].err.class, ERR_TEMPORARY);
+			assert_int_equal(house.outcomes[0].err.kind, ERR_TLS);
+			assert_int_equal(bad->connections, 1);
+			assert_int_equal(times_heard(bad, S("MAIL FROM:<ann@example.net>")), 0);
+		}
+}
+
+static void
+test_links_of_other_demands_are_not_shared(void **state)
+{
+	struct host *h = host_new(TAKES);
+
+	(void)state;
+	with_demands();
+	try_hosts(0, &(struct road){ 0 });
+	try_hosts(0, &(struct road){ .route = S("never") });
+	assert_int_equal(h->connections, 2);
+	try_hosts(0, &(struct road){ .route = S("require") });
+	assert_int_equal(h->connections, 3);
+	assert_int_equal(house.outcomes[0].err.kind, ERR_TLS);
+}
+
+static void
+test_what_is_asked_of_a_hop(void **state)
+{
+	static const struct {
+		struct hop hop;
+		struct str route;
+		bool has_login, has_failed; /* TLS there, lately */
+		enum smtp_client_tls tls;
+		bool needs_it;
+	} cases[] = {
+		{ .hop = { .family = HOP_IPV4, .address = { 192, 0, 2, 1 } },
+			.tls = CLIENT_TLS_TRY },
+		{ .hop = { .family = HOP_IPV4, .address = { 192, 0, 2, 1 } },
+			.has_failed = true,
+			.tls = CLIENT_TLS_NEVER },
+		{ .hop = { .family = HOP_IPV4, .address = { 192, 0, 2, 1 } },
+			.has_login = true,
+			.has_failed = true,
+			.tls = CLIENT_TLS_TRY,
+			.needs_it = true },
+		{ .hop = { .family = HOP_IPV4, .address = { 127, 0, 0, 9 } },
+			.has_login = true,
+			.has_failed = true,
+			.tls = CLIENT_TLS_NEVER },
+		{ .hop = { .family = HOP_IPV6, .address = { [15] = 1 } },
+			.has_login = true,
+			.tls = CLIENT_TLS_TRY },
+		{ .hop = { .family = HOP_IPV6, .address = { 0x20, 1, 0x0d, 0xb8, [15] = 1 } },
+			.has_login = true,
+			.tls = CLIENT_TLS_TRY,
+			.needs_it = true },
+		{ .hop = { .family = HOP_IPV4, .address = { 192, 0, 2, 1 } },
+			.route = { "never", 5 },
+			.has_login = true,
+			.tls = CLIENT_TLS_NEVER },
+		{ .hop = { .family = HOP_IPV4, .address = { 192, 0, 2, 1 } },
+			.route = { "verify", 6 },
+			.has_failed = true,
+			.tls = CLIENT_TLS_REQUIRE,
+			.needs_it = true },
+		{ .hop = { .family = HOP_IPV4, .protocol = HOP_SMTPS, .address = { 127, 0, 0, 1 } },
+			.route = { "never", 5 },
+			.has_failed = true,
+			.tls = CLIENT_TLS_FIRST,
+			.needs_it = true },
+		{ .hop = { .family = HOP_UNIX, .protocol = HOP_LMTP },
+			.route = { "require", 7 },
+			.has_login = true,
+			.tls = CLIENT_TLS_NEVER },
+	};
+
+	(void)state;
+	with_demands();
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char name[8];
+		struct road_hop at = { .hop = cases[i].hop };
+		struct attempt a = { .house = &house.send, .at = &at, .route = cases[i].route };
+		struct link l = { .house = &house.send, .attempt = &a };
+		struct smtp_client_settings settings = { .login = cases[i].has_login ? S("alice")
+										     : S("") };
+
+		snprintf(name, sizeof name, "%zu", i);
+		at.text = str_of(name);
+		if (cases[i].has_failed)
+			health_tls_failed(
+				&house.send.health, at.text, loop_now_ms(house.send.role.loop));
+		secure_choose(&l, &settings);
+		assert_int_equal(settings.tls, cases[i].tls);
+		assert_int_equal(smtp_client_needs_tls(&settings), cases[i].needs_it);
+	}
+}
+
 /* ── Hosts that lie ──────────────────────────────────────────────────────────────────────────── */
 
 /* Each alone on its road: whatever it does, the mail is neither lost nor delivered by it; and a
@@ -798,6 +963,10 @@ main(void)
 		test_of(test_lmtp_over_a_unix_socket),
 		test_of(test_requests_for_reports),
 		test_of(test_an_ascii_header_is_for_the_host_that_needs_it),
+		test_of(test_tls_that_fails_is_found_out_once),
+		test_of(test_where_tls_is_demanded_nothing_is_said_without_it),
+		test_of(test_links_of_other_demands_are_not_shared),
+		test_of(test_what_is_asked_of_a_hop),
 		test_of(test_hosts_that_lie),
 	};
 

@@ -411,7 +411,7 @@ nobody_else_can_read_the_accounts(void **state)
 	char path[64];
 	struct stat st;
 
-	snprintf(path, sizeof path, "%s/users.db", d->path);
+	snprintf(path, sizeof path, "%s/vault/users.db", d->path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
@@ -425,8 +425,9 @@ missing_accounts_say_what_to_do(void **state)
 	(void)state;
 	assert_false(users_open(&u, S("/nonexistent/state"), false, &e));
 	assert_null(u);
-	assert_string_equal(e.text, "/nonexistent/state/users.db: nobody is here yet; begin with "
-				    "`posthouse user add NAME@DOMAIN`");
+	assert_string_equal(e.text,
+		"/nonexistent/state/vault/users.db: nobody is here yet; begin with "
+		"`posthouse user add NAME@DOMAIN`");
 	assert_false(users_open(&u, S("/nonexistent/state"), true, &e));
 	assert_string_equal(
 		e.text, "/nonexistent/state: cannot be made: No such file or directory");

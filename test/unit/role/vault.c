@@ -14,6 +14,7 @@
 
 #include "io/address_table.h"
 #include "io/ipc.h"
+#include "io/stream.h"
 #include "io/token.h"
 #include "role/vault/hash.h"
 #include "role/vault/secret.h"
@@ -32,11 +33,12 @@ struct station {
 	struct ipc *master, *receive, *queue, *send;
 	struct users *users; /* a command's connection */
 	struct address_table *table;
+	struct tls *tls; /* the newest certificates */
 	unsigned came[IPC_KINDS], awaited[IPC_KINDS]; /* messages of each kind */
 	unsigned good;				      /* of the password checks */
 	uint8_t kind;				      /* what came last, and its parts */
 	char text[512], login[128], key[TOKEN_KEY_SIZE];
-	struct buf token;
+	struct buf token, signature;
 };
 
 static void
@@ -60,6 +62,16 @@ came(void *owner, struct ipc *from, struct ipc_message *m)
 	case IPC_addresses:
 		address_table_close(&s->table);
 		assert_true(address_table_open(&s->table, m->addresses.fd, &e));
+		break;
+	case IPC_certificates:
+		tls_close(&s->tls);
+		s->tls = tls_server_open(m->certificates.fd, &(struct tls_settings){ 0 }, &e);
+		close(m->certificates.fd);
+		assert_non_null(s->tls);
+		break;
+	case IPC_sealed_with:
+		buf_reset(&s->signature);
+		buf_add(&s->signature, m->sealed_with.signature);
 		break;
 	case IPC_token_key:
 		assert_int_equal(m->token_key.key.n, TOKEN_KEY_SIZE);
@@ -131,7 +143,7 @@ static void
 configure(struct station *s)
 {
 	char text[1024];
-	int fd = memfd_create("config", MFD_CLOEXEC);
+	int fd = memfd_create("config", MFD_CLOEXEC), login_file = open(s->login_file, O_RDONLY);
 	int n = snprintf(text, sizeof text,
 		"hostname = mail.example.org\nstate = \"%s\"\nlisten smtp { on = \"*:25\" }\n"
 		"domain example.org { alias sales { to = alice } }\n"
@@ -139,6 +151,9 @@ configure(struct station *s)
 		s->state, s->login_file);
 
 	assert_int_equal(write(fd, text, (size_t)n), n);
+	ipc_send_file(s->master,
+		&(struct ipc_file){ .fd = login_file, .path = str_of(s->login_file) });
+	close(login_file);
 	ipc_send_configure(
 		s->master, &(struct ipc_configure){ .fd = fd, .name = S("posthouse.conf") });
 	close(fd);
@@ -206,6 +221,7 @@ open_station(void **state)
 
 	assert_non_null(s);
 	s->token.max = TOKEN_MAX;
+	s->signature.max = 4096;
 	snprintf(s->state, sizeof s->state, "/tmp/posthouse-vault-XXXXXX");
 	assert_non_null(mkdtemp(s->state));
 	snprintf(s->login_file, sizeof s->login_file, "%s/login", s->state);
@@ -240,6 +256,8 @@ close_station(void **state)
 	closedir(directory);
 	rmdir(s->state);
 	buf_free(&s->token);
+	buf_free(&s->signature);
+	tls_close(&s->tls);
 	free(s);
 	return 0;
 }
@@ -371,7 +389,7 @@ the_key_outlives_the_process(void **state)
 	struct stat st;
 
 	memcpy(before, s->key, sizeof before);
-	snprintf(path, sizeof path, "%s/token.key", s->state);
+	snprintf(path, sizeof path, "%s/vault/token.key", s->state);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	stop(s);
@@ -392,6 +410,115 @@ a_reload_is_taken(void **state)
 	assert_int_equal(check(s, S("alice"), S("rabbit hole")), CHECKED_OK);
 }
 
+/* ── TLS: the handshakes of a receiver, signed by this vault ── */
+
+static void
+ask_signature(struct station *s, struct stream_to_sign what)
+{
+	ipc_send_sign(s->receive, &(struct ipc_sign){ .fd = -1,
+					  .ask = 10,
+					  .key = what.key,
+					  .scheme = what.scheme,
+					  .content = what.content });
+	await(s, IPC_sealed_with);
+}
+
+struct shake {
+	struct stream server, client;
+	struct tls *trust;
+};
+
+/* Up to the signature, of which the question is returned; its content lies in the server's stream. */
+static struct stream_to_sign
+shake_begin(struct station *s, struct shake *k)
+{
+	struct err e = { 0 };
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+	stream_open(&k->server, fd[0]);
+	stream_open(&k->client, fd[1]);
+	k->trust = tls_client_open((struct str){ 0 }, &e);
+	assert_true(stream_secure_server(&k->server, s->tls, &e));
+	assert_true(stream_secure_client(&k->client, k->trust, S("mail.example.org"), false, &e));
+	assert_int_equal(stream_shake(&k->client, &e), STREAM_WANT_READ);
+	assert_int_equal(stream_shake(&k->server, &e), STREAM_WANT_SIGNATURE);
+	return stream_to_sign(&k->server);
+}
+
+static void
+shake_end(struct shake *k)
+{
+	stream_close(&k->client);
+	stream_close(&k->server);
+	tls_close(&k->trust);
+}
+
+static void
+assert_shakes(struct station *s)
+{
+	struct stream_facts facts;
+	struct shake k;
+	struct err e;
+
+	ask_signature(s, shake_begin(s, &k));
+	stream_signed(&k.server, buf_str(&s->signature));
+	assert_int_equal(stream_shake(&k.server, &e), STREAM_WANT_READ);
+	assert_int_equal(stream_shake(&k.client, &e), STREAM_DONE);
+	assert_int_equal(stream_shake(&k.server, &e), STREAM_DONE);
+	stream_facts(&k.client, &facts);
+	assert_string_equal(facts.unverified, "self-signed certificate"); /* not: another name */
+	shake_end(&k);
+}
+
+static void
+handshakes_are_signed(void **state)
+{
+	struct station *s = *state;
+	struct tls *before;
+
+	await(s, IPC_certificates);
+	assert_shakes(s);
+	before = s->tls;
+	s->tls = NULL;
+	configure(s);
+	await(s, IPC_certificates);
+	tls_close(&s->tls);
+	s->tls = before; /* a receiver that has not heard of the reload yet */
+	assert_shakes(s);
+	stop(s);
+	start(s); /* nor of the next vault */
+	assert_shakes(s);
+}
+
+static void
+nothing_else_is_signed(void **state)
+{
+	struct station *s = *state;
+	struct stream_to_sign what;
+	struct shake k;
+
+	await(s, IPC_certificates);
+	what = shake_begin(s, &k);
+	what.key++;
+	ask_signature(s, what);
+	assert_int_equal(s->signature.n, 0);
+	what.key--;
+	what.scheme = 0x0804; /* of RSA */
+	ask_signature(s, what);
+	assert_int_equal(s->signature.n, 0);
+	what.scheme = 0x0403;
+	what.content.n--;
+	ask_signature(s, what);
+	assert_int_equal(s->signature.n, 0);
+	what.content = S("0123456789abcdef0123456789abcdef"); /* a digest */
+	ask_signature(s, what);
+	assert_int_equal(s->signature.n, 0);
+	ask_signature(s, stream_to_sign(&k.server));
+	assert_true(s->signature.n > 60);
+	shake_end(&k);
+}
+
 #define STATION(test) cmocka_unit_test_setup_teardown(test, open_station, close_station)
 
 int
@@ -405,6 +532,8 @@ main(int argc, char **argv)
 		STATION(a_route_has_its_login),
 		STATION(the_key_outlives_the_process),
 		STATION(a_reload_is_taken),
+		STATION(handshakes_are_signed),
+		STATION(nothing_else_is_signed),
 	};
 
 	if (argc != 2)

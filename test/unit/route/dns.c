@@ -161,6 +161,50 @@ addresses_are_read(void **state)
 	assert_memory_equal(a.records[0].address, "0123456789abcdef", 16);
 }
 
+/* What is asked about a client: the names of its address, and the words of a list. */
+static void
+names_and_texts_are_read(void **state)
+{
+	struct packet p = begin(OK, "1.2.0.192.in-addr.arpa", DNS_PTR),
+		      host = { .octets.max = 512 };
+	struct dns_answer a;
+
+	(void)state;
+	add_alias(&p, "1.2.0.192.in-addr.arpa", 60, "1.0/25.2.0.192.in-addr.arpa"); /* RFC 2317 */
+	add_name(&host, S("Mail.Example.org"));
+	add_record(&p, ANSWERS, "1.0/25.2.0.192.in-addr.arpa", DNS_PTR, 60, buf_str(&host.octets));
+	add_record(&p, ANSWERS, "1.0/25.2.0.192.in-addr.arpa", DNS_PTR, 60, S("\3a b\0"));
+	a = read_as(&p, "1.2.0.192.in-addr.arpa", DNS_PTR);
+	assert_int_equal(a.status, DNS_OK);
+	assert_int_equal(a.records_n, 1);
+	assert_int_equal(a.unusable, 1);
+	assert_str(a.records[0].name, S("mail.example.org"));
+
+	p = begin(OK, "x.bl.test", DNS_TXT);
+	add_record(&p, ANSWERS, "x.bl.test", DNS_TXT, 60, S("\4see \0\5there"));
+	add_record(&p, ANSWERS, "x.bl.test", DNS_TXT, 60, S("\11cut")); /* longer than its record */
+	a = read_as(&p, "x.bl.test", DNS_TXT);
+	assert_int_equal(a.records_n, 1);
+	assert_str(a.records[0].name, S("see there"));
+	buf_free(&host.octets);
+}
+
+static void
+addresses_are_turned_round(void **state)
+{
+	const unsigned char six[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 0x1f };
+	struct buf to = { .max = 256 };
+
+	(void)state;
+	dns_add_turned(&to, (const unsigned char[]){ 192, 0, 2, 99 }, 4, S("bl.test"));
+	assert_str(buf_str(&to), S("99.2.0.192.bl.test"));
+	buf_reset(&to);
+	dns_add_turned(&to, six, 16, S("bl.test"));
+	assert_str(buf_str(&to),
+		S("f.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.test"));
+	buf_free(&to);
+}
+
 /* Three aliases, in an order that is not theirs. */
 static void
 aliases_are_followed(void **state)
@@ -515,6 +559,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mail_hosts_are_read),
 		cmocka_unit_test(addresses_are_read),
+		cmocka_unit_test(names_and_texts_are_read),
+		cmocka_unit_test(addresses_are_turned_round),
 		cmocka_unit_test(aliases_are_followed),
 		cmocka_unit_test(aliases_without_end_are_refused),
 		cmocka_unit_test(a_no_has_its_time),

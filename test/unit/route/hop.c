@@ -144,7 +144,8 @@ a_step_travels(void **state)
 	struct step sent = { .host = S("mx.example.org"),
 		.address = S("192.0.2.1:25"),
 		.stage = 3,
-		.took_ms = 1234 },
+		.took_ms = 1234,
+		.tls = S("TLSv1.3, verified") },
 		    got;
 	struct buf packed = { .max = 1024 };
 	struct str in;
@@ -163,6 +164,7 @@ a_step_travels(void **state)
 	assert_str(got.address, sent.address);
 	assert_int_equal(got.stage, 3);
 	assert_int_equal(got.took_ms, 1234);
+	assert_str(got.tls, sent.tls);
 	assert_int_equal(got.err.code, 451);
 	assert_string_equal(got.err.text, "greylisted");
 	buf_free(&packed);

@@ -6,8 +6,8 @@
 
 /*
  * Scenes with a scripted peer. A scene hands over its mails one after another and then quits. In a
- * script `C: line` is what the client must say next, `S: line` what the peer says; before the peer
- * speaks the client must have said nothing but what the script has. So a script shows what is
+ * script `C: line` is what the client must say next, `S: line` what the peer says, `TLS` a handshake that the
+ * client must wait for; before the peer speaks the client must have said nothing but what the script has. So a script shows what is
  * pipelined and what waits.
  */
 struct scene {
@@ -24,7 +24,7 @@ struct scene {
 	size_t given;	    /* octets of the message */
 	size_t done;	    /* CLIENT_ON_DONE seen */
 	size_t peer_octets; /* that the peer may say before the connection is cut; SIZE_MAX: all */
-	bool is_ready, is_failed, is_closed, ignores_words;
+	bool is_ready, is_failed, is_closed, wants_tls, ignores_words;
 	bool misses_chunking; /* the peer's offer of it is not seen */
 };
 
@@ -36,7 +36,7 @@ scene_begin(struct scene *s)
 	s->said.max = 1 << 20;
 	s->said.n = 0;
 	s->mails_begun = s->given = s->done = 0;
-	s->is_ready = s->is_failed = s->is_closed = false;
+	s->is_ready = s->is_failed = s->is_closed = s->wants_tls = false;
 	for (size_t i = 0; i < s->mails_n; i++)
 		memset(s->mails[i].outcomes, 0,
 			s->mails[i].recipients_n * sizeof s->mails[i].outcomes[0]);
@@ -89,6 +89,10 @@ scene_run(struct scene *s)
 		case CLIENT_WANT_OUTPUT:
 			scene_flush(s);
 			break;
+		case CLIENT_WANT_TLS:
+			assert_int_equal(smtp_client_output(&s->c).n, 0);
+			s->wants_tls = true;
+			return;
 		case CLIENT_ON_READY:
 			s->is_ready = true;
 			if (s->misses_chunking)
@@ -150,6 +154,15 @@ scene_hear(struct scene *s, struct str line)
 }
 
 static void
+scene_shake(struct scene *s)
+{
+	assert_true(s->wants_tls);
+	s->wants_tls = false;
+	smtp_client_secured(&s->c);
+	scene_run(s);
+}
+
+static void
 scene_play(struct scene *s, const char *script)
 {
 	struct str line, rest = str_of(script);
@@ -162,6 +175,8 @@ scene_play(struct scene *s, const char *script)
 			scene_expect(s, str_from(line, 3));
 		else if (str_starts(line, S("S: ")))
 			scene_hear(s, str_from(line, 3));
+		else if (str_eq(line, S("TLS")))
+			scene_shake(s);
 		else
 			fail_msg("no script line: %.*s", STR_ARG(line));
 	}
@@ -723,6 +738,7 @@ test_login(void **state)
 	(void)state;
 	s.settings.login = S("alice");
 	s.settings.password = S("wonderland");
+	s.settings.shows_password = true;
 	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH LOGIN PLAIN\n"
 				"C: AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\nS: 235 2.7.0 in\n" QUIT);
 	assert_true(s.is_closed);
@@ -759,6 +775,7 @@ test_a_long_secret_waits_for_its_prompt(void **state)
 	memset(password, 'p', sizeof password);
 	s.settings.login = S("alice");
 	s.settings.password = (struct str){ password, sizeof password };
+	s.settings.shows_password = true;
 	scene_play(&s, GREETING "S: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\n");
 	scene_hear(&s, S("334 "));
 	assert_int_equal(s.said.n, (1 + 5 + 1 + 500 + 2) / 3 * 4 + 2);
@@ -776,6 +793,7 @@ test_a_secret_is_marked_until_it_has_left(void **state)
 	(void)state;
 	s.settings.login = S("alice");
 	s.settings.password = S("wonderland");
+	s.settings.shows_password = true;
 	scene_begin(&s);
 	smtp_client_feed(&s.c, S("220 x\r\n"));
 	scene_run(&s);
@@ -786,6 +804,148 @@ test_a_secret_is_marked_until_it_has_left(void **state)
 	assert_true(s.c.output_is_secret);
 	scene_flush(&s);
 	assert_false(s.c.output_is_secret);
+	scene_end(&s);
+}
+
+/* ── TLS ─────────────────────────────────────────────────────────────────────────────────────── */
+
+#define OFFERED GREETING "S: 250-mx\nS: 250-SIZE 10\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\n"
+#define SECURED "C: STARTTLS\nS: 220 go on\nTLS\nC: EHLO client.example\n"
+
+static struct scene
+scene_with_tls(struct smtp_client_mail *mail, enum smtp_client_tls tls)
+{
+	struct scene s = scene_of(mail, mail ? 1 : 0);
+
+	s.settings.tls = tls;
+	return s;
+}
+
+static void
+test_what_was_offered_in_clear_is_forgotten(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_with_tls(&mail, CLIENT_TLS_TRY);
+
+	(void)state;
+	/* no SIZE= in MAIL, and no objection to a message that is larger than the 10 of before */
+	scene_play(&s, OFFERED SECURED "S: 250 mx\nC: MAIL FROM:<ann@example.net>\nS: 250 ok\n"
+				       "C: RCPT TO:<bob@example.org>\nS: 250 ok\n"
+				       "C: RCPT TO:<eve@example.org>\nS: 250 ok\n"
+				       "C: DATA\nS: 354 go on\n" STUFFED "S: 250 kept\n" QUIT);
+	assert_taken(&outcomes[0]);
+	assert_true(s.c.is_secure && s.is_closed);
+	scene_end(&s);
+	/* STARTTLS once more, behind the handshake, is not taken up (RFC 3207 §4.2) */
+	s = scene_with_tls(NULL, CLIENT_TLS_REQUIRE);
+	scene_play(&s, OFFERED SECURED "S: 250-mx\nS: 250 STARTTLS\n" QUIT);
+	assert_true(s.is_closed);
+	scene_end(&s);
+}
+
+static void
+test_tls_before_the_greeting(void **state)
+{
+	struct scene s = scene_with_tls(NULL, CLIENT_TLS_FIRST);
+
+	(void)state;
+	s.settings.login = S("alice");
+	s.settings.password = S("wonderland");
+	scene_play(&s, "TLS\n" GREETING
+		       "S: 250-mx\nS: 250-STARTTLS\nS: 250 AUTH PLAIN\n"
+		       "C: AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\nS: 235 in\n" QUIT);
+	assert_true(s.is_closed);
+	scene_end(&s);
+}
+
+static void
+test_lmtp_begins_tls_too(void **state)
+{
+	struct scene s = scene_with_tls(NULL, CLIENT_TLS_TRY);
+
+	(void)state;
+	s.settings.is_lmtp = true;
+	scene_play(&s, "S: 220 lmtp\nC: LHLO client.example\nS: 250-lmtp\nS: 250 STARTTLS\n"
+		       "C: STARTTLS\nS: 220 go on\nTLS\nC: LHLO client.example\nS: 250 lmtp\n" QUIT);
+	assert_true(s.is_closed);
+	scene_end(&s);
+}
+
+/* What an attacker, or the host, put behind the 220: a whole session that takes the mail. */
+static void
+test_replies_injected_behind_220_are_thrown_away(void **state)
+{
+	struct smtp_client_mail mail = mail_to_two(outcomes);
+	struct scene s = scene_with_tls(&mail, CLIENT_TLS_TRY);
+
+	(void)state;
+	scene_play(&s, OFFERED "C: STARTTLS\n");
+	smtp_client_feed(&s.c, S("220 go on\r\n250-evil\r\n250 PIPELINING\r\n250 ok\r\n250 ok\r\n"
+				 "250 ok\r\n354 go\r\n250 kept\r\n25"));
+	scene_run(&s);
+	scene_shake(&s);
+	scene_expect(&s, S("EHLO client.example"));
+	assert_int_equal(s.said.n, 0);
+	assert_false(outcomes[0].is_settled);
+	scene_hear(&s, S("250 mx"));
+	scene_expect(&s, S("MAIL FROM:<ann@example.net>"));
+	assert_int_equal(s.c.offers, 0);
+	scene_end(&s);
+}
+
+static void
+test_where_there_is_no_tls(void **state)
+{
+	static const struct {
+		const char *script;
+		enum smtp_client_tls tls;
+		bool has_login, is_failed;
+	} hosts[] = {
+		{ BARE QUIT, CLIENT_TLS_TRY, false, false },
+		{ BARE "C: QUIT\n", CLIENT_TLS_REQUIRE, false, true },
+		{ GREETING "S: 500 what?\nC: HELO client.example\nS: 250 mx\nC: QUIT\n",
+			CLIENT_TLS_REQUIRE, false, true },
+		{ GREETING "S: 250-mx\nS: 250 AUTH PLAIN\nC: QUIT\n", CLIENT_TLS_TRY, true, true },
+		{ OFFERED "C: STARTTLS\nS: 454 4.7.0 no key\nC: QUIT\n", CLIENT_TLS_TRY, false, true },
+		{ OFFERED "C: STARTTLS\nS: 554 no\nC: QUIT\n", CLIENT_TLS_REQUIRE, false, true },
+		{ OFFERED QUIT, CLIENT_TLS_NEVER, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+		struct scene s = scene_with_tls(NULL, hosts[i].tls);
+
+		if (hosts[i].has_login) {
+			s.settings.login = S("alice");
+			s.settings.password = S("wonderland");
+		}
+		scene_play(&s, hosts[i].script);
+		assert_int_equal(s.is_failed, hosts[i].is_failed);
+		assert_int_equal(s.is_closed, !hosts[i].is_failed);
+		if (s.is_failed) {
+			assert_int_equal(s.c.error.class, ERR_TEMPORARY);
+			assert_int_equal(s.c.error.kind, ERR_TLS);
+			assert_int_equal(s.c.stage, STAGE_TLS);
+		}
+		scene_end(&s);
+	}
+}
+
+static void
+test_a_handshake_that_fails_ends_the_session(void **state)
+{
+	struct scene s = scene_with_tls(NULL, CLIENT_TLS_TRY);
+	struct err e;
+
+	(void)state;
+	scene_play(&s, OFFERED "C: STARTTLS\nS: 220 go on\n");
+	assert_true(s.wants_tls);
+	err_set(&e, ERR_TEMPORARY, ERR_TLS, "no");
+	smtp_client_lost(&s.c, &e);
+	scene_run(&s);
+	assert_true(s.is_failed);
+	assert_int_equal(s.said.n, 0); /* nothing in clear into the ruins of a handshake */
+	assert_int_equal(s.c.stage, STAGE_TLS);
 	scene_end(&s);
 }
 
@@ -1118,7 +1278,13 @@ pair_run_server(struct pair *p)
 					? NULL
 					: &no);
 			break;
+		case SMTP_WANT_TLS:
+			fail_msg("nobody asked for TLS");
+			break;
 		case SMTP_ON_CONNECT:
+		case SMTP_ON_HELLO:
+		case SMTP_ON_STARTTLS:
+		case SMTP_ON_XCLIENT:
 		case SMTP_ON_MAIL:
 		case SMTP_ON_DATA:
 		case SMTP_ON_VRFY:
@@ -1165,6 +1331,7 @@ test_our_server_keeps_what_our_client_gives(void **state)
 			s.misses_chunking = !chunking;
 			s.settings.login = S("alice");
 			s.settings.password = S("wonderland");
+			s.settings.shows_password = true;
 			s.message = messages[i];
 			mails[0].size = mails[1].size = s.message.n;
 			smtp_server_begin(&p.server, &house);
@@ -1196,6 +1363,7 @@ test_our_server_refuses_a_wrong_password(void **state)
 	(void)state;
 	s.settings.login = S("alice");
 	s.settings.password = S("wrong");
+	s.settings.shows_password = true;
 	smtp_server_begin(&p.server, &house);
 	scene_begin(&s);
 	pair_talk(&p, &s);
@@ -1235,6 +1403,12 @@ main(void)
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_a_long_secret_waits_for_its_prompt),
 		cmocka_unit_test(test_a_secret_is_marked_until_it_has_left),
+		cmocka_unit_test(test_what_was_offered_in_clear_is_forgotten),
+		cmocka_unit_test(test_tls_before_the_greeting),
+		cmocka_unit_test(test_lmtp_begins_tls_too),
+		cmocka_unit_test(test_replies_injected_behind_220_are_thrown_away),
+		cmocka_unit_test(test_where_there_is_no_tls),
+		cmocka_unit_test(test_a_handshake_that_fails_ends_the_session),
 		cmocka_unit_test(test_no_lie_delivers_a_mail),
 		cmocka_unit_test(test_a_peer_without_end_is_cut_off),
 		cmocka_unit_test(test_answers_ahead_of_their_questions_are_lies),

@@ -10,7 +10,7 @@
 /*
  * What a client sees is told by test/dialog; here is what a driver sees: events, answers, memory.
  * The host below says yes to everything, unless a test sets an error for an event, and writes down
- * what it hears as a line of letters: C connect, A auth, M mail, R rcpt, D data, b body, E end,
+ * what it hears as a line of letters: C connect, H hello, S starttls, T shake hands, o xclient, A auth, M mail, R rcpt, D data, b body, E end,
  * r reset, V vrfy, X expn, F flush, Q close.
  */
 struct host {
@@ -19,6 +19,7 @@ struct host {
 	struct err no;
 	enum smtp_event stop_at; /* the driver stops the session while this is asked */
 	bool fails_body;
+	bool shakes_later; /* the handshake is the test's: run() ends at WANT_TLS */
 	struct buf heard, said, body;
 };
 
@@ -41,7 +42,7 @@ take_output(struct host *h)
 static enum smtp_event
 turn(struct host *h)
 {
-	static const char letters[] = "iFCAMRDbErVXQ";
+	static const char letters[] = "iFCHSToAMRDbErVXQ";
 	enum smtp_event event = smtp_server_next(&h->s);
 
 	if (event != SMTP_WANT_INPUT)
@@ -63,7 +64,15 @@ turn(struct host *h)
 	case SMTP_ON_RESET:
 		buf_reset(&h->body);
 		break;
+	case SMTP_WANT_TLS:
+		take_output(h);
+		if (!h->shakes_later)
+			smtp_server_secured(&h->s);
+		break;
 	case SMTP_ON_CONNECT:
+	case SMTP_ON_HELLO:
+	case SMTP_ON_STARTTLS:
+	case SMTP_ON_XCLIENT:
 	case SMTP_ON_AUTH:
 	case SMTP_ON_MAIL:
 	case SMTP_ON_RCPT:
@@ -84,7 +93,8 @@ run(struct host *h)
 
 	do
 		event = turn(h);
-	while (event != SMTP_WANT_INPUT && event != SMTP_WANT_CLOSE);
+	while (event != SMTP_WANT_INPUT && event != SMTP_WANT_CLOSE &&
+		!(event == SMTP_WANT_TLS && h->shakes_later));
 	return event;
 }
 
@@ -151,7 +161,7 @@ test_events_of_a_mail(void **state)
 	(void)state;
 	say(&h, S("EHLO x\r\n" ENVELOPE
 		  "RCPT TO:<e@f.example>\r\nDATA\r\n.x\r\ny\r\n.\r\nQUIT\r\n"));
-	assert_heard(&h, "CMRRDbEQ");
+	assert_heard(&h, "CHMRRDbEQ");
 	assert_true(str_eq(buf_str(&h.body), S("x\r\ny\r\n")));
 	close_host(&h);
 }
@@ -220,7 +230,7 @@ test_reset_is_told(void **state)
 	} rows[] = {
 		{ S("RSET\r\n"), "" },
 		{ S(ENVELOPE "RSET\r\nRSET\r\n"), "MRr" },
-		{ S(ENVELOPE "HELO x\r\n"), "MRr" },
+		{ S(ENVELOPE "HELO x\r\n"), "MRHr" },
 		{ S(ENVELOPE "HELO\r\nRSET\r\n"), "MRr" },
 		{ S(ENVELOPE "QUIT\r\n"), "MRrQ" },
 		{ S(ENVELOPE "DATA\r\n\n\r\n.\r\n"), "MRDr" },
@@ -584,6 +594,210 @@ test_auth_can_be_switched_off(void **state)
 	close_host(&h);
 }
 
+/* ── TLS ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A session whose driver leaves the handshake to the test. */
+static struct host
+open_with_tls(void)
+{
+	struct host h = open_host();
+
+	h.s.offers_starttls = h.shakes_later = true;
+	return h;
+}
+
+static void
+test_tls_forgets_the_client(void **state)
+{
+	struct host h = open_with_tls();
+
+	(void)state;
+	say(&h, S("EHLO x\r\nAUTH PLAIN AGEAYg==\r\n"));
+	assert_true(h.s.is_logged_in);
+	assert_int_equal(say(&h, S("STARTTLS\r\n")), SMTP_WANT_TLS);
+	assert_heard(&h, "CHAST");
+	assert_false(h.s.is_secure);
+	assert_int_equal(run(&h), SMTP_WANT_TLS); /* until the driver has shaken hands */
+	smtp_server_secured(&h.s);
+	assert_true(h.s.is_secure);
+	assert_false(h.s.is_logged_in || h.s.is_extended || h.s.hello.n);
+	assert_idle(&h);
+	close_host(&h);
+}
+
+/* RFC 3207 §6: whatever comes behind STARTTLS before the driver begins the handshake is gone, not
+ * run and not answered, wherever it was cut, and half a line does not wait for its other half. */
+static void
+test_nothing_in_clear_survives_starttls(void **state)
+{
+	const struct str clear = S("EHLO x\r\nSTARTTLS\r\n"),
+			 injected = S("EHLO evil\r\n" ENVELOPE
+				      "DATA\r\nx\r\n.\r\nBDAT 100\r\nVRFY a\r\nNOO");
+	struct buf all = { .max = 1024 };
+
+	(void)state;
+	buf_add(&all, clear);
+	buf_add(&all, injected);
+	for (size_t first = 0; first <= all.n; first++)
+		for (size_t second = first; second <= all.n; second++) {
+			struct host h = open_with_tls();
+			const size_t cuts[] = { 0, first, second, all.n };
+			enum smtp_event event = run(&h);
+
+			for (size_t i = 0; i < 3 && event != SMTP_WANT_TLS; i++)
+				event = say(&h,
+					str_part(buf_str(&all), cuts[i], cuts[i + 1] - cuts[i]));
+			assert_int_equal(event, SMTP_WANT_TLS);
+			assert_heard(&h, "CHST");
+			assert_true(str_ends_nocase(
+				buf_str(&h.said), S("\r\n220 2.0.0 go on with TLS\r\n")));
+			buf_reset(&h.said);
+			smtp_server_secured(&h.s);
+			say(&h, S("P\r\n"));
+			assert_said(&h,
+				"421 4.7.1 mail.example.org this is a mail server, and that "
+				"was not SMTP\r\n");
+			close_host(&h);
+		}
+	buf_free(&all);
+}
+
+/* What is parked is thrown away as well: the driver waited for the answer to ON_STARTTLS. */
+static void
+test_nothing_parked_survives_starttls(void **state)
+{
+	char fed[] = "STARTTLS\r\nMAIL FROM:<evil@b.example>\r\n";
+	struct host h = open_with_tls();
+
+	(void)state;
+	say(&h, S("EHLO x\r\n"));
+	smtp_server_feed(&h.s, (struct str){ fed, sizeof fed - 1 });
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_STARTTLS);
+	smtp_server_park(&h.s);
+	memset(fed, '#', sizeof fed);
+	assert_int_equal(run(&h), SMTP_WANT_TLS);
+	smtp_server_secured(&h.s);
+	assert_int_equal(run(&h), SMTP_WANT_INPUT);
+	say(&h, S("EHLO x\r\n"));
+	assert_heard(&h, "CHSTH");
+	close_host(&h);
+}
+
+static void
+test_tls_before_the_greeting(void **state)
+{
+	struct host h = open_host();
+
+	(void)state;
+	h.s.begins_with_tls = h.shakes_later = true;
+	assert_int_equal(run(&h), SMTP_WANT_TLS);
+	assert_said(&h, "");
+	smtp_server_secured(&h.s);
+	run(&h);
+	assert_heard(&h, "TC");
+	assert_said(&h, "220 mail.example.org ESMTP Posthouse\r\n");
+	close_host(&h);
+}
+
+/* Nobody could read a 421 in the middle of a handshake; one that waits for the answer to STARTTLS
+ * stands in place of the 220. */
+static void
+test_stop_and_tls(void **state)
+{
+	const struct err shutdown = { .class = ERR_TEMPORARY, .kind = ERR_SHUTDOWN };
+	struct host h = open_with_tls();
+
+	(void)state;
+	say(&h, S("EHLO x\r\nSTARTTLS\r\n"));
+	buf_reset(&h.said);
+	smtp_server_stop(&h.s, &shutdown);
+	assert_int_equal(run(&h), SMTP_WANT_CLOSE);
+	assert_said(&h, "");
+	close_host(&h);
+
+	h = open_with_tls();
+	say(&h, S("EHLO x\r\n"));
+	buf_reset(&h.said);
+	h.stop_at = SMTP_ON_STARTTLS;
+	assert_int_equal(say(&h, S("STARTTLS\r\n")), SMTP_WANT_CLOSE);
+	assert_said(&h, "421 4.3.2 mail.example.org shutting down, try again soon\r\n");
+	close_host(&h);
+}
+
+/* ── Who is it? ──────────────────────────────────────────────────────────────────────────────── */
+
+static void
+test_hello_is_asked(void **state)
+{
+	struct host h = open_host();
+
+	(void)state;
+	smtp_server_feed(&h.s, S("HELO one\r\n"));
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_CONNECT);
+	smtp_server_answer(&h.s, NULL);
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_HELLO);
+	assert_true(str_eq(h.s.hello, S("one")) && !h.s.is_extended);
+	smtp_server_answer(&h.s, NULL);
+	run(&h);
+	say(&h, S(ENVELOPE));
+	h.no_to = SMTP_ON_HELLO;
+	h.no = (struct err){ .class = ERR_PERMANENT, .kind = ERR_REFUSED };
+	say(&h, S("EHLO two\r\n"));
+	assert_true(str_eq(h.s.hello, S("one")) && !h.s.is_extended);
+	assert_true(h.s.transaction.is_open);
+	assert_heard(&h, "MRH"); /* and no reset */
+	h.no = (struct err){ .class = ERR_TEMPORARY, .kind = ERR_OVERLOAD };
+	assert_int_equal(say(&h, S("EHLO two\r\n")), SMTP_WANT_CLOSE);
+	close_host(&h);
+}
+
+static void
+test_xclient_is_told(void **state)
+{
+	struct host h = open_host();
+	const struct smtp_xclient *x;
+
+	(void)state;
+	h.s.offers_xclient = true;
+	say(&h, S("EHLO x\r\nAUTH PLAIN AGEAYg==\r\n"));
+	smtp_server_feed(&h.s, S("XCLIENT NAME=far.example ADDR=IPV6:2001:db8::1 PORT=40000 "
+				 "PROTO=ESMTP HELO=[UNAVAILABLE] LOGIN=a+20b DESTADDR=192.0.2.7 "
+				 "DESTPORT=25\r\n"));
+	assert_int_equal(smtp_server_next(&h.s), SMTP_ON_XCLIENT);
+	x = h.s.xclient;
+	assert_true(str_eq(x->name, S("far.example")) && str_eq(x->address, S("2001:db8::1")));
+	assert_true(str_eq(x->port, S("40000")) && str_eq(x->protocol, S("ESMTP")));
+	assert_true(x->hello.n == 0 && str_eq(x->login, S("a b")));
+	assert_true(str_eq(x->destination_address, S("192.0.2.7")));
+	assert_true(str_eq(x->destination_port, S("25")));
+	buf_reset(&h.said);
+	run(&h);
+	assert_heard(&h, "CHAoC");
+	assert_said(&h, "220 mail.example.org ESMTP Posthouse\r\n");
+	assert_false(h.s.is_logged_in || h.s.hello.n || h.s.xclient);
+	assert_idle(&h);
+	close_host(&h);
+}
+
+static void
+test_what_a_driver_may_count(void **state)
+{
+	struct host h = open_greeted();
+
+	(void)state;
+	say(&h, S("MAIL FROM:<a@b.example>\r\n"));
+	h.no_to = SMTP_ON_RCPT;
+	h.no = (struct err){ .class = ERR_PERMANENT, .kind = ERR_MAILBOX_UNKNOWN };
+	say(&h, S("RCPT TO:<c@d.example>\r\nRCPT TO:<e@d.example>\r\nRCPT TO:<>\r\n"));
+	h.no.kind = ERR_RELAY_DENIED;
+	say(&h, S("RCPT TO:<c@d.example>\r\nAUTH LOGIN\r\nRSET\r\nju"));
+	assert_int_equal(h.s.unknown_recipients, 2);
+	assert_int_equal(h.s.commands, 8); /* HELO, MAIL, four RCPT, AUTH, RSET */
+	say(&h, S("nk\r\n"));
+	assert_int_equal(h.s.commands, 9);
+	close_host(&h);
+}
+
 /* The client is gone after any octet of a session: nothing leaks (the sanitizers look), nothing is
  * kept that was not said to its end. */
 static void
@@ -628,6 +842,14 @@ main(void)
 		cmocka_unit_test(test_ten_thousand_recipients),
 		cmocka_unit_test(test_login_is_seen_and_forgotten),
 		cmocka_unit_test(test_auth_can_be_switched_off),
+		cmocka_unit_test(test_tls_forgets_the_client),
+		cmocka_unit_test(test_nothing_in_clear_survives_starttls),
+		cmocka_unit_test(test_nothing_parked_survives_starttls),
+		cmocka_unit_test(test_tls_before_the_greeting),
+		cmocka_unit_test(test_stop_and_tls),
+		cmocka_unit_test(test_hello_is_asked),
+		cmocka_unit_test(test_xclient_is_told),
+		cmocka_unit_test(test_what_a_driver_may_count),
 		cmocka_unit_test(test_client_gone_at_every_octet),
 	};
 

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/stream.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "io/loop.h"
+#include "io/tls_core.h"
+
+/*
+ *   in clear ── stream_secure_* ──▶ shaking ── STREAM_DONE ──▶ secure
+ *                                     │  ▲                        │
+ *              STREAM_WANT_SIGNATURE  ▼  │ stream_signed          │
+ *                                   paused                        │
+ *                                     └───────▶ broken ◀──────────┘
+ *
+ * A paused handshake holds one of the process's TLS_SIGNING_MAX jobs, which goes back to OpenSSL only by
+ * being run to its end: stream_close does that too.
+ */
+
+enum tls_state { SHAKING, SECURE, BROKEN };
+
+struct stream_tls {
+	SSL *ssl;
+	struct tls *terms;
+	struct tls_signing *signing; /* while it is paused */
+	enum tls_state state;
+	bool is_named; /* a client that knows whom it wants to speak with */
+};
+
+void
+stream_open(struct stream *s, int fd)
+{
+	*s = (struct stream){ .fd = fd };
+}
+
+/* Runs the handshake as far as it goes. */
+static int
+shake(struct stream_tls *t)
+{
+	int n;
+
+	ERR_clear_error();
+	tls_key_shaking(&t->signing);
+	n = SSL_do_handshake(t->ssl);
+	tls_key_shaking(NULL);
+	return n == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, n);
+}
+
+void
+stream_close(struct stream *s)
+{
+	struct stream_tls *t = s->tls;
+
+	if (t) {
+		if (t->signing)
+			shake(t); /* refused: the job ends */
+		ERR_clear_error();
+		if (t->state == SECURE)
+			SSL_shutdown(t->ssl);
+		ERR_clear_error();
+		SSL_free(t->ssl);
+		tls_close(&t->terms);
+		free(t);
+	}
+	if (s->fd >= 0)
+		close(s->fd);
+	*s = (struct stream){ .fd = -1 };
+}
+
+/* ── the handshake ── */
+
+static bool
+secure(struct stream *s, struct tls *terms, struct err *e)
+{
+	struct stream_tls *t = calloc(1, sizeof *t);
+
+	must(t && !s->tls);
+	ERR_clear_error();
+	t->ssl = SSL_new(tls_context(terms));
+	if (!t->ssl || SSL_set_fd(t->ssl, s->fd) != 1) {
+		SSL_free(t->ssl);
+		free(t);
+		return tls_fail(e, ERR_LOCAL, "TLS");
+	}
+	t->terms = tls_keep(terms);
+	s->tls = t;
+	return true;
+}
+
+bool
+stream_secure_server(struct stream *s, struct tls *terms, struct err *e)
+{
+	if (!secure(s, terms, e))
+		return false;
+	SSL_set_accept_state(s->tls->ssl);
+	SSL_set_mode(s->tls->ssl, SSL_MODE_ASYNC);
+	return true;
+}
+
+static bool
+is_address(const char *name)
+{
+	unsigned char octets[16];
+
+	return inet_pton(AF_INET, name, octets) == 1 || inet_pton(AF_INET6, name, octets) == 1;
+}
+
+/* Opportunistic TLS takes every key and cipher that hides the mail from a listener on the way; where the
+ * certificate counts, weak ones do not. */
+enum { SECURITY_ANY = 0, SECURITY_GOOD = 2 };
+
+bool
+stream_secure_client(
+	struct stream *s, struct tls *terms, struct str name, bool must_verify, struct err *e)
+{
+	char host[256];
+	bool good;
+	SSL *ssl;
+
+	if (!secure(s, terms, e))
+		return false;
+	ssl = s->tls->ssl;
+	SSL_set_connect_state(ssl);
+	SSL_set_security_level(ssl, must_verify ? SECURITY_GOOD : SECURITY_ANY);
+	SSL_set_verify(ssl, must_verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	snprintf(host, sizeof host, "%.*s", STR_ARG(name));
+	s->tls->is_named = name.n && name.n < sizeof host;
+	if (!s->tls->is_named)
+		return !must_verify ||
+		       err_set(e, ERR_PERMANENT, ERR_LOCAL, "TLS: no name to verify");
+	if (is_address(host)) {
+		good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+	} else {
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		good = SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+	}
+	return good || tls_fail(e, ERR_LOCAL, "TLS");
+}
+
+/* OpenSSL's reason, and which end gave it. */
+static void
+say_why(const struct stream_tls *t, int error, int cause, struct err *e)
+{
+	long verdict = SSL_get_verify_result(t->ssl);
+
+	if (error == SSL_ERROR_SYSCALL && cause)
+		err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
+			"the connection was lost in the TLS handshake: %s", strerror(cause));
+	else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN)
+		err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
+			"the connection was closed in the TLS handshake");
+	else if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		err_set(e, ERR_TEMPORARY, ERR_PROTOCOL,
+			"TLS: the certificate is not good for this host: %s",
+			X509_verify_cert_error_string(verdict));
+	else
+		tls_fail(e, ERR_PROTOCOL, "TLS");
+	ERR_clear_error();
+}
+
+enum stream_step
+stream_shake(struct stream *s, struct err *e)
+{
+	struct stream_tls *t = s->tls;
+	int error, cause;
+
+	must(t && t->state == SHAKING);
+	if (t->signing && !t->signing->is_signed)
+		return STREAM_WANT_SIGNATURE;
+	errno = 0;
+	error = shake(t);
+	cause = errno;
+	switch (error) {
+	case SSL_ERROR_NONE:
+		SSL_clear_mode(t->ssl,
+			SSL_MODE_ASYNC); /* only handshakes pause, and each call would cost a job */
+		t->state = SECURE;
+		return STREAM_DONE;
+	case SSL_ERROR_WANT_READ:
+		return STREAM_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return STREAM_WANT_WRITE;
+	case SSL_ERROR_WANT_ASYNC:
+		return STREAM_WANT_SIGNATURE;
+	case SSL_ERROR_WANT_ASYNC_JOB:
+		return STREAM_WANT_TIME;
+	}
+	say_why(t, error, cause, e);
+	t->state = BROKEN;
+	return STREAM_FAILED;
+}
+
+struct stream_to_sign
+stream_to_sign(const struct stream *s)
+{
+	const struct tls_signing *t = s->tls->signing;
+
+	must(t);
+	return (struct stream_to_sign){ .key = t->key, .scheme = t->scheme, .content = t->content };
+}
+
+void
+stream_signed(struct stream *s, struct str signature)
+{
+	struct tls_signing *t = s->tls->signing;
+
+	must(t && !t->is_signed);
+	t->is_signed = true;
+	t->signature_n = signature.n <= sizeof t->signature ? signature.n : 0;
+	if (t->signature_n)
+		memcpy(t->signature, signature.p, t->signature_n);
+}
+
+/* ── octets ── */
+
+/* After a call of OpenSSL that did not succeed: what recv or send would have returned. */
+static ssize_t
+not_now(struct stream *s, int n, int cause)
+{
+	struct stream_tls *t = s->tls;
+
+	switch (SSL_get_error(t->ssl, n)) {
+	case SSL_ERROR_WANT_READ:
+		s->wants = LOOP_READ;
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_WANT_WRITE:
+		s->wants = LOOP_WRITE;
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		errno = cause ? cause : ECONNRESET;
+		break;
+	default:
+		errno = EPROTO;
+	}
+	cause = errno;
+	ERR_clear_error();
+	t->state = BROKEN;
+	errno = cause;
+	return -1;
+}
+
+ssize_t
+stream_read(struct stream *s, char *to, size_t room)
+{
+	ssize_t n;
+
+	must(room >= STREAM_RECORD);
+	if (s->tls) {
+		must(s->tls->state != SHAKING);
+		ERR_clear_error();
+		errno = 0;
+		n = SSL_read(s->tls->ssl, to, room > INT_MAX ? INT_MAX : (int)room);
+		return n > 0 ? n : not_now(s, (int)n, errno);
+	}
+	do
+		n = recv(s->fd, to, room, 0);
+	while (n < 0 && errno == EINTR);
+	s->wants = LOOP_READ;
+	return n;
+}
+
+ssize_t
+stream_write(struct stream *s, struct str octets)
+{
+	ssize_t n;
+
+	if (octets.n == 0)
+		return 0;
+	if (s->tls) {
+		must(s->tls->state != SHAKING);
+		ERR_clear_error();
+		errno = 0;
+		n = SSL_write(s->tls->ssl, octets.p, octets.n > INT_MAX ? INT_MAX : (int)octets.n);
+		return n > 0 ? n : not_now(s, (int)n, errno);
+	}
+	do
+		n = send(s->fd, octets.p, octets.n, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	s->wants = LOOP_WRITE;
+	return n;
+}
+
+int
+stream_wants(const struct stream *s)
+{
+	return s->wants;
+}
+
+/* ── facts ── */
+
+bool
+stream_is_secure(const struct stream *s)
+{
+	return s->tls && s->tls->state != SHAKING;
+}
+
+void
+stream_facts(const struct stream *s, struct stream_facts *facts)
+{
+	const struct stream_tls *t = s->tls;
+	long verdict;
+
+	*facts = (struct stream_facts){ .unverified = "in clear" };
+	if (!stream_is_secure(s))
+		return;
+	facts->version = SSL_get_version(t->ssl);
+	facts->cipher = SSL_get_cipher_name(t->ssl);
+	facts->bits = SSL_get_cipher_bits(t->ssl, NULL);
+	facts->was_resumed = SSL_session_reused(t->ssl);
+	if (SSL_is_server(t->ssl)) {
+		facts->server_name = str_of(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name));
+		facts->unverified = "clients show no certificate";
+		return;
+	}
+	verdict = SSL_get_verify_result(t->ssl);
+	facts->is_verified = t->is_named && verdict == X509_V_OK;
+	facts->unverified = facts->is_verified ? NULL
+			    : t->is_named      ? X509_verify_cert_error_string(verdict)
+					       : "no name to verify";
+}
+
+void
+stream_add_facts(struct buf *to, const struct stream *s)
+{
+	struct stream_facts f;
+
+	stream_facts(s, &f);
+	buf_addf(to, "%s, %s, %s%s", f.version, f.cipher,
+		f.is_verified ? "verified" : "not verified: ", f.is_verified ? "" : f.unverified);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROLE_MASTER_DIAL_H
+#define ROLE_MASTER_DIAL_H
+
+#include "io/ipc.h"
+#include "role/master/master.h"
+
+/* A connection for who asks for one: begun, not waited for. Only to the content filters of the plan. */
+void dial(const struct master_plan *plan, struct ipc *who, const struct ipc_dial *asked);
+
+#endif
