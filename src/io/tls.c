@@ -2,15 +2,12 @@
 #include "io/tls_core.h"
 
 #include <openssl/async.h>
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <limits.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -21,14 +18,10 @@
  * Terms of TLS. A server has certificates, and for each set of them that a name can lead to a site: an SSL_CTX
  * with at most one ECDSA and one RSA chain, between which OpenSSL chooses by what the client can verify.
  *
- *   name ──▶ site_of_name: the first ECDSA and the first RSA certificate that fit it ──▶ site
+ *   name ─ pair_of_name ─▶ the first ECDSA and the first RSA certificate that fit it ─ site_of_pair ─▶ site
  *
  * All sites are made when the certificates come, none in a handshake: a name that no certificate spells out
  * fits patterns only, and a pattern is a name that was looked up.
- *
- * Sessions are resumed by tickets (RFC 5077, RFC 8446 §4.6.1), without a cache. The keys of tickets are these
- * terms' own, in memory only; a new one is made when the newest is TICKET_FRESH_S old, and each opens
- * tickets until it is TICKET_OLD_S old.
  */
 
 enum {
@@ -36,9 +29,6 @@ enum {
 	CERTIFICATES_MAX = 64,
 	NAMES_MAX = 1024, /* of one certificate */
 	NAMES_OCTETS_MAX = 4 * 1024 * 1024,
-	TICKET_FRESH_S = 12 * 3600,
-	TICKET_OLD_S = 24 * 3600,
-	TICKET_NAME = 16,
 };
 
 /* Forward secrecy and AEAD for TLS 1.2; TLS 1.3 has nothing else. */
@@ -66,11 +56,6 @@ struct site {
 	SSL_CTX *context;
 };
 
-struct ticket_key {
-	unsigned char name[TICKET_NAME], cipher[32], mac[32];
-	time_t made; /* 0: not yet */
-};
-
 struct tls {
 	unsigned users;
 	SSL_CTX *context; /* a client's, or of the first site */
@@ -79,7 +64,7 @@ struct tls {
 	struct site *sites;
 	int sites_n;
 	struct arena names;
-	struct ticket_key tickets[2]; /* the newest first */
+	struct tls_tickets *tickets; /* of a server */
 	struct tls_settings settings;
 };
 
@@ -108,60 +93,6 @@ tls_fail(struct err *e, enum err_kind kind, const char *what)
 	ERR_clear_error();
 	return err_set(
 		e, ERR_TEMPORARY, kind, "%s: %s", what, reason ? reason : "refused by OpenSSL");
-}
-
-/* ── tickets ── */
-
-static void
-ticket_keys_renew(struct ticket_key keys[2], time_t now)
-{
-	if (keys[0].made && now - keys[0].made < TICKET_FRESH_S)
-		return;
-	keys[1] = keys[0];
-	must(RAND_bytes(keys[0].name, TICKET_NAME) == 1 && RAND_bytes(keys[0].cipher, 32) == 1 &&
-		RAND_bytes(keys[0].mac, 32) == 1);
-	keys[0].made = now;
-}
-
-static int
-ticket_key_use(const struct ticket_key *k, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-	unsigned char *iv, int is_sealing)
-{
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY,
-					(void *)(uintptr_t)k->mac, sizeof k->mac),
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){ "SHA256" }, 0),
-		OSSL_PARAM_construct_end() };
-	EVP_CIPHER *aes = EVP_CIPHER_fetch(tls_library(), "AES-256-CBC", TLS_PROPERTIES);
-	int good = aes && EVP_MAC_CTX_set_params(mac, params) == 1 &&
-		   EVP_CipherInit_ex(cipher, aes, NULL, k->cipher, iv, is_sealing) == 1;
-
-	EVP_CIPHER_free(aes);
-	return good ? 1 : -1;
-}
-
-/* OpenSSL asks which key to seal a ticket with, or to open this one: 0 none of ours (a full handshake), 1
- * this, 2 this, and the client should get a new one. */
-static int
-on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-	EVP_MAC_CTX *mac, int is_sealing)
-{
-	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	now.tv_sec++; /* so that no key seems unmade */
-	ticket_keys_renew(t->tickets, now.tv_sec);
-	if (is_sealing) {
-		memcpy(name, t->tickets[0].name, TICKET_NAME);
-		if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
-			return -1;
-		return ticket_key_use(&t->tickets[0], cipher, mac, iv, 1);
-	}
-	for (int i = 0; i < 2; i++)
-		if (t->tickets[i].made && now.tv_sec - t->tickets[i].made < TICKET_OLD_S &&
-			memcmp(name, t->tickets[i].name, TICKET_NAME) == 0)
-			return ticket_key_use(&t->tickets[i], cipher, mac, iv, 0) == 1 ? 1 + i : -1;
-	return 0;
 }
 
 /* ── names ── */
@@ -236,6 +167,15 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigne
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = chosen;
 	return SSL_TLSEXT_ERR_OK;
+}
+
+static int
+on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+	EVP_MAC_CTX *mac, int is_sealing)
+{
+	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	return tls_tickets_key(t->tickets, name, iv, cipher, mac, is_sealing);
 }
 
 /* ── contexts ── */
@@ -438,6 +378,7 @@ tls_server_open(int fd, const struct tls_settings *settings, struct err *e)
 	bool good;
 
 	t->settings = *settings;
+	t->tickets = tls_tickets_open();
 	good = read_all(fd, &octets);
 	in = buf_str(&octets);
 	while (good && in.n)
@@ -509,6 +450,6 @@ tls_close(struct tls **terms)
 	}
 	free(t->sites);
 	arena_free(&t->names);
-	OPENSSL_cleanse(t->tickets, sizeof t->tickets);
+	tls_tickets_close(&t->tickets);
 	free(t);
 }

@@ -6,7 +6,7 @@
 
 #include "io/tls.h"
 
-/* What tls.c, tls_key.c and stream.c know of each other. Nobody else includes this. */
+/* What tls.c, tls_ticket.c, tls_key.c, tls_file.c and stream.c know of each other. Nobody else includes this. */
 
 enum {
 	TLS_CHAIN_MAX = 10,	  /* certificates behind each other */
@@ -27,6 +27,16 @@ SSL_CTX *tls_context(const struct tls *t);
 
 /* Fill e from OpenSSL's queue of errors, and empty that. Returns false. */
 bool tls_fail(struct err *e, enum err_kind kind, const char *what);
+
+/* ── tls_ticket.c ── */
+
+struct tls_tickets *tls_tickets_open(void);
+void tls_tickets_close(struct tls_tickets **t);
+
+/* OpenSSL asks which key to seal a ticket with, or to open this one: 0 none of ours (a full handshake), 1 this, 2 this,
+ * and the client should get a new one, -1 it failed. */
+int tls_tickets_key(struct tls_tickets *t, unsigned char *name, unsigned char *iv,
+	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_sealing);
 
 /* ── tls_key.c ── */
 

@@ -110,7 +110,8 @@ session_secure(struct session *s)
 	case STREAM_WANT_WRITE:
 		return wait_for(s, LOOP_WRITE);
 	case STREAM_WANT_SIGNATURE:
-		return s->house->vault ? ask_signature(s) : wait_for_others(s); /* for the next vault */
+		return s->house->vault ? ask_signature(s)
+				       : wait_for_others(s); /* for the next vault */
 	case STREAM_WANT_TIME:
 		return wait_for_others(s);
 	case STREAM_FAILED:
