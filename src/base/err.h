@@ -33,8 +33,8 @@ enum err_kind {
 	ERR_LOGIN_REFUSED,
 	ERR_LOGIN_LATER, /* the vault does not answer */
 	ERR_RATE,
-	ERR_REFUSED, /* this client is not served at all */
-	ERR_MANNERS, /* it does not behave as the gate wants strangers to */
+	ERR_REFUSED,	 /* this client is not served at all */
+	ERR_MANNERS,	 /* it does not behave as the gate wants strangers to */
 	ERR_CLIENT_NAME, /* its address has no name that leads back to it */
 	ERR_SWITCHED_OFF,
 	/* the message */

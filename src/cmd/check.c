@@ -47,13 +47,12 @@ summary(const struct config *c, struct buf *out)
 
 /* The verdict on the file and the certificates it names; *path is what it is called. */
 static bool
-read_config(const char *path_arg, const char **path, struct config *c, struct buf *notes,
-	struct err *e)
+read_config(
+	const char *path_arg, const char **path, struct config *c, struct buf *notes, struct err *e)
 {
 	struct buf text = { .max = FILE_TEXT_MAX };
 	bool good = config_read_file(path_arg, path, &text, e) &&
-		    config_parse(c, buf_str(&text), *path, e) &&
-		    certificates_check(c, notes, e);
+		    config_parse(c, buf_str(&text), *path, e) && certificates_check(c, notes, e);
 
 	buf_free(&text);
 	return good;

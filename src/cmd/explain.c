@@ -20,15 +20,18 @@ static const char help[] =
 	"posthouse explain route ADDRESS [--from WHO]  where a mail to it would go, by which rule, "
 	"on which answers; sends\n"
 	"                                              nothing; --from: for mail of that sender\n"
-	"posthouse explain session ADDRESS [HELO] [DOOR]  which rules of the file such a client would meet, and "
+	"posthouse explain session ADDRESS [HELO] [DOOR]  which rules of the file such a client "
+	"would meet, and "
 	"what the DNS\n"
-	"                                              would be asked; asks nothing; DOOR: smtp, submission, "
+	"                                              would be asked; asks nothing; DOOR: smtp, "
+	"submission, "
 	"submissions\n"
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"  --json          one object: code, enhanced, meaning, sender (what the sender can do), "
 	"operator; or address,\n"
-	"                  rule, tls, hops (preference, host, to, secure), error, trace; session: an object a rule: "
+	"                  rule, tls, hops (preference, host, to, secure), error, trace; session: "
+	"an object a rule: "
 	"when, reply, rule\n"
 	"\n"
 	"Example\n"
@@ -323,9 +326,9 @@ run(struct asker *a, int n, char **words, const char *config, const char *from)
 	if (n >= 2 && n <= 4 && strcmp(words[0], "session") == 0)
 		return cmd_explain_session(config, words + 1, n - 1, a->is_json);
 	if (n == 0 || n > 2 || strcmp(words[0], "route") == 0 || strcmp(words[0], "session") == 0) {
-		fprintf(stderr,
-			"posthouse explain: say a code, route ADDRESS, or session ADDRESS; posthouse explain "
-			"--help has examples\n");
+		fprintf(stderr, "posthouse explain: say a code, route ADDRESS, or session ADDRESS; "
+				"posthouse explain "
+				"--help has examples\n");
 		return EX_USAGE;
 	}
 	for (int i = 0; i < n; i++) {

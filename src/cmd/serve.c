@@ -71,8 +71,10 @@ static void
 plan_users(struct master_plan *plan, const struct config *c)
 {
 	static const enum ipc_role roles[MASTER_PLACES] = { [MASTER_VAULT] = ROLE_VAULT,
-		[MASTER_RESOLVE] = ROLE_RESOLVE, [MASTER_STORE] = ROLE_STORE,
-		[MASTER_SEND] = ROLE_SEND, [MASTER_QUEUE] = ROLE_QUEUE,
+		[MASTER_RESOLVE] = ROLE_RESOLVE,
+		[MASTER_STORE] = ROLE_STORE,
+		[MASTER_SEND] = ROLE_SEND,
+		[MASTER_QUEUE] = ROLE_QUEUE,
 		[MASTER_RECEIVE] = ROLE_RECEIVE };
 	struct sandbox_user user;
 
@@ -98,8 +100,8 @@ plan_mail_roots(struct master_plan *plan, const struct config *c, const char *fi
 				file, MASTER_MAIL_ROOTS_MAX);
 			return false;
 		}
-		if (!plan_path(plan->mail_roots[plan->mail_roots_n++],
-			    sizeof plan->mail_roots[0], root, "mailboxes", file))
+		if (!plan_path(plan->mail_roots[plan->mail_roots_n++], sizeof plan->mail_roots[0],
+			    root, "mailboxes", file))
 			return false;
 	}
 	return true;
@@ -115,7 +117,8 @@ plan_file(struct master_plan *plan, struct str path, struct err *e)
 			return true;
 	if (plan->files_n == MASTER_FILES_MAX || path.n >= sizeof plan->files[0])
 		return err_set(e, ERR_PERMANENT, ERR_OTHER,
-			"more than %d files of certificates, keys and logins, or the name of one is longer than %zu octets",
+			"more than %d files of certificates, keys and logins, or the name of one "
+			"is longer than %zu octets",
 			MASTER_FILES_MAX, sizeof plan->files[0] - 1);
 	memcpy(plan->files[plan->files_n++], path.p, path.n);
 	return true;
@@ -125,8 +128,8 @@ static void
 plan_filters(struct master_plan *plan, const struct config *c)
 {
 	for (size_t i = 0; i < c->filters_n && i < MASTER_FILTERS_MAX; i++)
-		plan->filters[plan->filters_n++] = (struct master_filter){ c->filters[i].address,
-			c->filters[i].address_size };
+		plan->filters[plan->filters_n++] =
+			(struct master_filter){ c->filters[i].address, c->filters[i].address_size };
 }
 
 /* All files that vault reads. */

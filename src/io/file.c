@@ -47,7 +47,8 @@ file_sealed(const char *name, struct str octets)
 	if (fd < 0)
 		return -1;
 	if (file_write_all(fd, octets) &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
+			0)
 		return fd;
 	cause = errno;
 	close(fd);

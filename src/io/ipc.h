@@ -78,7 +78,11 @@ enum question_kind {
 	QUESTION_LEADS,	  /* does this name lead to the address? */
 	QUESTION_KINDS
 };
-enum answer_result { ANSWER_NO, ANSWER_YES, ANSWER_UNKNOWN }; /* unknown: the DNS is silent, or off */
+enum answer_result {
+	ANSWER_NO,
+	ANSWER_YES,
+	ANSWER_UNKNOWN
+}; /* unknown: the DNS is silent, or off */
 
 enum checked_result { CHECKED_REFUSED, CHECKED_OK, CHECKED_LATER };
 enum expanded_kind {

@@ -154,7 +154,8 @@ add_label(struct name *name, struct str label)
 	for (size_t i = 0; i < label.n; i++) {
 		name->is_host = name->is_host && is_name_octet(label.p[i]);
 		/* a slash stands where parts of a network have reverse zones: RFC 2317 §4 */
-		name->is_usable = name->is_usable && (is_name_octet(label.p[i]) || label.p[i] == '/');
+		name->is_usable =
+			name->is_usable && (is_name_octet(label.p[i]) || label.p[i] == '/');
 		name->text[name->n++] = char_lower(label.p[i]);
 	}
 }
@@ -330,8 +331,8 @@ read_host(struct raw_record *raw, struct arena *arena, struct dns_record *record
 {
 	struct name host;
 
-	return scan_name(&raw->data, &host) && raw->data.at == raw->data.packet.n && host.is_host && host.n &&
-	       arena_dup(arena, name_str(&host), &record->name);
+	return scan_name(&raw->data, &host) && raw->data.at == raw->data.packet.n && host.is_host &&
+	       host.n && arena_dup(arena, name_str(&host), &record->name);
 }
 
 /* One or more strings of up to 255 octets (RFC 1035 §3.3.14), joined (RFC 7208 §3.3). */

@@ -42,7 +42,8 @@ enum {
 };
 
 struct dns_record {
-	struct str name; /* MX, PTR: the host; lower case, no dot behind; empty: the root (null MX). TXT:
+	struct str
+		name; /* MX, PTR: the host; lower case, no dot behind; empty: the root (null MX). TXT:
 			    its strings joined, any octets */
 	uint16_t preference;	   /* MX */
 	unsigned char address[16]; /* A: the first four */

@@ -55,7 +55,8 @@ struct step {
 	struct str host, address; /* as hop.host; as hop_add_text */
 	uint8_t stage;		  /* enum smtp_stage */
 	uint32_t took_ms;
-	struct str tls; /* for people: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; empty: in clear */
+	struct str
+		tls; /* for people: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; empty: in clear */
 	struct err err; /* code and words of the peer also when all went well */
 };
 

@@ -40,8 +40,8 @@
 enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MOST_MS = 5000,
-	YOUNG_MS = 2000,  /* a role that dies younger makes the pause grow */
-	DRAIN_MS = 30000, /* then what is left is killed */
+	YOUNG_MS = 2000,	   /* a role that dies younger makes the pause grow */
+	DRAIN_MS = 30000,	   /* then what is left is killed */
 	TABLE_MS = 10 * 60 * 1000, /* so often the gate's memory goes to disk */
 	CHANNEL_BUFFER = 1024 * 1024,
 };
@@ -57,7 +57,7 @@ struct process {
 	int64_t pause_ms;
 	bool is_ready;
 	unsigned restarts;
-	int executable;	 /* opened at the start: every role is of one version, and need not reach the path */
+	int executable; /* opened at the start: every role is of one version, and need not reach the path */
 	struct buf guard; /* what the kernel keeps it from, in its own words */
 	struct master *master;
 };
@@ -181,10 +181,9 @@ hand_over_files(struct process *vault)
 	for (uint32_t i = 0; i < plan->files_n; i++) {
 		int fd = open(plan->files[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-		ipc_send_file(vault->channel,
-			&(struct ipc_file){ .fd = fd,
-				.cause = fd < 0 ? (uint32_t)errno : 0,
-				.path = str_of(plan->files[i]) });
+		ipc_send_file(vault->channel, &(struct ipc_file){ .fd = fd,
+						      .cause = fd < 0 ? (uint32_t)errno : 0,
+						      .path = str_of(plan->files[i]) });
 		if (fd >= 0)
 			close(fd);
 	}
@@ -205,15 +204,13 @@ hand_over(struct process *p)
 				p->channel, &(struct ipc_listener){ .fd = m->doors[i],
 						    .door = (uint8_t)m->plan.doors[i].door,
 						    .listen = (uint8_t)m->plan.doors[i].listen });
-		ipc_send_listener(p->channel,
-			&(struct ipc_listener){
-				.fd = m->submit, .door = DOOR_SUBMIT });
+		ipc_send_listener(
+			p->channel, &(struct ipc_listener){ .fd = m->submit, .door = DOOR_SUBMIT });
 		ipc_send_table(p->channel, &(struct ipc_table){ .fd = m->table });
 	}
 	if (p->role == ROLE_QUEUE)
 		ipc_send_listener(p->channel,
-			&(struct ipc_listener){
-				.fd = m->control, .door = DOOR_CONTROL });
+			&(struct ipc_listener){ .fd = m->control, .door = DOOR_CONTROL });
 }
 
 static bool
@@ -256,8 +253,9 @@ join_peers(struct process *p)
 static bool
 is_final(int status)
 {
-	return WIFEXITED(status) && (WEXITSTATUS(status) == EX_CONFIG || WEXITSTATUS(status) == EX_OSERR ||
-					    WEXITSTATUS(status) == EX_NOPERM);
+	return WIFEXITED(status) &&
+	       (WEXITSTATUS(status) == EX_CONFIG || WEXITSTATUS(status) == EX_OSERR ||
+		       WEXITSTATUS(status) == EX_NOPERM);
 }
 
 static void
@@ -368,7 +366,8 @@ say_ready(struct master *m)
 		return;
 	m->was_ready = true;
 	log_event("ready", "doors=%u", m->plan.doors_n);
-	snprintf(lines, sizeof lines, "READY=1\nSTATUS=All roles work, %u doors are open", m->plan.doors_n);
+	snprintf(lines, sizeof lines, "READY=1\nSTATUS=All roles work, %u doors are open",
+		m->plan.doors_n);
 	notify_say(lines);
 }
 
@@ -454,8 +453,9 @@ reload(struct master *m)
 		return;
 	}
 	if (!may_reload(&plan, &m->plan)) {
-		log_event("reload-refused", "kept=old why=\"listen, state, spool, users, trust, segment-size or "
-					    "memory has changed: restart the station to apply\"");
+		log_event("reload-refused",
+			"kept=old why=\"listen, state, spool, users, trust, segment-size or "
+			"memory has changed: restart the station to apply\"");
 		close(fd);
 		return;
 	}

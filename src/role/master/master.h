@@ -10,7 +10,12 @@
  * What the checker read out of the configuration for master, in fixed layout: master itself parses
  * nothing. `serve` makes it in a child process that also checks the whole file.
  */
-enum { MASTER_DOORS_MAX = 64, MASTER_FILTERS_MAX = 8, MASTER_MAIL_ROOTS_MAX = 64, MASTER_FILES_MAX = 256 };
+enum {
+	MASTER_DOORS_MAX = 64,
+	MASTER_FILTERS_MAX = 8,
+	MASTER_MAIL_ROOTS_MAX = 64,
+	MASTER_FILES_MAX = 256
+};
 
 /* The roles, in the order in which they are started. */
 enum master_place {
@@ -33,14 +38,15 @@ struct master_plan {
 		[1024]; /* what only a restart can change, as text: a reload that differs is refused */
 	uint32_t doors_n;
 	struct master_door {
-		uint32_t door; /* enum config_door */
+		uint32_t door;	 /* enum config_door */
 		uint32_t listen; /* which of config.listens */
 		struct sockaddr_storage address;
 		char name[64]; /* for people: "127.0.0.1:2525" */
 	} doors[MASTER_DOORS_MAX];
 	/* From here on a reload may bring something else. */
 	uint32_t mail_roots_n;
-	char mail_roots[MASTER_MAIL_ROOTS_MAX][512]; /* directories outside of `state` below which mailboxes lie */
+	char mail_roots[MASTER_MAIL_ROOTS_MAX]
+		       [512]; /* directories outside of `state` below which mailboxes lie */
 	uint32_t files_n;
 	char files[MASTER_FILES_MAX][256]; /* certificates, keys, logins: opened for vault */
 	uint32_t filters_n;

@@ -176,13 +176,13 @@ board_send_traced(struct control *c, const struct ipc_hops *m)
 
 	road_choose(&c->queue->role.config, domain, buf_str(&c->sender), &choice);
 	add_rule(&rule, &choice, domain);
-	ipc_send_traced(c->channel, &(struct ipc_traced){ .fd = -1,
-					    .tls = choice.route ? (uint8_t)choice.route->tls
-								: CONFIG_TLS_TRY,
-					    .rule = buf_str(&rule),
-					    .why = m->why,
-					    .hops = m->hops,
-					    .trace = m->trace });
+	ipc_send_traced(c->channel,
+		&(struct ipc_traced){ .fd = -1,
+			.tls = choice.route ? (uint8_t)choice.route->tls : CONFIG_TLS_TRY,
+			.rule = buf_str(&rule),
+			.why = m->why,
+			.hops = m->hops,
+			.trace = m->trace });
 	buf_free(&rule);
 }
 

@@ -276,8 +276,7 @@ take_recipient(struct session *s)
 		return WAIT;
 	if (err_is(&e))
 		return refuse(s, &e);
-	if (!admit_add_recipient(
-		    s, s->smtp.recipient, s->smtp.notify, s->smtp.original_recipient))
+	if (!admit_add_recipient(s, s->smtp.recipient, s->smtp.notify, s->smtp.original_recipient))
 		return refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS,
 			"no more recipients in this mail: send another");
 	if (s->ask.state == ASK_ANSWERED && s->ask.kind == FOUND_FORWARD)
@@ -327,9 +326,10 @@ admit_found(struct session *s)
 	case FOUND_KINDS:
 		break;
 	}
-	return judge_unknown(s) ? refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS,
-					 "too many recipients that nobody here is")
-			       : refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
+	return judge_unknown(s)
+		       ? refuse_as(s, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS,
+				 "too many recipients that nobody here is")
+		       : refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
 }
 
 /* Recipients of this minute: of a login, or of a client. */
@@ -339,7 +339,8 @@ is_too_fast(const struct session *s)
 	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
 	uint32_t most = s->house->role.config.limits.rate;
 
-	return most && crowd_count(s->house->crowd, CROWD_RATE, who, 60, loop_wall_ms() / 1000, 1) > most;
+	return most &&
+	       crowd_count(s->house->crowd, CROWD_RATE, who, 60, loop_wall_ms() / 1000, 1) > most;
 }
 
 enum turn

@@ -44,6 +44,7 @@ take_header(struct session *s, const struct proxy *p, size_t octets)
 		return;
 	memcpy(client.address, p->source.address, sizeof client.address);
 	become(s, &client);
+	s->client_port = p->source.port;
 }
 
 /* The octets stay with the kernel until the header is whole, since what lies behind it may be TLS. Woken each time
@@ -82,6 +83,8 @@ behalf_xclient(struct session *s, struct err *e)
 {
 	const struct smtp_xclient *x = s->smtp.xclient;
 	struct config_network client = s->at;
+	struct str port = x->port;
+	uint64_t number = 0; /* not said */
 
 	if (x->address.n && !manners_parse_address(x->address, &client))
 		return err_set(e, ERR_PERMANENT, ERR_REFUSED, "this is no address");
@@ -90,6 +93,8 @@ behalf_xclient(struct session *s, struct err *e)
 		log_quote(x->login));
 	gate_leave(s);
 	become(s, &client);
+	scan_u64(&port, &number);
+	s->client_port = (uint16_t)number;
 	session_forget_login(s);
 	session_know_rights(s);
 	gate_enter(s);

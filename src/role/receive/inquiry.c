@@ -55,21 +55,21 @@ inquiry_begin(struct session *s)
 }
 
 static void
-drop(struct inquiry *q)
+drop(struct session *s, struct inquiry *q)
 {
 	if (!q->number)
 		return;
-	map_remove(&q->session->house->inquiries, inquiry_key(q));
+	map_remove(&s->house->inquiries, inquiry_key(q));
 	q->number = 0;
-	q->session->gate->waiting--;
+	s->gate->waiting--;
 }
 
 void
 inquiry_drop_all(struct session *s)
 {
-	drop(&s->gate->reverse);
+	drop(s, &s->gate->reverse);
 	for (size_t i = 0; i < CONFIG_ZONES_MAX; i++)
-		drop(&s->gate->lists[i]);
+		drop(s, &s->gate->lists[i]);
 }
 
 void
@@ -77,17 +77,20 @@ inquiry_came(struct receive *r, const struct ipc_answer *m)
 {
 	struct inquiry *q =
 		map_get(&r->inquiries, (struct str){ (const char *)&m->ask, sizeof m->ask });
-	struct session *s = q ? q->session : NULL;
-	struct gate *g = s ? s->gate : NULL;
+	struct session *s;
+	struct gate *g;
 
 	if (!q)
 		return; /* the session has ended meanwhile */
-	drop(q);
+	s = q->session;
+	g = s->gate;
+	drop(s, q);
 	q->was_answered = true;
 	q->result = m->result <= ANSWER_UNKNOWN ? (enum answer_result)m->result : ANSWER_UNKNOWN;
 	if (q->result == ANSWER_YES && q == &g->reverse)
 		snprintf(g->name, sizeof g->name, "%.*s", STR_ARG(m->text));
-	if (q->result == ANSWER_YES && q >= g->lists && (size_t)(q - g->lists) < gate_config(s)->gate.dnsbl_n)
+	if (q->result == ANSWER_YES && q >= g->lists &&
+		(size_t)(q - g->lists) < gate_config(s)->gate.dnsbl_n)
 		snprintf(g->listed, sizeof g->listed, "%.*s%s%.*s",
 			STR_ARG(gate_config(s)->gate.dnsbl[q - g->lists]), m->text.n ? ": " : "",
 			STR_ARG(m->text));

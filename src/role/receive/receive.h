@@ -42,15 +42,16 @@ struct session {
 	struct smtp_server smtp;
 	struct stream stream;
 	struct loop_watch *watch;
-	int64_t heard_ms; /* since then its newest request is under way */
+	int64_t heard_ms;   /* since then its newest request is under way */
 	int64_t message_ms; /* the same for the message coming in; 0: none */
-	unsigned progress, useful_commands; /* gate.c: lines worked off; when one of them last was of use */
-	unsigned listen; /* its door's section of the file; not where is_local */
-	size_t proxy_seen; /* octets of a PROXY header that is not whole */
-	const char *unwelcome; /* what is said in place of a greeting; NULL: nothing */
-	struct gate *gate; /* of a stranger at an smtp door, else NULL */
-	bool awaits_proxy; /* nothing but a PROXY header may come */
-	bool may_speak_for; /* others, by XCLIENT */
+	unsigned progress,
+		useful_commands;    /* gate.c: lines worked off; when one of them last was of use */
+	unsigned listen;	    /* its door's section of the file; not where is_local */
+	size_t proxy_seen;	    /* octets of a PROXY header that is not whole */
+	const char *unwelcome;	    /* what is said in place of a greeting; NULL: nothing */
+	struct gate *gate;	    /* of a stranger at an smtp door, else NULL */
+	bool awaits_proxy;	    /* nothing but a PROXY header may come */
+	bool may_speak_for;	    /* others, by XCLIENT */
 	bool is_spared, is_counted; /* by the gate */
 	bool is_blocked; /* output, or the handshake: what becomes ready is no input for the core */
 	bool has_tls;	 /* its door offers TLS */
@@ -92,14 +93,14 @@ struct receive {
 	uint64_t asks;
 	struct loop_timer *tick;
 	struct list doors;
-	struct list broken; /* segments whose failure the queue has not yet logged */
-	struct crowd *crowd;   /* what is known of clients, by all receivers */
+	struct list broken;   /* segments whose failure the queue has not yet logged */
+	struct crowd *crowd;  /* what is known of clients, by all receivers */
 	struct map inquiries; /* of gate.c, by number */
 	int fd_most; /* sessions have descriptors below it; the rest is for segments, files, tables, channels */
 	int64_t began_ms; /* 0: not yet */
 	bool are_doors_open, is_draining;
 	bool queue_is_full; /* as many recipients wait as may */
-	uint64_t held;	    /* octets of messages that content filters look at; at most limits.memory */
+	uint64_t held; /* octets of messages that content filters look at; at most limits.memory */
 };
 
 /* ── admit.c: who may send what to whom ── */
@@ -125,8 +126,9 @@ void trace_add_missing(
 	struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
 
 /* ── behalf.c: whom a connection speaks for ── */
-enum turn behalf_proxy(struct session *s);			/* NEXT: the header is taken */
-bool behalf_xclient(struct session *s, struct err *e); /* ON_XCLIENT; false: it is answered with e */
+enum turn behalf_proxy(struct session *s); /* NEXT: the header is taken */
+bool behalf_xclient(
+	struct session *s, struct err *e); /* ON_XCLIENT; false: it is answered with e */
 
 /* ── ask.c: questions to vault ── */
 enum turn ask_lookup(struct session *s, uint8_t why, struct address a);
@@ -141,11 +143,28 @@ void ask_tick(struct session *s, int64_t now_ms);	 /* too long without an answer
 void secure_came(struct receive *r, int fd); /* certificates */
 enum turn session_secure(struct session *s);
 
+/* ── receive.c: a session ── */
 void session_run(struct session *s);
-enum turn session_flush(struct session *s); /* WAIT: the client is slow to take it; session_ready goes on */
-void session_know_client(struct session *s, const struct sockaddr_storage *peer);
-void session_forget_login(struct session *s);
-void session_know_rights(struct session *s); /* what it may, as far as TLS and its address decide */
+void session_ready(void *session, int events); /* of its descriptor */
+enum turn session_flush(
+	struct session *s); /* WAIT: the client is slow to take it; session_ready goes on */
 void session_log_refusal(const struct session *s, const struct err *e);
+void session_free(struct session **s);
+
+/* ── door.c: from a connection to a session ── */
+void door_listener(void *owner, unsigned kind, unsigned listen, int fd); /* role_hooks.listener */
+void door_watch_all(struct receive *r, bool is_open);
+void door_read_proxy(struct session *s); /* more of a PROXY header may have come */
+void session_know_client(struct session *s, const struct sockaddr_storage *peer);
+void session_know_rights(struct session *s); /* what it may, as far as TLS and its address decide */
+void session_forget_login(struct session *s);
+
+/* ── border.c: the log and the queue ── */
+void border_open(struct receive *r);
+void border_new_queue(struct receive *r, int fd);
+
+/* ── house.c: what sessions share ── */
+void house_open_doors(struct receive *r); /* when there is what the first client needs */
+void house_drop_terms(struct terms *t);
 
 #endif

@@ -37,8 +37,8 @@ add_received(struct buf *to, const struct session *s, int64_t now_ms)
 	if (s->is_local)
 		buf_addf(to, " (%s)", s->client);
 	else
-		buf_addf(to, " (%s[%s%s])%s", judge_name(s, name), strchr(s->client, ':') ? "IPv6:" : "", s->client,
-			judge_remark(s, remark));
+		buf_addf(to, " (%s[%s%s])%s", judge_name(s, name),
+			strchr(s->client, ':') ? "IPv6:" : "", s->client, judge_remark(s, remark));
 	buf_addf(to, "\r\n\tby %s (Posthouse) with ", s->terms->hostname);
 	add_protocol(to, s);
 	buf_addf(to, "\r\n\tid %s", mail_id_text(s->id, id));

@@ -53,7 +53,8 @@ resolve_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	if (peer == ROLE_RECEIVE) {
 		ipc_close(&r->receive);
 		client_end_all(r); /* what an earlier receive asked */
-		r->receive = ipc_open(r->role.loop, fd, ROLE_RESOLVE, ROLE_RECEIVE, receive_came, r);
+		r->receive =
+			ipc_open(r->role.loop, fd, ROLE_RESOLVE, ROLE_RECEIVE, receive_came, r);
 		return;
 	}
 	must(peer == ROLE_QUEUE);

@@ -207,13 +207,14 @@ on_sign(struct receiver *r, const struct ipc_sign *m)
 	struct buf signature = { .max = IPC_TEXT_MAX };
 	struct err e;
 
-	if (!certificates_sign(&r->vault->certificates, m->key, m->scheme, m->content, &signature, &e))
+	if (!certificates_sign(
+		    &r->vault->certificates, m->key, m->scheme, m->content, &signature, &e))
 		log_event("signature-refused", "key=%016llx scheme=%04x octets=%zu why=%s",
 			(unsigned long long)m->key, m->scheme, m->content.n,
 			log_quote(str_of(e.text)));
-	ipc_send_sealed_with(r->channel,
-		&(struct ipc_sealed_with){
-			.fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
+	ipc_send_sealed_with(
+		r->channel, &(struct ipc_sealed_with){
+				    .fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
 	buf_free(&signature);
 }
 
@@ -420,9 +421,11 @@ on_drain(void *owner)
 int
 vault_role(void)
 {
-	static const struct role_hooks hooks = {
-		.file = on_file, .configured = on_configured, .peer = on_peer, .begin = on_begin, .drain = on_drain
-	};
+	static const struct role_hooks hooks = { .file = on_file,
+		.configured = on_configured,
+		.peer = on_peer,
+		.begin = on_begin,
+		.drain = on_drain };
 	static struct vault v = { .certificates.fd = -1 };
 
 	files_begin(&v.files);

@@ -33,7 +33,7 @@ struct station {
 	struct ipc *master, *receive, *queue, *send;
 	struct users *users; /* a command's connection */
 	struct address_table *table;
-	struct tls *tls; /* the newest certificates */
+	struct tls *tls;			      /* the newest certificates */
 	unsigned came[IPC_KINDS], awaited[IPC_KINDS]; /* messages of each kind */
 	unsigned good;				      /* of the password checks */
 	uint8_t kind;				      /* what came last, and its parts */
@@ -151,8 +151,8 @@ configure(struct station *s)
 		s->state, s->login_file);
 
 	assert_int_equal(write(fd, text, (size_t)n), n);
-	ipc_send_file(s->master,
-		&(struct ipc_file){ .fd = login_file, .path = str_of(s->login_file) });
+	ipc_send_file(
+		s->master, &(struct ipc_file){ .fd = login_file, .path = str_of(s->login_file) });
 	close(login_file);
 	ipc_send_configure(
 		s->master, &(struct ipc_configure){ .fd = fd, .name = S("posthouse.conf") });

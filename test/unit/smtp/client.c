@@ -851,8 +851,7 @@ test_tls_before_the_greeting(void **state)
 	(void)state;
 	s.settings.login = S("alice");
 	s.settings.password = S("wonderland");
-	scene_play(&s, "TLS\n" GREETING
-		       "S: 250-mx\nS: 250-STARTTLS\nS: 250 AUTH PLAIN\n"
+	scene_play(&s, "TLS\n" GREETING "S: 250-mx\nS: 250-STARTTLS\nS: 250 AUTH PLAIN\n"
 		       "C: AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\nS: 235 in\n" QUIT);
 	assert_true(s.is_closed);
 	scene_end(&s);
@@ -865,8 +864,9 @@ test_lmtp_begins_tls_too(void **state)
 
 	(void)state;
 	s.settings.is_lmtp = true;
-	scene_play(&s, "S: 220 lmtp\nC: LHLO client.example\nS: 250-lmtp\nS: 250 STARTTLS\n"
-		       "C: STARTTLS\nS: 220 go on\nTLS\nC: LHLO client.example\nS: 250 lmtp\n" QUIT);
+	scene_play(&s,
+		"S: 220 lmtp\nC: LHLO client.example\nS: 250-lmtp\nS: 250 STARTTLS\n"
+		"C: STARTTLS\nS: 220 go on\nTLS\nC: LHLO client.example\nS: 250 lmtp\n" QUIT);
 	assert_true(s.is_closed);
 	scene_end(&s);
 }
@@ -906,7 +906,8 @@ test_where_there_is_no_tls(void **state)
 		{ GREETING "S: 500 what?\nC: HELO client.example\nS: 250 mx\nC: QUIT\n",
 			CLIENT_TLS_REQUIRE, false, true },
 		{ GREETING "S: 250-mx\nS: 250 AUTH PLAIN\nC: QUIT\n", CLIENT_TLS_TRY, true, true },
-		{ OFFERED "C: STARTTLS\nS: 454 4.7.0 no key\nC: QUIT\n", CLIENT_TLS_TRY, false, true },
+		{ OFFERED "C: STARTTLS\nS: 454 4.7.0 no key\nC: QUIT\n", CLIENT_TLS_TRY, false,
+			true },
 		{ OFFERED "C: STARTTLS\nS: 554 no\nC: QUIT\n", CLIENT_TLS_REQUIRE, false, true },
 		{ OFFERED QUIT, CLIENT_TLS_NEVER, false, false },
 	};
