@@ -32,7 +32,7 @@ usage: ./do COMMAND
   test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 8 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
-  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris   (needs root; side by side with Postfix)
+  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation   (needs root; side by side with Postfix)
   lint                 layout, clang-tidy, cppcheck, layers
   install [--prefix P] install it (/usr/local)
 END

@@ -5,19 +5,22 @@
 
 enum { GROUPS = 8 }; /* of an IPv6 address, 16 bits each */
 
-bool
-ip_scan4(struct str *in, unsigned char octets[4])
+/* "192.0.2.1" at the head of in. */
+static bool
+scan4(struct str *in, unsigned char octets[4])
 {
 	struct str rest = *in;
 	uint64_t octet;
 
 	for (size_t i = 0; i < 4; i++) {
+		bool has_zero;
 		size_t before;
 
 		if (i && !scan_char(&rest, '.'))
 			return false;
+		has_zero = str_starts(rest, S("0"));
 		before = rest.n;
-		if (!scan_u64(&rest, &octet) || octet > 255 || before - rest.n > 3)
+		if (!scan_u64(&rest, &octet) || octet > 255 || (has_zero && before - rest.n > 1))
 			return false;
 		octets[i] = (unsigned char)octet;
 	}
@@ -47,8 +50,8 @@ scan_group(struct str *in, unsigned char octets[2])
  * Groups are gathered from the left; where "::" stood, what came behind it is moved to the end.
  * The last two groups may be written as an IPv4 address.
  */
-bool
-ip_read6(struct str text, unsigned char to[16])
+static bool
+read6(struct str text, unsigned char to[16])
 {
 	unsigned char octets[2 * GROUPS] = { 0 };
 	size_t n = 0, gap = SIZE_MAX;
@@ -58,7 +61,7 @@ ip_read6(struct str text, unsigned char to[16])
 	while (text.n && n < sizeof octets) {
 		struct str dotted = text;
 
-		if (n + 4 <= sizeof octets && ip_scan4(&dotted, octets + n)) {
+		if (n + 4 <= sizeof octets && scan4(&dotted, octets + n)) {
 			n += 4;
 			text = dotted;
 			break;
@@ -79,4 +82,73 @@ ip_read6(struct str text, unsigned char to[16])
 		memcpy(to + sizeof octets - (n - gap), octets + gap, n - gap);
 	}
 	return true;
+}
+
+bool
+ip_read(struct str text, enum ip_family *family, unsigned char octets[16])
+{
+	unsigned char four[16] = { 0 };
+	struct str rest = text;
+
+	if (scan4(&rest, four) && rest.n == 0) {
+		*family = IP_V4;
+		memcpy(octets, four, sizeof four);
+		return true;
+	}
+	if (!read6(text, octets))
+		return false;
+	*family = IP_V6;
+	return true;
+}
+
+/* The longest run of two or more zero groups, the first of equals: RFC 5952 §4.2. */
+static void
+find_zeros(const unsigned char *octets, size_t *begin, size_t *end)
+{
+	*begin = *end = GROUPS;
+	for (size_t i = 0, run = 0; i < GROUPS; i++) {
+		run = octets[2 * i] || octets[2 * i + 1] ? 0 : run + 1;
+		if (run >= 2 && run > *end - *begin) {
+			*begin = i + 1 - run;
+			*end = i + 1;
+		}
+	}
+}
+
+void
+ip_add(struct buf *to, enum ip_family family, const unsigned char *octets)
+{
+	size_t begin, end;
+
+	if (family == IP_V4) {
+		buf_addf(to, "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
+		return;
+	}
+	find_zeros(octets, &begin, &end);
+	for (size_t i = 0; i < GROUPS; i++)
+		if (i == begin) {
+			buf_add(to, S("::"));
+			i = end - 1;
+		} else {
+			buf_addf(to, "%s%x", i == 0 || i == end ? "" : ":",
+				(unsigned)octets[2 * i] << 8 | octets[2 * i + 1]);
+		}
+}
+
+bool
+ip_is_mapped(const unsigned char octets[16])
+{
+	static const unsigned char head[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(octets, head, sizeof head) == 0;
+}
+
+bool
+ip_is_loopback(enum ip_family family, const unsigned char *octets)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+
+	if (family == IP_V4)
+		return octets[0] == 127;
+	return memcmp(octets, one, sizeof one) == 0 || (ip_is_mapped(octets) && octets[12] == 127);
 }

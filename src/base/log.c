@@ -69,16 +69,31 @@ log_gather(bool on)
 	log_flush();
 }
 
+/* Room for a line of LINE_MAX_SIZE octets. */
+static char *
+line_begin(void)
+{
+	if (sizeof gathered.text - gathered.n < LINE_MAX_SIZE)
+		log_flush();
+	return gathered.text + gathered.n;
+}
+
+static void
+line_end(char *line, size_t n)
+{
+	line[n] = '\n';
+	gathered.n += n + 1;
+	if (!gathered.is_gathering)
+		log_flush();
+}
+
 void
 log_event(const char *event, const char *format, ...)
 {
-	char *line;
+	char *line = line_begin();
 	va_list args;
 	int n, more;
 
-	if (sizeof gathered.text - gathered.n < LINE_MAX_SIZE)
-		log_flush();
-	line = gathered.text + gathered.n;
 	n = snprintf(line, LINE_MAX_SIZE, "%s: %s ", log_role, event);
 	va_start(args, format);
 	more = vsnprintf(line + n, LINE_MAX_SIZE - (size_t)n, format, args);
@@ -86,10 +101,24 @@ log_event(const char *event, const char *format, ...)
 	n += more > 0 ? more : 0;
 	if (n > LINE_MAX_SIZE - 2)
 		n = LINE_MAX_SIZE - 2;
-	line[n] = '\n';
-	gathered.n += (size_t)n + 1;
-	if (!gathered.is_gathering)
-		log_flush();
+	line_end(line, (size_t)n);
+}
+
+void
+log_line(struct str text)
+{
+	char *line = line_begin();
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n && n < LINE_MAX_SIZE - 5; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c < ' ' || c >= 0x7f)
+			n += (size_t)snprintf(line + n, 5, "\\x%02x", c);
+		else
+			line[n++] = (char)c;
+	}
+	line_end(line, n);
 }
 
 const char *

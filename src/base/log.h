@@ -13,6 +13,9 @@
 void log_open(const char *role); /* the name lives as long as the process */
 void log_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A line that another process has made with log_event; control characters are escaped all the same. */
+void log_line(struct str line);
+
 /* In this thread lines are gathered, and go out many in one write at log_flush: the loop calls it
  * once a turn. */
 void log_gather(bool on);

@@ -46,10 +46,16 @@ connect_control(const struct ask *a, const struct config *c)
 	snprintf(address.sun_path, sizeof address.sun_path, "%.*s/control", STR_ARG(c->state));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
 		return fd;
-	fprintf(stderr,
-		"%s: no station answers at %s (%s): start it with posthouse serve, as the same "
-		"user\n",
-		a->command, address.sun_path, strerror(errno));
+	if (errno == EACCES || errno == EPERM)
+		fprintf(stderr,
+			"%s: you may not ask the station at %s: run this as root, or as its user\n",
+			a->command, address.sun_path);
+	else
+		fprintf(stderr,
+			"%s: no station answers at %s (%s): start it with posthouse serve, as the "
+			"same "
+			"user\n",
+			a->command, address.sun_path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;

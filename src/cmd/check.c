@@ -9,22 +9,27 @@
 #include "cmd/certificates.h"
 #include "config/config.h"
 
-enum { FILE_TEXT_MAX = 2 * 1024 * 1024, OUT_MAX = 1024 * 1024 };
+enum { OUT_MAX = 1024 * 1024 };
 
-static const char help[] = "usage: posthouse check [--config FILE] [--json]\n"
-			   "       posthouse check --options [--json]\n"
-			   "\n"
-			   "Reads the configuration as `posthouse serve` would, and says what is "
-			   "wrong with it: file, line, the wrong\n"
-			   "word, and what was probably meant. Exit code 0 when it is good, 78 "
-			   "when not. Nothing is started or written.\n"
-			   "\n"
-			   "  --config FILE  the configuration; else $POSTHOUSE_CONFIG, else "
-			   "/etc/posthouse/posthouse.conf\n"
-			   "  --options      list every option with its type, default and meaning\n"
-			   "  --json         JSON, an object a line\n"
-			   "\n"
-			   "example: posthouse check --config ./posthouse.conf\n";
+static const char help[] =
+	"usage: posthouse check [--config FILE] [--json]\n"
+	"       posthouse check --options [--json]\n"
+	"\n"
+	"Reads the configuration as `posthouse serve` would, and says what is "
+	"wrong with it: file, line, the wrong\n"
+	"word, and what was probably meant. Exit code 0 when it is good, 78 "
+	"when not. Nothing is started or written.\n"
+	"What does not keep the station from starting, and will be missed, follows "
+	"as notes: a certificate that has\n"
+	"expired or is for another name, a key that everybody may read, a filter "
+	"that is not there.\n"
+	"\n"
+	"  --config FILE  the configuration; else $POSTHOUSE_CONFIG, else "
+	"/etc/posthouse/posthouse.conf\n"
+	"  --options      list every option with its type, default and meaning\n"
+	"  --json         JSON, an object a line\n"
+	"\n"
+	"example: posthouse check --config ./posthouse.conf\n";
 
 static void
 count(struct buf *out, size_t n, const char *one, const char *many)
@@ -47,51 +52,73 @@ summary(const struct config *c, struct buf *out)
 
 /* The verdict on the file and the certificates it names; *path is what it is called. */
 static bool
-read_config(
-	const char *path_arg, const char **path, struct config *c, struct buf *notes, struct err *e)
+read_config(const char *path_arg, const char **path, struct config *c, struct buf *notes,
+	struct buf *wrong)
 {
-	struct buf text = { .max = FILE_TEXT_MAX };
-	bool good = config_read_file(path_arg, path, &text, e) &&
-		    config_parse(c, buf_str(&text), *path, e) && certificates_check(c, notes, e);
+	struct buf text = { .max = CONFIG_FILE_MAX };
+	struct err e = { 0 };
+	bool good = config_read_file(path_arg, path, &text, &e) &&
+		    config_parse(c, buf_str(&text), *path, &e) &&
+		    certificates_check(c, *path, true, notes, wrong);
 
+	buf_add(wrong, str_of(e.text));
 	buf_free(&text);
 	return good;
 }
 
 static void
-add_json(struct buf *out, const char *path, const struct config *c, const struct err *e)
+add_notes(struct buf *out, struct str notes)
+{
+	struct str line;
+	const char *before = "";
+
+	buf_add(out, S(",\"notes\":["));
+	while (scan_until(&notes, '\n', &line)) {
+		buf_add(out, str_of(before));
+		codec_add_json(out, line);
+		before = ",";
+	}
+	buf_add_char(out, ']');
+}
+
+static void
+add_json(struct buf *out, const char *path, const struct config *c, struct str notes,
+	struct str wrong)
 {
 	buf_add(out, S("{\"file\":"));
 	codec_add_json(out, str_of(path));
-	if (err_is(e)) {
+	if (wrong.n) {
 		buf_add(out, S(",\"good\":false,\"error\":"));
-		codec_add_json(out, str_of(e->text));
+		codec_add_json(out, wrong);
 	} else {
 		buf_addf(out, ",\"good\":true,\"listeners\":%zu,\"domains\":%zu,\"routes\":%zu",
 			c->listens_n, c->domains_n, c->routes_n);
 	}
+	add_notes(out, notes);
 	buf_add(out, S("}\n"));
 }
 
 static int
 check(const char *path_arg, bool json)
 {
-	struct buf out = { .max = OUT_MAX }, notes = { .max = OUT_MAX };
+	struct buf out = { .max = OUT_MAX }, notes = { .max = OUT_MAX }, wrong = { .max = OUT_MAX };
 	struct config c = { 0 };
-	struct err e = { 0 };
 	const char *path;
-	bool good = read_config(path_arg, &path, &c, &notes, &e);
+	bool good = read_config(path_arg, &path, &c, &notes, &wrong);
 
 	if (json) {
-		add_json(&out, path, &c, &e);
+		add_json(&out, path, &c, buf_str(&notes), buf_str(&wrong));
 		fwrite(out.p, 1, out.n, stdout);
 	} else if (good) {
 		summary(&c, &out);
-		printf("%s: good: %.*s\n", path, STR_ARG(buf_str(&out)));
+		printf("%s: good: %.*s%s\n", path, STR_ARG(buf_str(&out)), notes.n ? "; but" : "");
+		fflush(stdout); /* the notes follow it */
 	} else {
-		fprintf(stderr, "%s\n", e.text);
+		fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&wrong)));
 	}
-	fprintf(stderr, "%.*s", STR_ARG(buf_str(&notes)));
+	if (!json)
+		fprintf(stderr, "%.*s", STR_ARG(buf_str(&notes)));
+	buf_free(&wrong);
 	buf_free(&notes);
 	buf_free(&out);
 	config_free(&c);

@@ -253,6 +253,21 @@ print_hops(struct str hops)
 	}
 }
 
+/* To smtps:// nothing goes in clear, whatever the route says. */
+static void
+print_demand(const struct ipc_traced *t)
+{
+	struct str rest = t->hops;
+	struct hop first = { 0 };
+	bool is_less = t->tls == CONFIG_TLS_TRY || t->tls == CONFIG_TLS_NEVER;
+
+	if (is_less && hop_scan(&rest, &first) && first.protocol == HOP_SMTPS)
+		printf("tls    %.*s, to smtps:// as require: %s\n", STR_ARG(demands[t->tls].word),
+			demands[CONFIG_TLS_REQUIRE].meaning);
+	else
+		printf("tls    %.*s: %s\n", STR_ARG(demands[t->tls].word), demands[t->tls].meaning);
+}
+
 static void
 print_traced(const struct ipc_traced *t, const struct err *why)
 {
@@ -273,8 +288,7 @@ print_traced(const struct ipc_traced *t, const struct err *why)
 		putchar('\n');
 	} else if (t->hops.n) {
 		if (t->tls < DEMANDS_N)
-			printf("tls    %.*s: %s\n", STR_ARG(demands[t->tls].word),
-				demands[t->tls].meaning);
+			print_demand(t);
 		printf("hosts, in the order in which they are tried\n");
 		print_hops(t->hops);
 	}

@@ -83,6 +83,39 @@ tell_who_speaks(const struct session *s, const struct sockaddr *a)
 	}
 }
 
+/* Of whoever it is. */
+static void
+tell_house(const struct session *s)
+{
+	const struct config *c = &s->config;
+	char time[32];
+
+	tell(s, "greeting", "421", "above %u connections of all clients (limits: connections)",
+		c->limits.connections);
+	tell(s, "all", "421", "after %s for one request (limits: idle)",
+		seconds(c->limits.idle_ms, time));
+	if (c->limits.rate)
+		tell(s, "RCPT", "450", "above %u recipients in a minute (limits: rate)",
+			c->limits.rate);
+}
+
+/* A stranger is given less of everything, the fuller the house is. */
+static void
+tell_stress(const struct session *s)
+{
+	int64_t patience_ms, idle_ms = s->config.limits.idle_ms;
+	char time[32];
+
+	for (enum manners_stress at = STRESS_HALF; at < STRESS_FULL; at++) {
+		patience_ms = manners_patience_ms(at, idle_ms);
+		tell(s, "all", "421",
+			"after %s for one request where %u %% of limits.connections are taken",
+			seconds(patience_ms, time), manners_stress_percent(at));
+	}
+	tell(s, "all", "421", "after %u errors where %u %% of limits.connections are taken",
+		manners_errors_most(STRESS_MOST), manners_stress_percent(STRESS_MOST));
+}
+
 static void
 tell_limits(const struct session *s)
 {
@@ -96,6 +129,21 @@ tell_limits(const struct session *s)
 		tell(s, "greeting", "421",
 			"above %u connections from its %s at once (gate: network)", c->gate.network,
 			s->at.family == AF_INET ? "/24" : "/48");
+}
+
+/* What it has done within the hour. */
+static void
+tell_record(const struct session *s)
+{
+	tell(s, "greeting", "421", "after %d of its sessions that went wrong within an hour",
+		MANNERS_FAULTS_HOURLY);
+	if (s->config.gate.unknown)
+		tell(s, "greeting", "421",
+			"after %u recipients that nobody here is within an hour (gate: unknown)",
+			MANNERS_UNKNOWN_HOURLY * s->config.gate.unknown);
+	tell(s, "greeting", "421",
+		"where %u %% of limits.connections are taken, unless it brought mail before",
+		manners_stress_percent(STRESS_FULL));
 }
 
 static void
@@ -132,6 +180,7 @@ tell_manners(const struct session *s)
 	const struct config *c = &s->config;
 	char time[32];
 
+	tell_record(s);
 	if (c->gate.pause_ms)
 		tell(s, "greeting", "554",
 			"for speaking within the %s before the greeting (gate: pause)",
@@ -154,30 +203,55 @@ tell_manners(const struct session *s)
 			c->gate.unknown);
 }
 
+/* In the order of the file. */
+static void
+tell_filters(const struct session *s, bool is_stranger)
+{
+	for (size_t i = 0; i < s->config.filters_n; i++) {
+		const struct config_filter *f = &s->config.filters[i];
+
+		if (is_stranger || !f->only_strangers)
+			tell(s, "MAIL", "ask",
+				"the filter %.*s at %.*s, from here to the end of the message; "
+				"while it "
+				"does not answer: %s",
+				STR_ARG(f->name), STR_ARG(f->at),
+				f->when_down == CONFIG_ACCEPT ? "the mail goes on without it"
+							      : "451");
+	}
+}
+
 static void
 tell_all(const struct session *s)
 {
 	struct sockaddr_storage a;
+	bool is_trusted;
 
 	manners_make_socket(&s->at, &a);
+	is_trusted = config_networks_have(&s->config.trusted, (const struct sockaddr *)&a);
 	tell_who_speaks(s, (const struct sockaddr *)&a);
 	if (config_networks_have(&s->config.refuse, (const struct sockaddr *)&a)) {
 		tell(s, "greeting", "554", "its network is refused (refuse)");
 		return;
 	}
+	tell_house(s);
 	if (manners_spare(&s->config, &s->at)) {
-		if (config_networks_have(&s->config.trusted, (const struct sockaddr *)&a))
+		if (is_trusted)
 			tell(s, "all", "yes",
 				"its network is trusted: it may relay, and the gate spares it");
 		else
 			tell(s, "all", "yes", "it is this machine itself: the gate spares it");
+		tell_filters(s, !is_trusted && s->door == CONFIG_SMTP);
 		return;
 	}
 	tell_limits(s);
+	tell_stress(s);
+	tell(s, "all", "421", "after %d commands without a mail", MANNERS_LINES_MOST);
 	if (s->door == CONFIG_SMTP)
 		tell_manners(s);
 	else
 		tell(s, "MAIL", "530", "without a login");
+	tell_filters(s, s->door == CONFIG_SMTP);
 }
 
 /* ── the command ── */

@@ -17,7 +17,8 @@ static const struct command commands[] = {
 	{ "queue", cmd_queue,
 		"what waits: list, show, hold, release, retry, bounce, drop, suspend" },
 	{ "why", cmd_why, "the life of one mail, and what happens next" },
-	{ "explain", cmd_explain, "what a reply code means; where a mail would go" },
+	{ "explain", cmd_explain,
+		"what a reply code means; where a mail would go; what a client would hear" },
 	{ "top", cmd_top, "how the queue runs" },
 	{ "status", cmd_status, "whether the station runs, and what its processes are kept from" },
 };

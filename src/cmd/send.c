@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/codec.h"
+#include "base/ip.h"
 #include "base/must.h"
 #include "config/config.h"
 #include "io/file.h"
@@ -40,7 +42,8 @@ static const char help[] =
 	"\n"
 	"  -s, --subject TEXT\n"
 	"  -m, --message TEXT      in place of standard input\n"
-	"      --from ADDRESS      else your name at the station's domain, or at this host\n"
+	"      --from ADDRESS      else USER of --via where that is an address, else your name at\n"
+	"                          the station's domain, or at this host\n"
 	"      --raw FILE          a finished message in place of a text; - is standard input. "
 	"Its\n"
 	"                          line ends become CRLF, nothing else is changed\n"
@@ -60,7 +63,9 @@ static const char help[] =
 	"with\n"
 	"                          to, result (sent, later, refused), code, status, stage, text\n"
 	"\n"
-	"Exit codes: 0 all sent, 64 usage, 65 the message or an address is wrong, 69 refused,\n"
+	"Exit codes: 0 all sent, 64 usage, 65 the message or an address is wrong, 66 a file "
+	"cannot\n"
+	"be read, 69 refused,\n"
 	"75 try again later, 77 login refused, 78 configuration.\n"
 	"\n"
 	"Example\n"
@@ -108,6 +113,8 @@ struct sender {
 	struct smtp_client_mail mail;
 	struct stream stream;
 	struct tls *terms;
+	bool tried_tls;
+	bool clear_would_do;		     /* it failed for want of TLS or of a proof alone */
 	bool is_near;			     /* the other end is this machine */
 	struct buf tls;			     /* what was agreed upon, for people; empty: in clear */
 	size_t mails_begin, mails_end;	     /* the recipients of the mail under way */
@@ -297,12 +304,16 @@ wire_form(struct sender *s, struct str mailbox, struct str *wire)
 	return ok;
 }
 
-/* The name this process runs under, at the first domain of the station or at this host. */
+/* Who logs in with an address, or else the name this process runs under, at the first domain of the station or at this host. */
 static bool
 guess_sender(struct sender *s, struct buf *address)
 {
 	const struct passwd *person = getpwuid(geteuid());
 
+	if (str_find(s->way.login, '@') < s->way.login.n) {
+		buf_add(address, s->way.login);
+		return true;
+	}
 	if (!person)
 		return complain(s, EX_USAGE, "who sends this? --from ADDRESS", "");
 	buf_add(address, str_of(person->pw_name));
@@ -401,10 +412,11 @@ get_password(struct sender *s)
 static bool
 read_all(struct sender *s, int fd, struct buf *to)
 {
-	if (!file_read_all(fd, to))
-		return complain(s, EX_NOINPUT, "cannot read the message", strerror(errno));
-	return !to->overflow ||
-	       complain(s, EX_DATAERR, "the message is larger than anyone takes", "");
+	if (file_read_all(fd, to))
+		return true;
+	if (errno == EFBIG)
+		return complain(s, EX_DATAERR, "the message is larger than anyone takes", "");
+	return complain(s, EX_NOINPUT, "cannot read the message", strerror(errno));
 }
 
 static bool
@@ -546,12 +558,12 @@ connect_to(struct sender *s, const struct sockaddr *address, socklen_t n, struct
 static bool
 is_loopback(const struct sockaddr *address)
 {
-	struct config_network own[] = {
-		{ AF_INET, { 127 }, 8 },
-		{ AF_INET6, { [15] = 1 }, 128 },
-	};
+	const struct sockaddr_in6 *six = (const void *)address;
+	const struct sockaddr_in *four = (const void *)address;
 
-	return config_networks_have(&(struct config_networks){ own, 2 }, address);
+	if (address->sa_family == AF_INET)
+		return ip_is_loopback(IP_V4, (const unsigned char *)&four->sin_addr);
+	return address->sa_family == AF_INET6 && ip_is_loopback(IP_V6, six->sin6_addr.s6_addr);
 }
 
 static bool
@@ -710,14 +722,38 @@ shake(struct sender *s, struct err *e)
 	return step == STREAM_DONE;
 }
 
-/* Without the system's authorities nobody is verified; those that were named must be there. */
+/* Authorities that were named must be there. */
+static bool
+open_trust(struct sender *s)
+{
+	struct err e = { 0 };
+	char what[sizeof e.text + 16];
+
+	if (!s->trust)
+		return true;
+	s->terms = tls_client_open_file(s->trust, &e);
+	snprintf(what, sizeof what, "--trust %s", e.text);
+	return s->terms || complain(s, EX_NOINPUT, what, "");
+}
+
+/* Without the system's authorities nobody is verified. */
 static bool
 open_terms(struct sender *s, struct err *e)
 {
-	s->terms = tls_client_open_file(s->trust, e);
-	if (!s->terms && !s->trust)
+	if (!s->terms)
+		s->terms = tls_client_open_file(NULL, e);
+	if (!s->terms)
 		s->terms = tls_client_open(S(""), e);
 	return s->terms != NULL;
+}
+
+static bool
+is_unproven(const struct sender *s)
+{
+	struct stream_facts f;
+
+	stream_facts(&s->stream, &f);
+	return stream_is_secure(&s->stream) && !f.is_verified;
 }
 
 static void
@@ -726,11 +762,19 @@ secure(struct sender *s)
 	bool must_verify = s->way.login.n && !s->is_near && !s->sends_in_clear;
 	struct err why, e;
 
+	s->tried_tls = true;
 	if (!open_terms(s, &why) ||
 		!stream_secure_client(
 			&s->stream, s->terms, str_of(s->way.host), must_verify, &why) ||
 		!shake(s, &why)) {
-		err_set(&e, ERR_TEMPORARY, ERR_TLS, "%s: %s", s->way.host, why.text);
+		s->clear_would_do = must_verify && is_unproven(s);
+		if (s->way.is_smtps && stream_met_no_tls(&s->stream))
+			err_set(&e, ERR_TEMPORARY, ERR_TLS,
+				"%s: no TLS at this port: smtps:// is for 465; for 25 and 587 "
+				"write smtp://",
+				s->way.host);
+		else
+			err_set(&e, ERR_TEMPORARY, ERR_TLS, "%s: %s", s->way.host, why.text);
 		smtp_client_lost(&s->client, &e);
 		return;
 	}
@@ -827,11 +871,12 @@ converse(struct sender *s)
 			break;
 		case CLIENT_ON_FAILED:
 			send_some(s, &ignored); /* a QUIT, where one is due */
-			if (s->client.stage == STAGE_TLS && !smtp_client_needs_tls(&s->settings))
+			if (smtp_client_may_go_clear(&s->client))
 				return false;
 			settle_the_rest(s, &s->client.error, s->client.stage);
-			if (s->client.error.kind == ERR_TLS && s->way.login.n)
-				fprintf(stderr, "--in-clear sends the password all the same\n");
+			s->clear_would_do |= s->client.error.kind == ERR_TLS && s->way.login.n &&
+					     !s->way.is_smtps && !s->tried_tls &&
+					     !(s->client.offers & OFFERS_STARTTLS);
 			return true;
 		case CLIENT_WANT_CLOSE:
 			return true;
@@ -869,7 +914,6 @@ call(struct sender *s, enum smtp_client_tls tls)
 	is_done = converse(s);
 	smtp_client_free(&s->client);
 	stream_close(&s->stream);
-	tls_close(&s->terms);
 	return is_done;
 }
 
@@ -1008,6 +1052,10 @@ tell(struct sender *s)
 		print_json(s);
 	else
 		print_lines(s);
+	if (s->clear_would_do) {
+		fflush(stdout);
+		fprintf(stderr, "--in-clear sends the password all the same\n");
+	}
 	s->exit_code = exit_code_of(s);
 	return true;
 }
@@ -1024,12 +1072,14 @@ cmd_send(int argc, char **argv)
 		.tls.max = 256,
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* a host that is gone is a failed write, under TLS too */
 	if (gethostname(s.hostname, sizeof s.hostname - 1) < 0 ||
 		!domain_is_valid(str_of(s.hostname), false))
 		snprintf(s.hostname, sizeof s.hostname, "localhost");
 	(void)(read_options(&s, argc, argv) && find_way(&s) && check_recipients(&s) &&
-		get_password(&s) && get_message(&s) && hand_over(&s) && tell(&s));
+		open_trust(&s) && get_password(&s) && get_message(&s) && hand_over(&s) && tell(&s));
 	explicit_bzero(s.way.password, sizeof s.way.password);
+	tls_close(&s.terms);
 	buf_free(&s.message);
 	buf_free(&s.tls);
 	buf_free(&s.shown_ours);

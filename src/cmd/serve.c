@@ -2,16 +2,18 @@
 #include "cmd/certificates.h"
 #include "cmd/cmd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/ip.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "io/file.h"
 #include "role/master/master.h"
@@ -24,7 +26,7 @@
  * must know. So master itself never parses a file, and a file that upsets the parser costs a child.
  */
 
-enum { CONFIG_MAX = 1024 * 1024, NOTES_MAX = 64 * 1024 };
+enum { NOTES_MAX = 64 * 1024 };
 
 static void
 plan_doors(struct master_plan *plan, const struct config *c)
@@ -38,20 +40,21 @@ plan_doors(struct master_plan *plan, const struct config *c)
 				(const struct sockaddr_in *)(const void *)a;
 			const struct sockaddr_in6 *six =
 				(const struct sockaddr_in6 *)(const void *)a;
-			char text[INET6_ADDRSTRLEN] = "";
+			struct buf text = { .max = IP_TEXT };
 
 			d->door = c->listens[i].door;
 			d->listen = (uint32_t)i;
 			d->address = *a;
 			if (a->ss_family == AF_INET) {
-				inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
-				snprintf(d->name, sizeof d->name, "%s:%u", text,
-					ntohs(four->sin_port));
+				ip_add(&text, IP_V4, (const unsigned char *)&four->sin_addr);
+				snprintf(d->name, sizeof d->name, "%.*s:%u",
+					STR_ARG(buf_str(&text)), ntohs(four->sin_port));
 			} else {
-				inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
-				snprintf(d->name, sizeof d->name, "[%s]:%u", text,
-					ntohs(six->sin6_port));
+				ip_add(&text, IP_V6, six->sin6_addr.s6_addr);
+				snprintf(d->name, sizeof d->name, "[%.*s]:%u",
+					STR_ARG(buf_str(&text)), ntohs(six->sin6_port));
 			}
+			buf_free(&text);
 		}
 }
 
@@ -77,10 +80,18 @@ plan_users(struct master_plan *plan, const struct config *c)
 		[MASTER_QUEUE] = ROLE_QUEUE,
 		[MASTER_RECEIVE] = ROLE_RECEIVE };
 	struct sandbox_user user;
+	unsigned missing = 0;
 
 	for (size_t i = 0; i < MASTER_PLACES; i++)
-		if (user_of_role(c, roles[i], &user))
+		if (user_of_role(c, roles[i], &user)) {
 			plan->users[i] = (struct master_user){ user.uid, user.gid, true };
+			missing += user.uid >= USER_BLOCK && user.uid < USER_BLOCK + MASTER_PLACES;
+		}
+	if (missing)
+		log_event("users-missing",
+			"users=%.*s* missing=%u numbers=%u-%u why=\"systemd-sysusers makes "
+			"them\"",
+			STR_ARG(c->users), missing, USER_BLOCK, USER_BLOCK + MASTER_PLACES - 1);
 }
 
 static bool
@@ -152,7 +163,8 @@ plan_files(struct master_plan *plan, const struct config *c, struct err *e)
 static int
 check_file(const char *path_arg, int plan_fd, int config_fd)
 {
-	struct buf text = { .max = CONFIG_MAX }, notes = { .max = NOTES_MAX };
+	struct buf text = { .max = CONFIG_FILE_MAX }, notes = { .max = NOTES_MAX },
+		   wrong = { .max = NOTES_MAX };
 	struct master_plan plan = { 0 };
 	struct config c = { 0 };
 	struct err e = { 0 };
@@ -160,17 +172,18 @@ check_file(const char *path_arg, int plan_fd, int config_fd)
 
 	if (!config_read_file(path_arg, &path, &text, &e) ||
 		!config_parse(&c, buf_str(&text), path, &e) ||
-		!certificates_check(&c, &notes, &e) || !plan_files(&plan, &c, &e)) {
-		fprintf(stderr, "posthouse: %s\n", e.text);
+		!certificates_check(&c, path, false, &notes, &wrong) ||
+		!plan_files(&plan, &c, &e)) {
+		fprintf(stderr, "posthouse: %s%.*s\n", e.text, STR_ARG(buf_str(&wrong)));
 		return EX_CONFIG;
 	}
 	if (!plan_path(plan.state, sizeof plan.state, c.state, "state", path) ||
 		!plan_path(plan.spool, sizeof plan.spool, c.spool, "spool", path) ||
+		!plan_path(plan.trust, sizeof plan.trust, c.tls.trust, "trust", path) ||
 		!plan_mail_roots(&plan, &c, path))
 		return EX_CONFIG;
-	snprintf(plan.fixed, sizeof plan.fixed, "%llu %llu %.*s",
-		(unsigned long long)c.queue.segment_size, (unsigned long long)c.limits.memory,
-		STR_ARG(c.tls.trust));
+	plan.segment_size = c.queue.segment_size;
+	plan.memory = c.limits.memory;
 	fprintf(stderr, "%.*s", STR_ARG(buf_str(&notes)));
 	plan_users(&plan, &c);
 	plan_doors(&plan, &c);
@@ -191,9 +204,7 @@ read_plan(int fd, struct master_plan *plan)
 
 	while (got < sizeof *plan && (n = read(fd, to + got, sizeof *plan - got)) > 0)
 		got += (size_t)n;
-	return got == sizeof *plan && plan->doors_n <= MASTER_DOORS_MAX &&
-	       plan->files_n <= MASTER_FILES_MAX && plan->filters_n <= MASTER_FILTERS_MAX &&
-	       memchr(plan->state, 0, sizeof plan->state);
+	return got == sizeof *plan && master_plan_is_sound(plan);
 }
 
 static bool
@@ -218,9 +229,7 @@ read_config(const char *path, struct master_plan *plan, int *config_fd)
 			;
 	}
 	close(pipe_fd[0]);
-	if (is_good && status == 0 &&
-		fcntl(memfd, F_ADD_SEALS,
-			F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0) {
+	if (is_good && status == 0 && file_seal(memfd)) {
 		*config_fd = memfd;
 		return true;
 	}
@@ -300,10 +309,6 @@ cmd_serve(int argc, char **argv)
 			argv[optind]);
 		return EX_USAGE;
 	}
-	if (!path)
-		path = getenv("POSTHOUSE_CONFIG");
-	if (!path)
-		path = "/etc/posthouse/posthouse.conf";
 	raise_descriptors();
-	return master_run(path, read_config);
+	return master_run(config_path(path), read_config);
 }

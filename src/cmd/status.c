@@ -5,16 +5,19 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/codec.h"
 #include "config/config.h"
+#include "io/file.h"
 
 /* `posthouse status`: what master has written to STATE/status (role/master/status.h has its shape), for people or as JSON. */
 
-enum { STATUS_MAX = 64 * 1024, ROLES_MAX = 16, LINES_MAX = 32 };
+enum { STATUS_MAX = 128 * 1024, ROLES_MAX = 16, LINES_MAX = 32 };
 
 struct shown {
 	struct str name, pid, uid, started_ms, restarts, is_ready;
@@ -22,8 +25,14 @@ struct shown {
 	size_t guard_n;
 };
 
+struct certificate {
+	struct str names, kind, ends_s, file;
+};
+
 struct status {
 	struct str pid, started_ms, version;
+	struct certificate certificates[CONFIG_CERTIFICATES_MAX];
+	size_t certificates_n;
 	struct shown roles[ROLES_MAX];
 	size_t roles_n;
 };
@@ -36,49 +45,51 @@ static const char help[] =
 	"`lacks` is a protection that this kernel does not have. Exit code 0 when every role "
 	"works, "
 	"75 when one does not\n"
-	"(it is being started again), 69 when the station does not run.\n"
+	"(it is being started again), 69 when the station does not run, 77 when it cannot be "
+	"asked.\n"
 	"\n"
 	"  --config FILE  the configuration; else $POSTHOUSE_CONFIG, else "
 	"/etc/posthouse/posthouse.conf\n"
-	"  --json         JSON, an object a role\n"
+	"  --json         JSON, an object a role, then one a certificate\n"
 	"\n"
 	"example: posthouse status\n";
 
-/* Master holds a lock on this file as long as it lives. */
+/* By the socket of programs here, which anybody may dial and nobody else may make. It is a stream, and is asked for packets: the
+ * kernel says "of another type" as long as somebody holds it, and no session is begun. */
 static bool
-is_running(struct str state)
+is_running(struct str state, struct err *e)
 {
-	struct flock asked = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
-	char path[512];
-	bool is_held;
-	int fd;
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), cause;
 
-	snprintf(path, sizeof path, "%.*s/lock", STR_ARG(state));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	is_held = fcntl(fd, F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
-	close(fd);
-	return is_held;
+	snprintf(at.sun_path, sizeof at.sun_path, "%.*s/submit", STR_ARG(state));
+	cause = connect(s, (struct sockaddr *)&at, sizeof at) == 0 ? 0 : errno;
+	close(s);
+	if (cause == EPROTOTYPE)
+		return true;
+	if (cause == ENOENT || cause == ECONNREFUSED)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
+			"the station does not run: posthouse serve starts it");
+	errno = cause;
+	return err_set_errno(e, "cannot ask whether the station runs: %s", at.sun_path);
 }
 
 static bool
-read_status(struct str state, struct buf *text)
+read_status(struct str state, struct buf *text, struct err *e)
 {
-	char path[512], *room = buf_room(text, STATUS_MAX);
-	ssize_t n;
+	char path[512];
+	bool good;
 	int fd;
 
 	snprintf(path, sizeof path, "%.*s/status", STR_ARG(state));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "the station is just being started");
 	if (fd < 0)
-		return false;
-	n = read(fd, room, STATUS_MAX);
+		return err_set_errno(e, "%s", path);
+	good = file_read_whole(fd, text) || err_set_errno(e, "%s", path);
 	close(fd);
-	if (n < 0)
-		return false;
-	buf_grew(text, (size_t)n);
-	return true;
+	return good;
 }
 
 static struct str
@@ -120,6 +131,14 @@ scan_status(struct str text, struct status *s)
 			r->started_ms = field(&line);
 			r->restarts = field(&line);
 			r->is_ready = field(&line);
+		} else if (str_eq(kind, S("certificate")) &&
+			   s->certificates_n < CONFIG_CERTIFICATES_MAX) {
+			struct certificate *c = &s->certificates[s->certificates_n++];
+
+			c->names = name;
+			c->kind = field(&line);
+			c->ends_s = field(&line);
+			c->file = line;
 		} else if (str_eq(kind, S("guard")) && r && r->guard_n < LINES_MAX) {
 			r->guard[r->guard_n++] = line;
 		}
@@ -155,6 +174,38 @@ moment(struct str ms_text, char text[32])
 	return text;
 }
 
+/* Days until then; what is over is -1 and less. */
+static long long
+days_left(struct str ends_s)
+{
+	uint64_t s = 0;
+	int64_t left;
+
+	scan_u64(&ends_s, &s);
+	left = (int64_t)s - time(NULL);
+	return left / (24 * 3600) - (left < 0);
+}
+
+static void
+show_certificate(const struct certificate *c)
+{
+	struct str rest = c->ends_s;
+	long long days = days_left(c->ends_s);
+	char day[16] = "", left[32] = "EXPIRED";
+	uint64_t s = 0;
+	struct tm tm;
+	time_t at;
+
+	scan_u64(&rest, &s);
+	at = (time_t)s;
+	if (gmtime_r(&at, &tm))
+		strftime(day, sizeof day, "%Y-%m-%d", &tm);
+	if (days >= 0)
+		snprintf(left, sizeof left, "%lld d", days);
+	printf("certificate %.*s %.*s until %s (%s) %.*s\n", STR_ARG(c->names), STR_ARG(c->kind),
+		day, left, STR_ARG(c->file));
+}
+
 static void
 show(const struct status *s)
 {
@@ -162,12 +213,20 @@ show(const struct status *s)
 
 	printf("The station runs: process %.*s, version %.*s, since %s\n", STR_ARG(s->pid),
 		STR_ARG(s->version), moment(s->started_ms, at));
+	for (size_t i = 0; i < s->certificates_n; i++)
+		show_certificate(&s->certificates[i]);
 	for (size_t i = 0; i < s->roles_n; i++) {
 		const struct shown *r = &s->roles[i];
 
-		printf("\n%-8.*s %s; process %.*s, user %.*s, since %s, started again %.*s times\n",
-			STR_ARG(r->name), works(r) ? "works" : "DOES NOT WORK NOW", STR_ARG(r->pid),
-			STR_ARG(r->uid), moment(r->started_ms, at), STR_ARG(r->restarts));
+		printf("\n%-8.*s %s; process %.*s, user %.*s, since %s", STR_ARG(r->name),
+			works(r) ? "works" : "DOES NOT WORK NOW", STR_ARG(r->pid), STR_ARG(r->uid),
+			moment(r->started_ms, at));
+		if (str_eq(r->restarts, S("1")))
+			printf(", started again once after it had died");
+		else if (!str_eq(r->restarts, S("0")))
+			printf(", started again %.*s times after it had died",
+				STR_ARG(r->restarts));
+		putchar('\n');
 		for (size_t k = 0; k < r->guard_n; k++)
 			printf("         %.*s\n", STR_ARG(r->guard[k]));
 	}
@@ -185,6 +244,19 @@ add_lines(struct buf *out, const struct shown *r, bool lacks)
 		codec_add_json(out, str_from(r->guard[k], lacks ? 6 : 0));
 		before = ",";
 	}
+}
+
+static void
+add_certificate(struct buf *out, const struct certificate *c)
+{
+	buf_add(out, S("{\"certificate\":"));
+	codec_add_json(out, c->names);
+	buf_add(out, S(",\"kind\":"));
+	codec_add_json(out, c->kind);
+	buf_addf(out, ",\"ends_s\":%.*s,\"days\":%lld,\"file\":", STR_ARG(c->ends_s),
+		days_left(c->ends_s));
+	codec_add_json(out, c->file);
+	buf_add(out, S("}\n"));
 }
 
 static void
@@ -207,6 +279,8 @@ show_json(const struct status *s)
 		add_lines(&out, r, true);
 		buf_add(&out, S("]}\n"));
 	}
+	for (size_t i = 0; i < s->certificates_n; i++)
+		add_certificate(&out, &s->certificates[i]);
 	fwrite(out.p, 1, out.n, stdout);
 	buf_free(&out);
 }
@@ -224,8 +298,12 @@ status(const char *config_path, bool json)
 		fprintf(stderr, "posthouse: %s\n", e.text);
 		return EX_CONFIG;
 	}
-	if (!is_running(c.state) || !read_status(c.state, &text)) {
-		fprintf(stderr, "posthouse: the station does not run: posthouse serve starts it\n");
+	if (!is_running(c.state, &e)) {
+		fprintf(stderr, "posthouse: %s\n", e.text);
+		code = e.cause ? EX_NOPERM : EX_UNAVAILABLE;
+	} else if (!read_status(c.state, &text, &e)) {
+		fprintf(stderr, "posthouse: %s\n", e.text);
+		code = e.cause ? EX_NOPERM : EX_TEMPFAIL;
 	} else {
 		scan_status(buf_str(&text), &s);
 		(json ? show_json : show)(&s);

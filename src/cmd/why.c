@@ -172,6 +172,8 @@ explain(const struct ipc_item *i, struct enhanced *code, struct dsn_meaning *m)
 		return false;
 	*code = reply_from_err(&why).enhanced;
 	*m = dsn_explain(*code, str_of(why.text), DSN_ENGLISH);
+	if (dsn_explain_own(&why).n)
+		m->for_operator = dsn_explain_own(&why);
 	return true;
 }
 

@@ -9,8 +9,9 @@
 #include "base/must.h"
 #include "config/options.h"
 #include "config/syntax.h"
+#include "io/file.h"
 
-enum { FILE_MAX = 1024 * 1024, ARENA_MAX = 64 * 1024 * 1024, SOCKETS_MAX = 64 };
+enum { ARENA_MAX = 64 * 1024 * 1024, SOCKETS_MAX = 64 };
 
 static const char default_path[] = "/etc/posthouse/posthouse.conf";
 
@@ -269,6 +270,8 @@ check_whole(const struct config *c, const char *name, struct err *e)
 		wrong = "`segment-size` is no multiple of 4K";
 	else if (c->limits.memory < c->limits.message && c->limits.memory < 16 * 1024 * 1024)
 		wrong = "`memory` is less than 16M and less than one `message`";
+	else if (c->tls.keys_n && c->tls.certificates_n == 0)
+		wrong = "tls has a key and no certificate; write tls { certificate = \"…\" }";
 	else if (c->tls.keys_n && c->tls.keys_n != c->tls.certificates_n)
 		wrong = "`tls` has not as many keys as certificates; write them in the same order";
 	else if (c->tls.certificates_n > CONFIG_CERTIFICATES_MAX)
@@ -291,7 +294,7 @@ config_parse(struct config *c, struct str text, const char *name, struct err *e)
 	bool good = false;
 
 	*c = (struct config){ .arena = { .max = ARENA_MAX } };
-	if (text.n > FILE_MAX) {
+	if (text.n > CONFIG_FILE_MAX) {
 		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: the file is larger than 1 MiB", name);
 		goto done;
 	}
@@ -323,34 +326,34 @@ config_free(struct config *c)
 /* ── the file ── */
 
 static bool
-read_whole(int fd, const char *path, struct buf *text, struct err *e)
+read_text(int fd, const char *path, struct buf *text, struct err *e)
 {
-	ssize_t n = 1;
+	if (file_read_all(fd, text))
+		return true;
+	if (errno == EFBIG)
+		return err_set(
+			e, ERR_PERMANENT, ERR_OTHER, "%s: the file is larger than 1 MiB", path);
+	return err_set_errno(e, "%s: cannot be read", path);
+}
 
-	while (n > 0) {
-		char *room = buf_room(text, 65536);
+const char *
+config_path(const char *path_arg)
+{
+	const char *from_environment = getenv("POSTHOUSE_CONFIG");
 
-		if (!room || text->n > FILE_MAX)
-			return err_set(e, ERR_PERMANENT, ERR_OTHER,
-				"%s: the file is larger than 1 MiB", path);
-		do
-			n = read(fd, room, 65536);
-		while (n < 0 && errno == EINTR);
-		if (n > 0)
-			buf_grew(text, (size_t)n);
-	}
-	return n == 0 || err_set_errno(e, "%s: cannot be read", path);
+	if (path_arg)
+		return path_arg;
+	return from_environment && *from_environment ? from_environment : default_path;
 }
 
 bool
 config_read_file(const char *path_arg, const char **path, struct buf *text, struct err *e)
 {
-	const char *from_environment = getenv("POSTHOUSE_CONFIG");
 	struct stat st;
 	bool good;
 	int fd;
 
-	*path = path_arg ? path_arg : from_environment ? from_environment : default_path;
+	*path = config_path(path_arg);
 	fd = open(*path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT)
 		return err_set(e, ERR_PERMANENT, ERR_OTHER,
@@ -363,7 +366,7 @@ config_read_file(const char *path_arg, const char **path, struct buf *text, stru
 	if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
 		good = err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: this is no file", *path);
 	else
-		good = read_whole(fd, *path, text, e);
+		good = read_text(fd, *path, text, e);
 	close(fd);
 	return good;
 }
@@ -371,7 +374,7 @@ config_read_file(const char *path_arg, const char **path, struct buf *text, stru
 bool
 config_load(struct config *c, const char *path_arg, struct err *e)
 {
-	struct buf text = { .max = FILE_MAX + 2 * 65536 };
+	struct buf text = { .max = CONFIG_FILE_MAX };
 	const char *path;
 	bool good = config_read_file(path_arg, &path, &text, e) &&
 		    config_parse(c, buf_str(&text), path, e);

@@ -30,6 +30,8 @@ enum config_clear {
 	CONFIG_CLEAR_ALWAYS
 }; /* AUTH without TLS */
 
+enum { CONFIG_FILE_MAX = 1024 * 1024 }; /* octets of the file */
+
 struct config_network {
 	int family; /* AF_INET, AF_INET6 */
 	unsigned char address[16];
@@ -107,7 +109,8 @@ struct config_via {
 	enum hop_protocol protocol;
 	struct str
 		host; /* a name in lower case, an address without brackets, or the path of a UNIX socket */
-	enum hop_family family; /* of an address or a path; 0: a name, which the DNS is asked for */
+	enum hop_family
+		family; /* of an address or a path, and of localhost; 0: a name, which the DNS is asked for */
 	unsigned char address[16];
 	uint16_t port;
 };
@@ -173,6 +176,7 @@ struct config {
 	struct { /* smtp { … } */
 		enum config_when vrfy, expn;
 		enum config_clear auth_in_clear;
+		bool auth_on_smtp;     /* logins at smtp doors too */
 		bool repair_line_ends; /* of trusted networks and logins only */
 	} smtp;
 	struct { /* queue { … } */
@@ -214,8 +218,11 @@ struct config {
 bool config_parse(struct config *c, struct str text, const char *name, struct err *e);
 void config_free(struct config *c);
 
-/* The file as text: --config, else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf. path_arg
- * may be NULL; *path is what was taken. At most 1 MiB. */
+/* Which file: --config (path_arg, may be NULL), else $POSTHOUSE_CONFIG where it is set and not empty, else
+ * /etc/posthouse/posthouse.conf. */
+const char *config_path(const char *path_arg);
+
+/* Its text, at most 1 MiB; *path is what was taken. */
 bool config_read_file(const char *path_arg, const char **path, struct buf *text, struct err *e);
 
 /* Both in one, for commands: prints nothing, returns false with e. */

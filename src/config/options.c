@@ -95,7 +95,7 @@ const struct option option_table[] = {
 		"recipients that nobody here is, in one session: one more ends it; 0: any number", .most = 1000000 },
 
 	{ "filter", "at", OPTION_TEXT, offsetof(struct config_filter, at), NULL, "\"unix:/run/rspamd/milter.sock\"",
-		"where the Milter listens: unix:/PATH or ADDRESS:PORT", .wrong = wrong_filter },
+		"where the Milter listens: unix:/PATH or ADDRESS:PORT; also as Postfix and libmilter write it, inet:PORT@localhost, local:/PATH", .wrong = wrong_filter },
 	{ "filter", "when-down", OPTION_CHOICE, offsetof(struct config_filter, when_down), "tempfail", NULL,
 		"mail while it does not answer: accept, tempfail", .words = down_words },
 	{ "filter", "timeout", OPTION_TIME, offsetof(struct config_filter, timeout_ms), "30s", NULL,
@@ -153,6 +153,8 @@ const struct option option_table[] = {
 		"whom EXPN answers: never, login, always", .words = when_words },
 	{ "smtp", "auth-in-clear", OPTION_CHOICE, offsetof(struct config, smtp.auth_in_clear), "loopback", NULL,
 		"from where AUTH is taken without TLS: never, loopback, always", .words = clear_words },
+	{ "smtp", "auth-on-smtp", OPTION_YES, offsetof(struct config, smtp.auth_on_smtp), "false", NULL,
+		"AUTH at the doors smtp too, where all the world may guess passwords; else at submission and submissions alone" },
 	{ "smtp", "repair-line-ends", OPTION_YES, offsetof(struct config, smtp.repair_line_ends), "false", NULL,
 		"make a bare CR or LF from trusted networks and people logged in a CRLF, where it would be refused" },
 
@@ -186,7 +188,7 @@ const struct option option_table[] = {
 	{ "limits", "memory", OPTION_SIZE, offsetof(struct config, limits.memory), "256M", NULL,
 		"messages that are gathered in memory at once; more go to disk while they come", .least = MIB, .most = TIB },
 	{ "limits", "rate", OPTION_COUNT, offsetof(struct config, limits.rate), "0", NULL,
-		"recipients a minute from one client address or login; 0: any number", .most = 1000000 },
+		"recipients a minute from one client address (IPv6: /64) or login; 0: any number", .most = 1000000 },
 	{ "limits", "idle", OPTION_TIME, offsetof(struct config, limits.idle_ms), "5m", NULL,
 		"silence after which a session is closed, with 421", .least = 100, .most = DAY_MS },
 	{ "limits", "free-space", OPTION_SIZE, offsetof(struct config, limits.free_space), "64M", NULL,
@@ -374,6 +376,9 @@ wrong_door(struct str title)
 	if (str_eq(title, S("smtp")) || str_eq(title, S("submission")) ||
 		str_eq(title, S("submissions")))
 		return NULL;
+	if (str_eq(title, S("smtps")))
+		return "is no door; did you mean submissions (TLS from the first octet, port "
+		       "465)?";
 	if (str_eq(title, S("web")))
 		return "is not built yet; write smtp, submission or submissions";
 	return "is no door; write smtp, submission or submissions";

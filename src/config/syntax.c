@@ -282,12 +282,21 @@ static const struct {
 	{ "missing equal sign after option '%s'", "`%.*s` needs = and a value", true },
 	{ "missing title for section '%s'", "`%.*s` needs a name, then {", true },
 	{ "missing opening brace for section '%s'", "`%.*s` needs an opening brace", true },
-	{ "found duplicate title '%s'", "`%.*s` is here twice", true },
+	{ "found duplicate title '%s'", "`%.*s` is here twice%s", true },
 	{ "attempt to append to non-list option '%s'",
 		"`%.*s` is no list: write = instead of +=", true },
 	{ "unexpected token '%s'", "`%.*s` is not expected here", true },
 	{ "premature end of file", "the file ends in the middle of an option", false },
 };
+
+/* The library does not say of which kind the section is: the doors' names are those that people write twice. */
+static const char *
+twice_advice(struct str title)
+{
+	return str_eq(title, S("smtp")) || str_starts(title, S("submission"))
+		       ? "; write both addresses in one: on = {\"…\", \"…\"}"
+		       : "";
+}
 
 static void
 on_error(cfg_t *section, const char *format, va_list args)
@@ -310,7 +319,7 @@ on_error(cfg_t *section, const char *format, va_list args)
 		word = words[i].has_word ? shown(va_arg(args, const char *)) : (struct str){ 0 };
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* from the table above */
-		snprintf(text, sizeof text, words[i].ours, STR_ARG(word));
+		snprintf(text, sizeof text, words[i].ours, STR_ARG(word), twice_advice(word));
 		fail(s, line, "%s", text);
 		return;
 	}

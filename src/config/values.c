@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/options.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
+#include "base/ip.h"
 #include "base/must.h"
 #include "smtp/address.h"
 
@@ -85,21 +86,17 @@ read_choice(const char *const *words, struct str text, uint64_t *place, struct b
 
 /* ── addresses of the network ── */
 
-/* An address without brackets, as text for the system's reader. */
+/* An address without brackets. */
 bool
 option_read_address(struct str text, struct config_network *a)
 {
-	char c_string[INET6_ADDRSTRLEN];
+	enum ip_family family;
 
-	if (text.n == 0 || text.n >= sizeof c_string)
+	if (!ip_read(text, &family, a->address))
 		return false;
-	memcpy(c_string, text.p, text.n);
-	c_string[text.n] = '\0';
-	*a = (struct config_network){ .family = AF_INET, .prefix = 32 };
-	if (inet_pton(AF_INET, c_string, a->address) == 1)
-		return true;
-	*a = (struct config_network){ .family = AF_INET6, .prefix = 128 };
-	return inet_pton(AF_INET6, c_string, a->address) == 1;
+	a->family = family == IP_V4 ? AF_INET : AF_INET6;
+	a->prefix = family == IP_V4 ? 32 : 128;
+	return true;
 }
 
 static bool
@@ -181,21 +178,51 @@ read_listen(struct str text, struct sockaddr_storage *s)
 	return NULL;
 }
 
+/* ADDRESS:PORT, or as libmilter writes it PORT@ADDRESS; `localhost` is its address of that family. */
+static bool
+read_inet(struct str text, struct str localhost, struct sockaddr_storage *to)
+{
+	struct config_network a;
+	struct str host, number;
+	uint64_t port64;
+	uint16_t port;
+
+	if (str_cut(text, '@', &number, &host)) {
+		if (!scan_u64(&number, &port64) || number.n || port64 > UINT16_MAX)
+			return false;
+		port = (uint16_t)port64;
+	} else if (!split_port(text, &host, &port)) {
+		return false;
+	}
+	if (str_eq_nocase(host, S("localhost")))
+		host = localhost;
+	if (port == 0 || !option_read_address(host, &a))
+		return false;
+	*to = socket_of(&a, port);
+	return true;
+}
+
+/* The forms of Postfix and of libmilter, too: what stands in the filter's own file can be copied. */
 socklen_t
 option_read_filter(struct str text, struct sockaddr_storage *to)
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)(void *)to;
-	struct str path = str_from(text, 5);
+	struct str localhost = S("127.0.0.1");
 
 	*to = (struct sockaddr_storage){ 0 };
-	if (!str_starts(text, S("unix:")))
-		return str_starts(text, S("*")) || read_listen(text, to) ? 0
-		       : to->ss_family == AF_INET ? sizeof(struct sockaddr_in)
-						  : sizeof(struct sockaddr_in6);
-	if (path.n < 2 || path.p[0] != '/' || path.n >= sizeof un->sun_path)
+	if (!scan_word_nocase(&text, S("unix:")) && !scan_word_nocase(&text, S("local:"))) {
+		if (scan_word_nocase(&text, S("inet6:")))
+			localhost = S("::1");
+		else
+			scan_word_nocase(&text, S("inet:"));
+		return !read_inet(text, localhost, to) ? 0
+		       : to->ss_family == AF_INET      ? sizeof(struct sockaddr_in)
+						       : sizeof(struct sockaddr_in6);
+	}
+	if (text.n < 2 || text.p[0] != '/' || text.n >= sizeof un->sun_path)
 		return 0;
 	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, path.p, path.n);
+	memcpy(un->sun_path, text.p, text.n);
 	return sizeof *un;
 }
 
@@ -213,8 +240,11 @@ read_via_host(struct str text, struct config_via *via)
 		return "is no next host; write one such as smtp://relay.example.net or "
 		       "smtp://192.0.2.1:25";
 	via->port = port ? port : usual_port[via->protocol];
-	if (str_eq_nocase(via->host, S("localhost")))
-		via->host = S("127.0.0.1");
+	if (str_eq_nocase(via->host, S("localhost"))) { /* still the name that it has to prove */
+		via->family = HOP_IPV4;
+		memcpy(via->address, (unsigned char[]){ 127, 0, 0, 1 }, 4);
+		return NULL;
+	}
 	if (option_read_address(via->host, &a)) {
 		via->family = a.family == AF_INET ? HOP_IPV4 : HOP_IPV6;
 		memcpy(via->address, a.address, sizeof via->address);

@@ -9,6 +9,7 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "base/must.h"
+#include "io/file.h"
 
 #define MAGIC 0x3130524444414850u /* "PHADDR01" */
 
@@ -64,7 +65,7 @@ address_table_make(const struct str *names, size_t n, struct err *e)
 	if (map != MAP_FAILED) {
 		put_table(map, names, n);
 		munmap(map, size); /* F_SEAL_WRITE needs that nobody can write through a map */
-		if (fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+		if (file_seal(fd))
 			return fd;
 	}
 	err_set_errno(e, "the address table cannot be made");

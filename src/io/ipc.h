@@ -75,7 +75,6 @@ enum { IPC_TABLE_SIZE = 4 * 1024 * 1024 };
 enum question_kind {
 	QUESTION_REVERSE, /* the name of the address that leads back to it (RFC 1912 §2.1) */
 	QUESTION_LISTED,  /* is the address on the list of this zone (RFC 5782)? text: its TXT */
-	QUESTION_LEADS,	  /* does this name lead to the address? */
 	QUESTION_KINDS
 };
 enum answer_result {

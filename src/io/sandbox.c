@@ -219,6 +219,23 @@ loopback_is_down(void)
 	return is_down;
 }
 
+/* No capability is left, not even where we are still root, and no execution could bring one. */
+static bool
+has_shed(struct err *e)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct has[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, has) != 0)
+		return err_set_errno(e, "our own capabilities cannot be read");
+	if (has[0].effective || has[0].permitted || has[0].inheritable || has[1].effective ||
+		has[1].permitted || has[1].inheritable)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "capabilities are left");
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "new privileges can be had");
+	return true;
+}
+
 bool
 sandbox_close_files(struct sandbox *s, struct err *e)
 {
@@ -232,8 +249,12 @@ sandbox_close_files(struct sandbox *s, struct err *e)
 	if (!sandbox_is_built())
 		return true;
 	s->has_no_network = loopback_is_down();
+	if (!drop_capabilities())
+		return err_set_errno(e, "capabilities cannot be given up");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_set_errno(e, "new privileges cannot be given up");
+	if (!has_shed(e))
+		return false;
 	if (abi < ABI_LEAST) /* the first forbids every rename from one directory to another */
 		return true;
 	r = ruleset_of((int)abi, s->may);
@@ -252,10 +273,11 @@ sandbox_close_files(struct sandbox *s, struct err *e)
 
 /* ── calls: seccomp, and limits ── */
 
-static void
-limit(__rlimit_resource_t what, rlim_t most)
+static bool
+limit(__rlimit_resource_t what, rlim_t most, struct err *e)
 {
-	setrlimit(what, &(struct rlimit){ most, most });
+	return setrlimit(what, &(struct rlimit){ most, most }) == 0 ||
+	       err_set_errno(e, "a limit cannot be set");
 }
 
 bool
@@ -265,12 +287,14 @@ sandbox_close_calls(struct sandbox *s, struct err *e)
 	if (!sandbox_is_built())
 		return true;
 	if (!sandbox_is_sanitized()) {
-		limit(RLIMIT_NPROC, 0); /* all threads are there */
+		if (!limit(RLIMIT_NPROC, 0, e)) /* all threads are there */
+			return false;
 		if (s->may & SANDBOX_SECRET)
 			prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	}
-	if (s->may & SANDBOX_SECRET)
-		limit(RLIMIT_CORE, 0);
+	if (!limit(RLIMIT_CORE, 0, e) /* mail and passwords stay in memory */ ||
+		(s->file_max && !limit(RLIMIT_FSIZE, s->file_max, e)))
+		return false;
 	return sandbox_calls_load(s->may, &s->calls, e);
 }
 
@@ -314,5 +338,8 @@ sandbox_describe(const struct sandbox *s, struct buf *lines)
 	if (sandbox_is_sanitized())
 		buf_add(lines,
 			S("lacks strictness: the runtime of a sanitizer needs files and calls\n"));
-	buf_addf(lines, "tried: %u acts, all refused\n", s->tried);
+	if (s->tried)
+		buf_addf(lines, "tried: %u acts, all refused\n", s->tried);
+	else
+		buf_add(lines, S("lacks a trial: nothing is here that would refuse an act\n"));
 }

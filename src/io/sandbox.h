@@ -23,8 +23,7 @@ enum sandbox_may {
 	SANDBOX_DIALS = 4,	/* connects by TCP */
 	SANDBOX_DIALS_UNIX = 8, /* connects to UNIX sockets */
 	SANDBOX_ASKS = 16,	/* speaks UDP, and learns the machine's own addresses */
-	SANDBOX_SECRET =
-		32, /* no core dumps, and its memory is not to be looked at by its own user */
+	SANDBOX_SECRET = 32,	/* its memory is not to be looked at by its own user */
 };
 
 enum { SANDBOX_LINES_MAX = 4096 }; /* octets of sandbox_describe */
@@ -39,6 +38,7 @@ struct sandbox {
 	unsigned may;
 	const struct sandbox_path *paths;
 	size_t paths_n;
+	uint64_t file_max; /* no file of it grows beyond these octets; 0: any number */
 	/* What holds, filled by the three steps. */
 	bool has_no_network;
 	int landlock;	/* its ABI; 0: not here */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,7 +21,8 @@
  *
  *   - No memory becomes executable, and nothing is executed: no exec, no mmap or mprotect with PROT_EXEC.
  *   - No process and no thread is started. Threads are there before the filter is.
- *   - A signal goes to ourselves alone (abort does that).
+ *   - A signal goes to ourselves alone (abort does that): nor does a descriptor send one to somebody else when it is ready.
+ *   - Nothing is typed into a terminal and none is changed: of ioctl and fcntl only the commands below.
  *   - Sockets are made of the families and kinds that the role's row says; all others come from master.
  *
  * Each thread of the process gets the filter at once (TSYNC).
@@ -41,9 +46,7 @@ static const int always[] = {
 	CALL(newfstatat),
 	CALL(statx),
 	CALL(fstatfs),
-	CALL(fcntl),
 	CALL(dup),
-	CALL(ioctl),
 	CALL(ftruncate),
 	CALL(fallocate),
 	CALL(fsync),
@@ -60,7 +63,6 @@ static const int always[] = {
 	CALL(recvmsg),
 	CALL(shutdown),
 	CALL(getsockopt),
-	CALL(setsockopt),
 	CALL(getsockname),
 	CALL(getpeername),
 	/* waiting */
@@ -119,6 +121,18 @@ static const int changing[] = { CALL(mkdir), CALL(mkdirat), CALL(unlink), CALL(u
 
 static const int dialling[] = { CALL(connect), CALL(bind) };
 
+/* TCGETS is isatty. */
+static const unsigned ioctls[] = { FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS };
+
+/* Without F_SETOWN and F_SETSIG, which send signals to others. F_SETFL has a rule of its own. */
+static const unsigned fcntls[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_GETLK,
+	F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_ADD_SEALS, F_GET_SEALS };
+
+/* Of who neither dials nor asks: what it does to sockets that outlive it (a listener) must not spoil them. */
+static const struct {
+	int level, name;
+} options[] = { { SOL_SOCKET, SO_RCVLOWAT }, { IPPROTO_TCP, TCP_NODELAY } };
+
 /* What the runtimes of the sanitizers do: they read /proc, stop all threads to look for leaks, and print. */
 static const int sanitizing[] = { CALL(open), CALL(openat), CALL(readlink), CALL(readlinkat),
 	CALL(getdents64), CALL(getdents), CALL(clone), CALL(ptrace), CALL(wait4), CALL(prctl),
@@ -163,6 +177,42 @@ allow_socket(struct filter *f, int family, int type)
 			SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)type) });
 }
 
+/* The kernel looks at 32 bits of a command. */
+#define IS_32(argument, value) \
+	SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, 0xffffffff, (scmp_datum_t)(value))
+
+static void
+allow_commands(struct filter *f, int call, const unsigned *commands, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		allow_if(f, call, 1, (struct scmp_arg_cmp[]){ IS_32(1, commands[i]) });
+}
+
+#define ALLOW_COMMANDS(f, call, list) allow_commands(f, call, list, sizeof list / sizeof list[0])
+
+/* What is done to a descriptor that is there. */
+static void
+allow_settings(struct filter *f, unsigned may)
+{
+	const unsigned n = f->n;
+
+	ALLOW_COMMANDS(f, CALL(ioctl), ioctls);
+	ALLOW_COMMANDS(f, CALL(fcntl), fcntls);
+	allow_if(f, CALL(fcntl), 2,
+		(struct scmp_arg_cmp[]){
+			IS_32(1, F_SETFL), SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC, 0) });
+	if (may & SANDBOX_ASKS) /* the scope of an IPv6 address */
+		allow_if(f, CALL(ioctl), 1, (struct scmp_arg_cmp[]){ IS_32(1, SIOCGIFINDEX) });
+	if (may & (SANDBOX_DIALS | SANDBOX_ASKS))
+		allow_if(f, CALL(setsockopt), 0, NULL);
+	else
+		for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+			allow_if(f, CALL(setsockopt), 2,
+				(struct scmp_arg_cmp[]){
+					IS_32(1, options[i].level), IS_32(2, options[i].name) });
+	f->n = n + 3; /* calls, however many rules */
+}
+
 static void
 allow_with_arguments(struct filter *f, unsigned may)
 {
@@ -177,6 +227,7 @@ allow_with_arguments(struct filter *f, unsigned may)
 	allow_if(f, CALL(sendmsg), may & SANDBOX_ASKS ? 0 : 1, &sends_message);
 	allow_if(f, CALL(mmap), 1, &is_data);
 	allow_if(f, CALL(mprotect), 1, &is_data);
+	allow_settings(f, may);
 	if (!sandbox_is_sanitized()) {
 		allow_if(f, CALL(tgkill), 1, &to_ourselves);
 		allow_if(f, CALL(prlimit64), 2, /* to read our own */

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -20,66 +21,78 @@
  * layer that forbids it is here and the role's profile does not allow it.
  */
 
-enum layer { BY_FILES, BY_CALLS };
+/* ── by Landlock: EACCES; or by seccomp before it ──
+ * Only what gives us something has worked. A file that is not there for us (a /proc that shows no other process, no /tmp, a disk
+ * that is only read) proves nothing either way. */
 
-struct act {
-	const char *name;
-	enum layer layer;
-	unsigned unless; /* enum sandbox_may: who has one of these may do it */
-	bool may_sanitizer;
-	bool (*is_refused)(void);
-};
+enum outcome { WORKED, REFUSED, UNTRIED };
 
-/* ── by Landlock: EACCES; or by seccomp before it ── */
+static enum outcome
+outcome_of(int why)
+{
+	return why == ENOSYS || why == EACCES || why == EPERM || why == EXDEV ? REFUSED : UNTRIED;
+}
 
-static bool
-cannot_open(const char *path, int flags)
+static enum outcome
+open_it(const char *path, int flags)
 {
 	int fd = open(path, flags | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return errno == ENOSYS || errno == EACCES || errno == EXDEV;
+		return outcome_of(errno);
 	close(fd);
-	return false;
+	return WORKED;
 }
 
-static bool
+static enum outcome
 read_passwd(void)
 {
-	return cannot_open("/etc/passwd", O_RDONLY);
+	return open_it("/etc/passwd", O_RDONLY);
 }
 
-static bool
+static enum outcome
 read_root(void)
 {
-	return cannot_open("/", O_RDONLY | O_DIRECTORY);
+	return open_it("/", O_RDONLY | O_DIRECTORY);
 }
 
-static bool
+static enum outcome
 read_parent(void)
 {
 	char path[64];
 
 	snprintf(path, sizeof path, "/proc/%d/mem", (int)getppid());
-	return cannot_open(path, O_RDWR);
+	return open_it(path, O_RDWR);
 }
 
-static bool
+static enum outcome
 write_tmp(void)
 {
-	return cannot_open("/tmp", O_WRONLY | O_TMPFILE);
+	return open_it("/tmp", O_WRONLY | O_TMPFILE);
 }
 
-static bool
+static enum outcome
 make_directory(void)
 {
 	static const char path[] = "/tmp/posthouse-not-allowed";
 
 	if (mkdir(path, 0700) != 0)
-		return errno == ENOSYS || errno == EACCES;
+		return outcome_of(errno);
 	rmdir(path);
-	return false;
+	return WORKED;
 }
+
+static const struct file_act {
+	const char *name;
+	bool may_sanitizer;
+	enum outcome (*try)(void);
+} file_acts[] = {
+	{ "read /etc/passwd", false, read_passwd },
+	{ "list the root directory", false, read_root },
+	{ "open the memory of master", true, read_parent },
+	{ "make a file in /tmp", false, write_tmp },
+	{ "make a directory in /tmp", false, make_directory },
+};
 
 /* ── by seccomp: ENOSYS ── */
 
@@ -234,54 +247,105 @@ ask_kernel(void)
 	       is_unknown(syscall(SYS_kexec_load, 0, 0, NULL, 0));
 }
 
-static const struct act acts[] = {
-	{ "read /etc/passwd", BY_FILES, 0, false, read_passwd },
-	{ "list the root directory", BY_FILES, 0, false, read_root },
-	{ "open the memory of master", BY_FILES, 0, true, read_parent },
-	{ "make a file in /tmp", BY_FILES, 0, false, write_tmp },
-	{ "make a directory in /tmp", BY_FILES, 0, false, make_directory },
-	{ "open files", BY_CALLS, SANDBOX_OPENS, true, read_passwd },
-	{ "make a TCP socket", BY_CALLS, SANDBOX_DIALS, false, make_tcp },
-	{ "make a UDP socket", BY_CALLS, SANDBOX_ASKS, false, make_udp },
-	{ "make a UNIX socket", BY_CALLS, SANDBOX_DIALS_UNIX, false, make_unix },
-	{ "make a raw socket", BY_CALLS, 0, false, make_raw },
-	{ "make a netlink socket", BY_CALLS, SANDBOX_ASKS, false, make_netlink },
-	{ "connect", BY_CALLS, SANDBOX_DIALS | SANDBOX_DIALS_UNIX | SANDBOX_ASKS, false,
-		connect_somewhere },
-	{ "listen", BY_CALLS, 0, false, listen_somewhere },
-	{ "execute a program", BY_CALLS, 0, false, execute },
-	{ "start a process", BY_CALLS, 0, true, fork_one },
-	{ "trace master", BY_CALLS, 0, true, trace_parent },
-	{ "read the memory of master", BY_CALLS, 0, true, look_into_parent },
-	{ "send a signal to master", BY_CALLS, 0, true, signal_parent },
-	{ "take a descriptor of master", BY_CALLS, 0, false, take_descriptor },
-	{ "execute written memory", BY_CALLS, 0, false, run_written_memory },
-	{ "become root", BY_CALLS, 0, false, become_root },
-	{ "change mounts, root or namespaces", BY_CALLS, 0, false, change_world },
-	{ "use io_uring, bpf, perf, keys or modules", BY_CALLS, 0, false, ask_kernel },
+static bool
+open_files(void)
+{
+	return is_unknown(open("/", O_PATH | O_CLOEXEC));
+}
+
+/* On descriptors that are none: an unfiltered kernel answers EBADF. */
+static bool
+type_into_terminal(void)
+{
+	return is_unknown(ioctl(-1, TIOCSTI, "")) && is_unknown(ioctl(-1, TIOCSETD, NULL)) &&
+	       is_unknown(ioctl(-1, TCSETS, NULL));
+}
+
+static bool
+signal_by_descriptor(void)
+{
+	return is_unknown(fcntl(-1, F_SETOWN, 0)) && is_unknown(fcntl(-1, F_SETSIG, 0)) &&
+	       is_unknown(fcntl(-1, F_SETFL, O_ASYNC)) && is_unknown(ioctl(-1, FIOASYNC, NULL)) &&
+	       is_unknown(ioctl(-1, FIOSETOWN, NULL)) && is_unknown(ioctl(-1, SIOCSPGRP, NULL));
+}
+
+static bool
+spoil_listener(void)
+{
+	return is_unknown(setsockopt(-1, SOL_SOCKET, SO_ATTACH_FILTER, NULL, 0)) &&
+	       is_unknown(setsockopt(-1, IPPROTO_IP, IP_MINTTL, NULL, 0));
+}
+
+static const struct call_act {
+	const char *name;
+	unsigned unless; /* enum sandbox_may: who has one of these may do it */
+	bool may_sanitizer;
+	bool (*is_refused)(void);
+} call_acts[] = {
+	{ "open files", SANDBOX_OPENS, true, open_files },
+	{ "make a TCP socket", SANDBOX_DIALS, false, make_tcp },
+	{ "make a UDP socket", SANDBOX_ASKS, false, make_udp },
+	{ "make a UNIX socket", SANDBOX_DIALS_UNIX, false, make_unix },
+	{ "make a raw socket", 0, false, make_raw },
+	{ "make a netlink socket", SANDBOX_ASKS, false, make_netlink },
+	{ "connect", SANDBOX_DIALS | SANDBOX_DIALS_UNIX | SANDBOX_ASKS, false, connect_somewhere },
+	{ "listen", 0, false, listen_somewhere },
+	{ "execute a program", 0, false, execute },
+	{ "start a process", 0, true, fork_one },
+	{ "trace master", 0, true, trace_parent },
+	{ "read the memory of master", 0, true, look_into_parent },
+	{ "send a signal to master", 0, true, signal_parent },
+	{ "send a signal by a descriptor", 0, false, signal_by_descriptor },
+	{ "type into a terminal", 0, false, type_into_terminal },
+	{ "spoil a listener", SANDBOX_DIALS | SANDBOX_ASKS, false, spoil_listener },
+	{ "take a descriptor of master", 0, false, take_descriptor },
+	{ "execute written memory", 0, false, run_written_memory },
+	{ "become root", 0, false, become_root },
+	{ "change mounts, root or namespaces", 0, false, change_world },
+	{ "use io_uring, bpf, perf, keys or modules", 0, false, ask_kernel },
 };
 
 static bool
-must_be_refused(const struct sandbox *s, const struct act *a)
+has_worked(const char *name, struct err *e)
 {
-	if ((a->layer == BY_FILES && !s->landlock) || (a->layer == BY_CALLS && !s->calls))
-		return false;
-	return !(a->unless & s->may) && !(a->may_sanitizer && sandbox_is_sanitized());
+	return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+		"this process could %s, which its profile forbids and this kernel can forbid",
+		name);
+}
+
+static bool
+try_files(struct sandbox *s, struct err *e)
+{
+	for (size_t i = 0; i < sizeof file_acts / sizeof file_acts[0]; i++) {
+		const struct file_act *a = &file_acts[i];
+		enum outcome outcome =
+			a->may_sanitizer && sandbox_is_sanitized() ? UNTRIED : a->try();
+
+		if (outcome == WORKED)
+			return has_worked(a->name, e);
+		s->tried += outcome == REFUSED;
+	}
+	return true;
+}
+
+static bool
+try_calls(struct sandbox *s, struct err *e)
+{
+	for (size_t i = 0; i < sizeof call_acts / sizeof call_acts[0]; i++) {
+		const struct call_act *a = &call_acts[i];
+
+		if ((a->unless & s->may) || (a->may_sanitizer && sandbox_is_sanitized()))
+			continue;
+		if (!a->is_refused())
+			return has_worked(a->name, e);
+		s->tried++;
+	}
+	return true;
 }
 
 bool
 sandbox_try(struct sandbox *s, struct err *e)
 {
 	s->tried = 0;
-	for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
-		if (!must_be_refused(s, &acts[i]))
-			continue;
-		if (!acts[i].is_refused())
-			return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-				"this process could %s, which its profile forbids and this kernel "
-				"can forbid",
-				acts[i].name);
-		s->tried++;
-	}
-	return true;
+	return (!s->landlock || try_files(s, e)) && (!s->calls || try_calls(s, e));
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/stream.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
@@ -9,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "base/must.h"
 #include "io/loop.h"
 #include "io/tls_core.h"
@@ -26,12 +26,19 @@
 
 enum tls_state { SHAKING, SECURE, BROKEN };
 
+/* Behind the handshake a peer may send messages of TLS itself (KeyUpdate, RFC 8446 §4.6.3; tickets; before TLS 1.3 a
+ * wish to shake hands again), which are work for us and free for it: so many, and one more for each record's worth of
+ * data. */
+enum { CHATTER_MAX = 32 };
+
 struct stream_tls {
 	SSL *ssl;
 	struct tls *terms;
 	struct tls_signing *signing; /* while it is paused */
 	enum tls_state state;
 	bool is_named; /* a client that knows whom it wants to speak with */
+	bool met_no_tls;
+	uint64_t chatter, octets; /* messages of TLS since the handshake, octets of data read */
 };
 
 void
@@ -81,7 +88,8 @@ secure(struct stream *s, struct tls *terms, struct err *e)
 {
 	struct stream_tls *t = calloc(1, sizeof *t);
 
-	must(t && !s->tls);
+	must(t);
+	must(!s->tls);
 	ERR_clear_error();
 	t->ssl = SSL_new(tls_context(terms));
 	if (!t->ssl || SSL_set_fd(t->ssl, s->fd) != 1) {
@@ -104,14 +112,6 @@ stream_secure_server(struct stream *s, struct tls *terms, struct err *e)
 	return true;
 }
 
-static bool
-is_address(const char *name)
-{
-	unsigned char octets[16];
-
-	return inet_pton(AF_INET, name, octets) == 1 || inet_pton(AF_INET6, name, octets) == 1;
-}
-
 /* Opportunistic TLS takes every key and cipher that hides the mail from a listener on the way; where the
  * certificate counts, weak ones do not. */
 enum { SECURITY_ANY = 0, SECURITY_GOOD = 2 };
@@ -120,6 +120,8 @@ bool
 stream_secure_client(
 	struct stream *s, struct tls *terms, struct str name, bool must_verify, struct err *e)
 {
+	unsigned char octets[16];
+	enum ip_family family;
 	char host[256];
 	bool good;
 	SSL *ssl;
@@ -135,8 +137,9 @@ stream_secure_client(
 	if (!s->tls->is_named)
 		return !must_verify ||
 		       err_set(e, ERR_PERMANENT, ERR_LOCAL, "TLS: no name to verify");
-	if (is_address(host)) {
-		good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+	if (ip_read(name, &family, octets)) {
+		good = X509_VERIFY_PARAM_set1_ip(
+			       SSL_get0_param(ssl), octets, family == IP_V4 ? 4 : 16) == 1;
 	} else {
 		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		good = SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
@@ -146,17 +149,19 @@ stream_secure_client(
 
 /* OpenSSL's reason, and which end gave it. */
 static void
-say_why(const struct stream_tls *t, int error, int cause, struct err *e)
+say_why(struct stream_tls *t, int error, int cause, struct err *e)
 {
 	long verdict = SSL_get_verify_result(t->ssl);
+	int reason = ERR_GET_REASON(ERR_peek_error());
 
+	t->met_no_tls = error == SSL_ERROR_SSL && reason == SSL_R_WRONG_VERSION_NUMBER;
 	if (error == SSL_ERROR_SYSCALL && cause)
 		err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
 			"the connection was lost in the TLS handshake: %s", strerror(cause));
 	else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN)
 		err_set(e, ERR_TEMPORARY, ERR_CONNECTION_LOST,
 			"the connection was closed in the TLS handshake");
-	else if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+	else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
 		err_set(e, ERR_TEMPORARY, ERR_PROTOCOL,
 			"TLS: the certificate is not good for this host: %s",
 			X509_verify_cert_error_string(verdict));
@@ -165,13 +170,34 @@ say_why(const struct stream_tls *t, int error, int cause, struct err *e)
 	ERR_clear_error();
 }
 
+static void
+count_chatter(int is_ours, int version, int type, const void *octets, size_t n, SSL *ssl, void *tls)
+{
+	struct stream_tls *t = tls;
+
+	(void)version, (void)octets, (void)n, (void)ssl;
+	t->chatter += !is_ours && type == SSL3_RT_HANDSHAKE;
+}
+
+static void
+shaken(struct stream_tls *t)
+{
+	SSL_clear_mode(
+		t->ssl, SSL_MODE_ASYNC); /* only handshakes pause, and each call would cost a job */
+	SSL_clear_mode(t->ssl, SSL_MODE_AUTO_RETRY); /* else a flood of chatter never comes back */
+	SSL_set_msg_callback(t->ssl, count_chatter);
+	SSL_set_msg_callback_arg(t->ssl, t);
+	t->state = SECURE;
+}
+
 enum stream_step
 stream_shake(struct stream *s, struct err *e)
 {
 	struct stream_tls *t = s->tls;
 	int error, cause;
 
-	must(t && t->state == SHAKING);
+	must(t);
+	must(t->state == SHAKING);
 	if (t->signing && !t->signing->is_signed)
 		return STREAM_WANT_SIGNATURE;
 	errno = 0;
@@ -179,9 +205,7 @@ stream_shake(struct stream *s, struct err *e)
 	cause = errno;
 	switch (error) {
 	case SSL_ERROR_NONE:
-		SSL_clear_mode(t->ssl,
-			SSL_MODE_ASYNC); /* only handshakes pause, and each call would cost a job */
-		t->state = SECURE;
+		shaken(t);
 		return STREAM_DONE;
 	case SSL_ERROR_WANT_READ:
 		return STREAM_WANT_READ;
@@ -211,7 +235,8 @@ stream_signed(struct stream *s, struct str signature)
 {
 	struct tls_signing *t = s->tls->signing;
 
-	must(t && !t->is_signed);
+	must(t);
+	must(!t->is_signed);
 	t->is_signed = true;
 	t->signature_n = signature.n <= sizeof t->signature ? signature.n : 0;
 	if (t->signature_n)
@@ -250,19 +275,45 @@ not_now(struct stream *s, int n, int cause)
 	return -1;
 }
 
+static bool
+chatters(const struct stream_tls *t)
+{
+	return t->chatter > CHATTER_MAX + t->octets / STREAM_RECORD;
+}
+
+static ssize_t
+read_secure(struct stream *s, char *to, int room)
+{
+	struct stream_tls *t = s->tls;
+	uint64_t before;
+	int n;
+
+	must(t->state != SHAKING);
+	do { /* SSL_read comes back behind each message */
+		before = t->chatter;
+		ERR_clear_error();
+		errno = 0;
+		n = SSL_read(t->ssl, to, room);
+	} while (n <= 0 && t->chatter != before && !chatters(t));
+	if (n > 0) {
+		t->octets += (uint64_t)n;
+		return n;
+	}
+	if (!chatters(t))
+		return not_now(s, n, errno);
+	t->state = BROKEN;
+	errno = EPROTO;
+	return -1;
+}
+
 ssize_t
 stream_read(struct stream *s, char *to, size_t room)
 {
 	ssize_t n;
 
 	must(room >= STREAM_RECORD);
-	if (s->tls) {
-		must(s->tls->state != SHAKING);
-		ERR_clear_error();
-		errno = 0;
-		n = SSL_read(s->tls->ssl, to, room > INT_MAX ? INT_MAX : (int)room);
-		return n > 0 ? n : not_now(s, (int)n, errno);
-	}
+	if (s->tls)
+		return read_secure(s, to, room > INT_MAX ? INT_MAX : (int)room);
 	do
 		n = recv(s->fd, to, room, 0);
 	while (n < 0 && errno == EINTR);
@@ -298,6 +349,12 @@ stream_wants(const struct stream *s)
 }
 
 /* ── facts ── */
+
+bool
+stream_met_no_tls(const struct stream *s)
+{
+	return s->tls && s->tls->met_no_tls;
+}
 
 bool
 stream_is_secure(const struct stream *s)

@@ -71,6 +71,8 @@ int stream_wants(const struct stream *
 		s); /* after EAGAIN: LOOP_READ or LOOP_WRITE to be watched for before the same call makes sense again */
 
 bool stream_is_secure(const struct stream *s); /* the handshake is done */
+bool stream_met_no_tls(
+	const struct stream *s); /* it failed, because something else is spoken there */
 void stream_facts(const struct stream *s, struct stream_facts *facts);
 /* For people, of a client's: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified" or "…, not verified: self-signed certificate". */
 void stream_add_facts(struct buf *to, const struct stream *s);

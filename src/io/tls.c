@@ -7,12 +7,12 @@
 #include <openssl/provider.h>
 #include <openssl/x509v3.h>
 #include <limits.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/codec.h"
 #include "base/must.h"
+#include "io/file.h"
 
 /*
  * Terms of TLS. A server has certificates, and for each set of them that a name can lead to a site: an SSL_CTX
@@ -27,8 +27,8 @@
 enum {
 	CERTIFICATES_OCTETS_MAX = 4 * 1024 * 1024,
 	CERTIFICATES_MAX = 64,
-	NAMES_MAX = 1024, /* of one certificate */
-	NAMES_OCTETS_MAX = 4 * 1024 * 1024,
+	NAMES_OCTETS_MAX = CERTIFICATES_OCTETS_MAX +
+			   CERTIFICATES_MAX * TLS_NAMES_MAX * (int)sizeof(struct str),
 };
 
 /* Forward secrecy and AEAD for TLS 1.2; TLS 1.3 has nothing else. */
@@ -92,7 +92,7 @@ tls_fail(struct err *e, enum err_kind kind, const char *what)
 
 	ERR_clear_error();
 	return err_set(
-		e, ERR_TEMPORARY, kind, "%s: %s", what, reason ? reason : "refused by OpenSSL");
+		e, ERR_TEMPORARY, kind, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
 }
 
 /* ── names ── */
@@ -273,7 +273,7 @@ certificate_read_names(struct tls *t, struct certificate *c)
 	int n = sk_GENERAL_NAME_num(names);
 	bool good = true;
 
-	if (n > 0 && n <= NAMES_MAX)
+	if (n > 0 && n <= TLS_NAMES_MAX)
 		c->names = arena_take(&t->names, (size_t)n * sizeof *c->names);
 	for (int i = 0; i < n && good && c->names; i++) {
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
@@ -340,21 +340,6 @@ certificate_scan(struct tls *t, struct str *in)
 	return c->key && certificate_read_names(t, c);
 }
 
-static bool
-read_all(int fd, struct buf *to)
-{
-	struct stat st;
-	char *p;
-
-	if (fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > CERTIFICATES_OCTETS_MAX)
-		return false;
-	p = buf_room(to, (size_t)st.st_size);
-	if (!p || pread(fd, p, (size_t)st.st_size, 0) != st.st_size)
-		return false;
-	buf_grew(to, (size_t)st.st_size);
-	return true;
-}
-
 /* ── terms ── */
 
 static struct tls *
@@ -379,7 +364,7 @@ tls_server_open(int fd, const struct tls_settings *settings, struct err *e)
 
 	t->settings = *settings;
 	t->tickets = tls_tickets_open();
-	good = read_all(fd, &octets);
+	good = file_read_whole(fd, &octets);
 	in = buf_str(&octets);
 	while (good && in.n)
 		good = certificate_scan(t, &in);

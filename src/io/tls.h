@@ -41,9 +41,17 @@ bool tls_add_certificates(struct buf *to, uint64_t key, struct str pem, struct e
 /* A private key from PEM text, OpenSSL's EVP_PKEY: vault's alone, and the checker's. NULL: e says why. */
 struct evp_pkey_st *tls_read_key(struct str pem, struct err *e);
 
-/* Do these files belong together, and are they good now? *ends_s: when the certificate expires, seconds since
- * 1970. */
-bool tls_check_pair(
-	struct str certificates, struct str key, int64_t now_s, int64_t *ends_s, struct err *e);
+/* What people want to know of a certificate. */
+struct tls_facts {
+	const char *kind;	  /* of its key: "ECDSA", "RSA" */
+	int64_t begins_s, ends_s; /* good from, until: seconds since 1970 */
+	bool is_for_host;	  /* it proves the name that was asked for */
+	char names[256];	  /* of hosts, commas between: those that fit */
+};
+
+/* Do these files belong together, and can this house sign with the key? What the time makes of the certificate is
+ * for the caller to judge: one that has expired is still better than none. */
+bool tls_check_pair(struct str certificates, struct str key, const char *hostname,
+	struct tls_facts *facts, struct err *e);
 
 #endif

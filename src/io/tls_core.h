@@ -10,6 +10,7 @@
 
 enum {
 	TLS_CHAIN_MAX = 10,	  /* certificates behind each other */
+	TLS_NAMES_MAX = 1024,	  /* of one certificate; CAs give 100 */
 	TLS_SIGNATURE_MAX = 1024, /* octets: RSA of 8192 bits */
 	TLS_SIGNING_MAX = 512,	  /* handshakes of this process that wait for a signature */
 };
@@ -25,7 +26,7 @@ OSSL_LIB_CTX *tls_library(void);
 struct tls *tls_keep(struct tls *t);
 SSL_CTX *tls_context(const struct tls *t);
 
-/* Fill e from OpenSSL's queue of errors, and empty that. Returns false. */
+/* Fill e from OpenSSL's queue of errors, if it said something, and empty that. Returns false. */
 bool tls_fail(struct err *e, enum err_kind kind, const char *what);
 
 /* ── tls_ticket.c ── */

@@ -5,7 +5,8 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/codec.h"
@@ -87,7 +88,7 @@ tls_add_certificates(struct buf *to, uint64_t key, struct str pem, struct err *e
 		       TLS_CHAIN_MAX);
 }
 
-/* What this house can sign with, see role/vault/sealing.h. */
+/* What this house can sign with, see role/vault/signing.h. */
 static bool
 is_usable(const EVP_PKEY *key)
 {
@@ -102,30 +103,81 @@ is_usable(const EVP_PKEY *key)
 		       strcmp(curve, "secp521r1") == 0);
 }
 
+/* No octet of a stranger's certificate but those of host names. */
 static bool
-check_leaf(X509 *leaf, EVP_PKEY *key, int64_t now_s, int64_t *ends_s, struct err *e)
+is_host_name(struct str name)
 {
-	time_t now = (time_t)now_s;
-	int days = 0, seconds = 0;
+	for (size_t i = 0; i < name.n; i++)
+		if (!char_is_alpha(name.p[i]) && !char_is_digit(name.p[i]) &&
+			str_find(S("*.-_"), name.p[i]) == 4)
+			return false;
+	return name.n > 0;
+}
 
+static void
+read_names(const X509 *leaf, char *to, size_t size)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	size_t n = 0;
+
+	to[0] = 0;
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		struct str text;
+
+		if (name->type != GEN_DNS)
+			continue;
+		text = (struct str){ (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+			(size_t)ASN1_STRING_length(name->d.dNSName) };
+		if (!is_host_name(text) || n + 1 + text.n >= size)
+			continue;
+		n += (size_t)snprintf(to + n, size - n, "%s%.*s", n ? "," : "", STR_ARG(text));
+	}
+	GENERAL_NAMES_free(names);
+}
+
+static int
+count_names(const X509 *leaf)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	int n = sk_GENERAL_NAME_num(names);
+
+	GENERAL_NAMES_free(names);
+	return n;
+}
+
+static int64_t
+seconds_of(const ASN1_TIME *at)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static bool
+check_leaf(X509 *leaf, EVP_PKEY *key, const char *hostname, struct tls_facts *facts, struct err *e)
+{
 	if (!is_usable(key))
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
 			"this key is none of ECDSA P-256, P-384, P-521 and RSA from 2048 bits on");
+	if (count_names(leaf) > TLS_NAMES_MAX)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "more than %d names in one certificate",
+			TLS_NAMES_MAX);
 	if (X509_check_private_key(leaf, key) != 1)
-		return err_set(
-			e, ERR_PERMANENT, ERR_LOCAL, "certificate and key do not belong together");
-	if (X509_cmp_time(X509_get0_notBefore(leaf), &now) > 0)
-		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "the certificate is not valid yet");
-	if (X509_cmp_time(X509_get0_notAfter(leaf), &now) <= 0)
-		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "the certificate has expired");
-	ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf));
-	*ends_s = now_s + (int64_t)days * 86400 + seconds;
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+			"certificate and key do not belong together (renewed one without the "
+			"other?)");
+	*facts = (struct tls_facts){ .kind = EVP_PKEY_is_a(key, "RSA") ? "RSA" : "ECDSA",
+		.begins_s = seconds_of(X509_get0_notBefore(leaf)),
+		.ends_s = seconds_of(X509_get0_notAfter(leaf)),
+		.is_for_host = X509_check_host(leaf, hostname, 0, 0, NULL) == 1 };
+	read_names(leaf, facts->names, sizeof facts->names);
 	return true;
 }
 
 bool
-tls_check_pair(
-	struct str certificates, struct str key_pem, int64_t now_s, int64_t *ends_s, struct err *e)
+tls_check_pair(struct str certificates, struct str key_pem, const char *hostname,
+	struct tls_facts *facts, struct err *e)
 {
 	EVP_PKEY *key = tls_read_key(key_pem, e);
 	BIO *in = reader(certificates);
@@ -136,7 +188,7 @@ tls_check_pair(
 		err_set(e, ERR_PERMANENT, ERR_LOCAL,
 			"no certificate in it (want PEM: -----BEGIN CERTIFICATE-----)");
 	else if (key)
-		good = check_leaf(leaf, key, now_s, ends_s, e);
+		good = check_leaf(leaf, key, hostname, facts, e);
 	X509_free(leaf);
 	BIO_free(in);
 	EVP_PKEY_free(key);
@@ -156,8 +208,6 @@ tls_client_open_file(const char *path, struct err *e)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || !file_read_all(fd, &trust))
 		err_set_errno(e, "%s", path);
-	else if (trust.overflow)
-		err_set(e, ERR_PERMANENT, ERR_LOCAL, "%s is too large", path);
 	else
 		terms = tls_client_open(buf_str(&trust), e);
 	if (fd >= 0)

@@ -313,9 +313,8 @@ static const struct str operators[] = {
 	  "explain route)."),
 	S("Nothing: it is the other side's mailbox. Should many of one host fail, its postmaster "
 	  "wants to know."),
-	S("Read the words: the other host is full, too small or lacks a feature. Its postmaster "
-	  "can "
-	  "help."),
+	S("Read the words: the host that said so is full, too small or lacks a feature. Its "
+	  "postmaster can help."),
 	S("Look at the road: posthouse explain route ADDRESS, posthouse top; is the network up, "
 	  "does "
 	  "the DNS answer?"),
@@ -328,6 +327,60 @@ static const struct str operators[] = {
 };
 
 enum { OPERATORS_N = sizeof operators / sizeof operators[0] };
+
+/* In subject 7 some details are about something else than policy (RFC 3463 §3.8). */
+static const struct str operator_of_login =
+	S("A login is wanted or not taken: the one that the route names (login = \"file:…\") may "
+	  "be wrong "
+	  "or missing. Correct it, reload (kill -HUP), then posthouse queue dest:HOST retry.");
+static const struct str operator_of_tls = S(
+	"Encryption: look at `tls` of the route (posthouse explain route ADDRESS) and at what the "
+	"other host offers. tls = \"require\" encrypts without proof of the name.");
+
+static const struct {
+	unsigned detail;
+	const struct str *text;
+} operators_of_7[] = {
+	{ 3, &operator_of_tls },
+	{ 4, &operator_of_tls },
+	{ 5, &operator_of_tls },
+	{ 6, &operator_of_tls },
+	{ 8, &operator_of_login },
+	{ 9, &operator_of_login },
+	{ 10, &operator_of_tls },
+	{ 11, &operator_of_tls },
+	{ 12, &operator_of_login },
+	{ 13, &operator_of_login },
+	{ 30, &operator_of_tls },
+};
+
+/* What this station found out by itself is told apart better by its kind than by the code that others hear. */
+static const struct str operators_of_kinds[ERR_KINDS] = {
+	[ERR_LOGIN_REFUSED] = S(
+		"The login in the file that the route names is not taken there: correct it, reload "
+		"(kill -HUP), then posthouse queue dest:HOST retry."),
+	[ERR_LOGIN_NEEDED] =
+		S("The route to this host needs a login (login = \"file:…\") or, should it say so, "
+		  "encryption (no tls = \"never\"): write it, reload (kill -HUP), then posthouse "
+		  "queue "
+		  "dest:HOST retry."),
+	[ERR_LOGIN_LATER] = S("The file of the route's login cannot be read: look at the log "
+			      "(no-login-file)."),
+	[ERR_TLS] = S("TLS with this host fails, and the route demands it. Look at what it offers "
+		      "(posthouse send --via smtp://HOST -v) and at `tls` of the route."),
+	[ERR_LOCAL] = S("A fault of this station: it cannot write or read there. Look at the log "
+			"(mailbox-failed), and at posthouse status."),
+	[ERR_SYNC] = S("The disk under the mailboxes reports faults: look at it before anything "
+		       "else."),
+	[ERR_NO_SPACE] = S("The disk under the mailboxes is full, or over a quota: make room. The "
+			   "mail waits."),
+};
+
+/* Of ERR_TLS, where the host has shown a certificate. */
+static const struct str operator_of_certificate =
+	S("The host shows a certificate that does not prove its name. Its own name may differ from "
+	  "that in via; a private authority goes into tls { trust }; tls = \"require\" encrypts "
+	  "without proof.");
 
 static const struct row *
 find_row(unsigned subject, unsigned detail)
@@ -347,14 +400,31 @@ is_greylisting(struct enhanced code, struct str words)
 		       str_has_nocase(words, S("graylist")));
 }
 
+static struct str
+operator_of_code(struct enhanced code)
+{
+	for (size_t i = 0;
+		code.subject == 7 && i < sizeof operators_of_7 / sizeof operators_of_7[0]; i++)
+		if (operators_of_7[i].detail == code.detail)
+			return *operators_of_7[i].text;
+	return operators[code.subject < OPERATORS_N ? code.subject : 0];
+}
+
+struct str
+dsn_explain_own(const struct err *e)
+{
+	if (e->kind == ERR_TLS && str_has_nocase(str_of(e->text), S("certificate")))
+		return operator_of_certificate;
+	return e->kind < ERR_KINDS ? operators_of_kinds[e->kind] : (struct str){ 0 };
+}
+
 struct dsn_meaning
 dsn_explain(struct enhanced code, struct str words, enum dsn_language language)
 {
 	static const struct str good[] = { S("All went well."), S("一切顺利。") };
 	const struct row *row =
 		is_greylisting(code, words) ? &greylisting : find_row(code.subject, code.detail);
-	struct dsn_meaning m = { .for_operator =
-					 operators[code.subject < OPERATORS_N ? code.subject : 0] };
+	struct dsn_meaning m = { .for_operator = operator_of_code(code) };
 
 	if (!row)
 		row = find_row(code.subject, 0);

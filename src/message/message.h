@@ -175,6 +175,8 @@ struct dsn_meaning {
  * greylist under many codes. (dsn_words.c)
  */
 struct dsn_meaning dsn_explain(struct enhanced code, struct str words, enum dsn_language language);
+/* What the operator can do about an error that this station found out itself, by its kind; empty: no more than the code says. */
+struct str dsn_explain_own(const struct err *e);
 /* What its first number says: done, not yet, or never. Empty for a class that there is not. */
 struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
 

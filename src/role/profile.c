@@ -7,6 +7,9 @@
  * One row a role. "Never" is whatever its row does not say: io/sandbox.c forbids all files but the paths, io/sandbox_calls.c all
  * calls but those of its bits. Descriptors that others hand over work everywhere: this is how receive writes the log without
  * opening a path, and serves clients without a network.
+ *
+ * Two things depend on the file: send dials UNIX sockets where a route leads to one, and no file of receive's grows much beyond
+ * what a mail or a segment of the log needs.
  */
 
 static void spool(struct profile *p, const struct config *c);
@@ -23,7 +26,7 @@ static const struct row {
 } rows[] = {
 	{ ROLE_RECEIVE, 0, NULL },
 	{ ROLE_QUEUE,   SANDBOX_OPENS | SANDBOX_CHANGES, spool },
-	{ ROLE_SEND,    SANDBOX_OPENS | SANDBOX_DIALS | SANDBOX_DIALS_UNIX, authorities },
+	{ ROLE_SEND,    SANDBOX_OPENS | SANDBOX_DIALS, authorities },
 	{ ROLE_RESOLVE, SANDBOX_OPENS | SANDBOX_DIALS | SANDBOX_ASKS, resolvers_files },
 	{ ROLE_STORE,   SANDBOX_OPENS | SANDBOX_CHANGES, mailboxes },
 	{ ROLE_VAULT,   SANDBOX_OPENS | SANDBOX_CHANGES | SANDBOX_SECRET, accounts },
@@ -33,7 +36,8 @@ static const struct row {
 enum {
 	ROWS = sizeof rows / sizeof rows[0],
 	PATHS_OCTETS_MAX = 2 * 1024 * 1024,
-	PATHS_MOST = 8 /* beside those of domains */
+	PATHS_MOST = 8,		   /* beside those of domains */
+	MESSAGE_ROOM = 1024 * 1024 /* what a mail is given on its way: an envelope, trace fields */
 };
 
 static const struct row *
@@ -121,6 +125,24 @@ resolvers_files(struct profile *p, const struct config *c)
 		add(p, false, c->resolver.trust_anchor, S(""));
 }
 
+static bool
+leads_to_unix(const struct config *c)
+{
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (c->routes[i].via.family == HOP_UNIX)
+			return true;
+	return false;
+}
+
+/* Twice what is needed, so that a somewhat larger limit of the next file begins nothing anew. */
+static uint64_t
+octets_of_a_file(const struct config *c)
+{
+	uint64_t most = c->limits.message + MESSAGE_ROOM;
+
+	return 2 * (most > c->queue.segment_size ? most : c->queue.segment_size);
+}
+
 void
 profile_make(struct profile *p, enum ipc_role role, const struct config *c)
 {
@@ -134,15 +156,21 @@ profile_make(struct profile *p, enum ipc_role role, const struct config *c)
 	p->list = calloc(c->domains_n + PATHS_MOST, sizeof *p->list);
 	must(p->list);
 	p->sandbox = (struct sandbox){ .may = row->may, .paths = p->list };
+	if (role == ROLE_SEND && leads_to_unix(c))
+		p->sandbox.may |= SANDBOX_DIALS_UNIX;
+	if (role == ROLE_RECEIVE)
+		p->sandbox.file_max = octets_of_a_file(c);
 	for (rest = buf_str(&p->paths); scan_until(&rest, 0, &line);)
 		p->list[p->sandbox.paths_n++] =
 			(struct sandbox_path){ str_from(line, 1), line.p[0] == 'w' };
 }
 
 bool
-profile_is_same(const struct profile *a, const struct profile *b)
+profile_serves(const struct profile *held, const struct profile *wanted)
 {
-	return str_eq(buf_str(&a->paths), buf_str(&b->paths));
+	return str_eq(buf_str(&held->paths), buf_str(&wanted->paths)) &&
+	       held->sandbox.may == wanted->sandbox.may &&
+	       held->sandbox.file_max >= wanted->sandbox.file_max / 2;
 }
 
 void

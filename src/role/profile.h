@@ -16,9 +16,10 @@ struct profile {
 	struct sandbox_path *list; /* of sandbox.paths */
 };
 
-unsigned profile_may(enum ipc_role role); /* bits of enum sandbox_may */
+unsigned profile_may(enum ipc_role role); /* bits of enum sandbox_may, whatever the file says */
 void profile_make(struct profile *p, enum ipc_role role, const struct config *c);
-bool profile_is_same(const struct profile *a, const struct profile *b);
+bool profile_serves(const struct profile *held,
+	const struct profile *wanted); /* false: the role must begin anew */
 void profile_free(struct profile *p);
 
 /* The directory below which all mailboxes of a domain lie: its template up to the last '/' before the first '%'. Empty: the

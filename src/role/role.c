@@ -2,32 +2,27 @@
 #include "role/role.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/must.h"
+#include "io/file.h"
+#include "role/user.h"
 
-enum { MASTER_FD = 3, CONFIG_MAX = 1024 * 1024 };
+enum { MASTER_FD = 3 };
 
-/* The octets of a sealed memfd as text in *to; false when it is not what master hands out. */
+/* Where each role has a user of its own, none of them works as root. */
 static bool
-sealed_text(int fd, struct buf *to)
+has_changed_user(const struct role *r, struct err *e)
 {
-	struct stat st;
-	char *p;
+	struct sandbox_user wanted;
 
-	if (fstat(fd, &st) != 0 || st.st_size < 0 || st.st_size > CONFIG_MAX)
-		return false;
-	p = buf_room(to, (size_t)st.st_size);
-	if (!p || pread(fd, p, (size_t)st.st_size, 0) != st.st_size)
-		return false;
-	buf_grew(to, (size_t)st.st_size);
-	return true;
+	return !user_of_role(&r->config, r->self, &wanted) ||
+	       err_set(e, ERR_PERMANENT, ERR_LOCAL, "this role is still root, not user %u",
+		       (unsigned)wanted.uid);
 }
 
 /* The first configuration comes before any thread, and names the paths: now the role is locked in, its threads are started, and
@@ -41,7 +36,7 @@ role_lock(struct role *r)
 	bool holds;
 
 	tzset();
-	holds = sandbox_close_files(s, &e);
+	holds = has_changed_user(r, &e) && sandbox_close_files(s, &e);
 	if (holds)
 		r->hooks->configured(r->owner);
 	if (!holds || !sandbox_close_calls(s, &e) || !sandbox_try(s, &e)) {
@@ -56,7 +51,7 @@ role_lock(struct role *r)
 	r->is_locked = true;
 }
 
-/* A file that names other paths needs other locks, which nobody can change from inside: the role finishes what is under way, and
+/* A file that names other paths, sockets or sizes needs other locks, which nobody can change from inside: the role finishes what is under way, and
  * master starts it anew. */
 static void
 role_take(struct role *r)
@@ -64,12 +59,12 @@ role_take(struct role *r)
 	struct profile fresh;
 
 	profile_make(&fresh, r->self, &r->config);
-	if (r->is_locked && profile_is_same(&fresh, &r->profile)) {
+	if (r->is_locked && profile_serves(&r->profile, &fresh)) {
 		profile_free(&fresh);
 		r->hooks->configured(r->owner);
 	} else if (r->is_locked) {
 		profile_free(&fresh);
-		log_event("begins-anew", "why=other-paths");
+		log_event("begins-anew", "why=other-locks");
 		r->hooks->drain(r->owner);
 	} else {
 		r->profile = fresh;
@@ -80,18 +75,19 @@ role_take(struct role *r)
 static void
 role_configure(struct role *r, const struct ipc_configure *m)
 {
-	struct buf text = { .max = CONFIG_MAX };
+	struct buf text = { .max = CONFIG_FILE_MAX };
 	struct config fresh = { 0 };
 	struct err e = { 0 };
 	char name[256];
 
 	snprintf(name, sizeof name, "%.*s", STR_ARG(m->name));
-	if (!sealed_text(m->fd, &text) || !config_parse(&fresh, buf_str(&text), name, &e)) {
+	if (!file_read_whole(m->fd, &text) || !config_parse(&fresh, buf_str(&text), name, &e)) {
 		/* serve has checked these very octets: only a bug comes here */
 		log_event("configuration-refused", "why=%s", log_quote(str_of(e.text)));
 	} else {
 		config_free(&r->config);
 		r->config = fresh;
+		r->configuration = m->number;
 		role_take(r);
 	}
 	buf_free(&text);
@@ -151,7 +147,9 @@ role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, voi
 	prctl(PR_SET_NAME, title);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* no role outlives its master */
 	signal(SIGPIPE, SIG_IGN);
-	/* A Ctrl-C, a closed terminal and a stop by the service manager reach every process; master alone decides. */
+	signal(SIGXFSZ,
+		SIG_IGN); /* a write beyond the limit of its files is an error, not the end */
+	/* A stop by the service manager reaches every process; master alone decides. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

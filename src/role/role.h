@@ -15,6 +15,7 @@
 struct role {
 	struct loop *loop;
 	struct config config;	/* the newest */
+	uint32_t configuration; /* its number */
 	struct profile profile; /* what it is locked into, from the first configuration on */
 	bool is_locked;
 	struct ipc *master;

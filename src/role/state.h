@@ -10,7 +10,7 @@
  *
  *   STATE/                 master: 0711, so that each role reaches its own
  *   STATE/submit, control  master: the sockets of programs here and of commands
- *   STATE/status, lock     master: what `posthouse status` reads
+ *   STATE/status           master: what `posthouse status` reads
  *   STATE/vault/           vault: accounts, keys; nobody else reads it
  *   STATE/mail/            store: mailboxes of domains that name no place of their own
  */

@@ -32,16 +32,30 @@ user_of_role(const struct config *c, enum ipc_role role, struct sandbox_user *us
 }
 
 bool
-user_may_write(const struct sandbox_user *user, const char *directory)
+user_may_write(const struct sandbox_user *user, const char *directory, struct err *e)
 {
+	enum { MAY, CANNOT_BE, CANNOT_WRITE };
 	int status = -1;
 	pid_t child = fork();
 
-	if (child == 0)
-		_exit(setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
-			setresuid(user->uid, user->uid, user->uid) != 0 ||
-			access(directory, W_OK | X_OK) != 0);
-	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+	if (child < 0)
+		return err_set_errno(e, "no process to ask for user %u", user->uid);
+	if (child == 0) {
+		if (setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+			setresuid(user->uid, user->uid, user->uid) != 0)
+			_exit(CANNOT_BE);
+		_exit(access(directory, W_OK | X_OK) == 0 ? MAY : CANNOT_WRITE);
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	return status == 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_BE)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+			"no process can become user %u: this container gives root no CAP_SETUID or "
+			"CAP_SETGID; add them, or write users = \"\"",
+			user->uid);
+	return status == MAY ||
+	       err_set(e, ERR_PERMANENT, ERR_LOCAL,
+		       "%s: the user %u of its role cannot get there: open the directories above "
+		       "to all (chmod o+x), choose another place, or write users = \"\"",
+		       directory, user->uid);
 }

@@ -14,7 +14,7 @@ enum { USER_BLOCK = 64800 };
 
 bool user_of_role(const struct config *c, enum ipc_role role, struct sandbox_user *user);
 
-/* Can that user make files in this directory? Asked of the kernel, in a child that becomes that user. */
-bool user_may_write(const struct sandbox_user *user, const char *directory);
+/* Can that user make files in this directory? Asked of the kernel, in a child that becomes that user. False: e says what to do. */
+bool user_may_write(const struct sandbox_user *user, const char *directory, struct err *e);
 
 #endif

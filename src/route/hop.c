@@ -3,8 +3,6 @@
 
 #include "base/ip.h"
 
-enum { GROUPS = 8 }; /* of an IPv6 address, 16 bits each */
-
 /* ── Packed ──────────────────────────────────────────────────────────────────────────────────── */
 
 void
@@ -74,16 +72,11 @@ step_scan(struct str *in, struct step *s)
 bool
 hop_set_address(struct hop *h, struct str text)
 {
-	unsigned char octets[16] = { 0 };
-	struct str rest = text;
+	enum ip_family family;
 
-	if (ip_scan4(&rest, octets) && rest.n == 0)
-		h->family = HOP_IPV4;
-	else if (ip_read6(text, octets))
-		h->family = HOP_IPV6;
-	else
+	if (!ip_read(text, &family, h->address))
 		return false;
-	memcpy(h->address, octets, sizeof octets);
+	h->family = family == IP_V4 ? HOP_IPV4 : HOP_IPV6;
 	return true;
 }
 
@@ -103,38 +96,10 @@ hop_set_literal(struct hop *h, struct str literal)
 	return true;
 }
 
-/* The longest run of two or more zero groups, the first of equals: RFC 5952 §4.2. */
-static void
-find_zeros(const unsigned char *address, size_t *begin, size_t *end)
-{
-	*begin = *end = GROUPS;
-	for (size_t i = 0, run = 0; i < GROUPS; i++) {
-		run = address[2 * i] || address[2 * i + 1] ? 0 : run + 1;
-		if (run >= 2 && run > *end - *begin) {
-			*begin = i + 1 - run;
-			*end = i + 1;
-		}
-	}
-}
-
 void
 hop_add_address(struct buf *to, enum hop_family family, const unsigned char *address)
 {
-	size_t begin, end;
-
-	if (family == HOP_IPV4) {
-		buf_addf(to, "%u.%u.%u.%u", address[0], address[1], address[2], address[3]);
-		return;
-	}
-	find_zeros(address, &begin, &end);
-	for (size_t i = 0; i < GROUPS; i++)
-		if (i == begin) {
-			buf_add(to, S("::"));
-			i = end - 1;
-		} else {
-			buf_addf(to, "%s%x", i == 0 || i == end ? "" : ":",
-				(unsigned)address[2 * i] << 8 | address[2 * i + 1]);
-		}
+	ip_add(to, family == HOP_IPV4 ? IP_V4 : IP_V6, address);
 }
 
 void

@@ -172,6 +172,10 @@ void smtp_client_secured(struct smtp_client *c);
 /* Must the session fail where there is no TLS? Else one in clear serves as well (RFC 7435). */
 bool smtp_client_needs_tls(const struct smtp_client_settings *settings);
 
+/* What failed was TLS, and nothing forbids the same in clear, on a new connection (RFC 7435 §3). TLS it was also when the
+ * host drops the connection before its first words behind the handshake: some say only so that they do not like it. */
+bool smtp_client_may_go_clear(const struct smtp_client *c);
+
 void smtp_client_mail(
 	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */
 

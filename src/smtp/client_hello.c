@@ -99,6 +99,15 @@ smtp_client_needs_tls(const struct smtp_client_settings *settings)
 	       (settings->login.n && !settings->shows_password);
 }
 
+bool
+smtp_client_may_go_clear(const struct smtp_client *c)
+{
+	bool is_about_tls = c->stage == STAGE_TLS || (c->is_secure && c->stage == STAGE_HELLO &&
+							     c->error.kind != ERR_REMOTE);
+
+	return is_about_tls && !smtp_client_needs_tls(c->settings);
+}
+
 /* The session cannot go on in clear. The peer is in step with us, and may have its QUIT. */
 static void
 fail_without_tls(struct smtp_client *c, const char *why)

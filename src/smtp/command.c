@@ -36,7 +36,7 @@ static const struct command commands[] = {
 	{ S("STARTTLS"), AFTER_HELLO | BETWEEN_MAILS, run_starttls, S("STARTTLS") },
 	{ S("XCLIENT"), BETWEEN_MAILS | FOR_PROXIES, command_xclient,
 		S("XCLIENT [NAME=xtext] [ADDR=address] [PORT=number] [PROTO=SMTP|ESMTP] "
-		  "[HELO=xtext] [LOGIN=xtext] [DESTADDR=address] [DESTPORT=number]") },
+		  "[HELO=xtext] [LOGIN=xtext]") },
 	{ S("AUTH"), AFTER_HELLO | BETWEEN_MAILS, command_auth,
 		S("AUTH PLAIN|LOGIN [base64 of the first response]") },
 	{ S("MAIL"), AFTER_HELLO | BETWEEN_MAILS, command_mail,
@@ -228,7 +228,7 @@ add_extensions(const struct smtp_server *s, struct buf *lines)
 	if (s->offers_auth)
 		buf_add(lines, S("\nAUTH PLAIN LOGIN\nAUTH=PLAIN LOGIN"));
 	if (s->offers_xclient)
-		buf_add(lines, S("\nXCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"));
+		buf_add(lines, S("\nXCLIENT NAME ADDR PORT PROTO HELO LOGIN"));
 	if (s->hold_most_s) {
 		buf_addf(lines, "\nFUTURERELEASE %u ", s->hold_most_s);
 		date_add_rfc3339(lines, s->now_s + s->hold_most_s);

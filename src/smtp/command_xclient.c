@@ -9,6 +9,9 @@
  * XCLIENT, as Postfix's documentation has it: a proxy that has talked to a client before us says who
  * that client is. Each attribute is a name, '=' and a value in xtext; what the proxy does not know is
  * [UNAVAILABLE] or [TEMPUNAVAIL]. Whether it may say so is for the driver.
+ *
+ * ADDR, PORT and NAME count. PROTO, HELO and LOGIN only inform: the session begins anew, so the client says its own
+ * EHLO, and a login is not taken on another's word. DESTADDR and DESTPORT would change nothing, and are not known.
  */
 
 static const struct reply unknown = { 501, { 5, 5, 4 }, S("an attribute is not known here") },
@@ -32,12 +35,10 @@ is_host(struct str *value)
 static bool
 is_address(struct str *value)
 {
+	enum ip_family want = scan_word_nocase(value, S("IPV6:")) ? IP_V6 : IP_V4, family;
 	unsigned char octets[16];
-	struct str rest = *value;
 
-	if (scan_word_nocase(value, S("IPV6:")))
-		return ip_read6(*value, octets);
-	return ip_scan4(&rest, octets) && rest.n == 0;
+	return ip_read(*value, &family, octets) && family == want;
 }
 
 static bool
@@ -66,8 +67,6 @@ static const struct attribute {
 	{ S("PROTO"), is_protocol, offsetof(struct smtp_xclient, protocol) },
 	{ S("HELO"), is_host, offsetof(struct smtp_xclient, hello) },
 	{ S("LOGIN"), is_text, offsetof(struct smtp_xclient, login) },
-	{ S("DESTADDR"), is_address, offsetof(struct smtp_xclient, destination_address) },
-	{ S("DESTPORT"), is_port, offsetof(struct smtp_xclient, destination_port) },
 };
 
 enum { ATTRIBUTES_N = sizeof attributes / sizeof attributes[0] };

@@ -20,7 +20,9 @@
  *  1. An answer is awaited for each packet but A, Q, D and those that the filter promised not to answer; a filter may say
  *     `progress` as often as it likes before.
  *  2. Changes come at the end only, and only those that both sides offered.
- *  3. What was not awaited, is too long, is cut, or does not fit there, is a lie: the conversation is over.
+ *  3. Nothing is asked, and no part of a message goes out, while more than OUT_AT octets of output are pending: a filter
+ *     that answers nothing and reads nothing cannot fill OUT_MAX.
+ *  4. What was not awaited, is too long, is cut, or does not fit there, is a lie: the conversation is over.
  *
  *   milter_begin ─▶ OFFER ─▶ CLIENT ─▶ HELLO ─▶ SENDER ─▶ RECIPIENT … ─▶ DATA ─┐ one question each
  *                                                 ▲                            ▼
@@ -705,7 +707,7 @@ step_packet(struct milter *m)
 	if (!scan_u32(&in, &n))
 		return false;
 	if (n == 0 || n > MILTER_PACKET_MAX) {
-		milter_fail(m, "sends no packet of Milter");
+		milter_fail(m, "does not speak Milter");
 		return true;
 	}
 	if (in.n < n)
@@ -718,23 +720,28 @@ step_packet(struct milter *m)
 enum milter_event
 milter_next(struct milter *m)
 {
-	while (!m->is_failed && !m->is_answered) {
+	while (!m->is_failed) {
 		if (m->is_waiting) {
 			if (!step_packet(m))
 				return MILTER_WANT_INPUT;
 		} else if (m->out.n - m->out_sent > OUT_AT) {
 			return MILTER_WANT_OUTPUT;
+		} else if (m->is_answered) {
+			return MILTER_ON_ANSWER;
 		} else {
 			send_next(m);
 		}
 	}
-	return m->is_failed ? MILTER_ON_FAILED : MILTER_ON_ANSWER;
+	return MILTER_ON_FAILED;
 }
 
 void
 milter_feed(struct milter *m, struct str bytes)
 {
-	buf_drop(&m->in, m->in_read);
+	if (m->in_read == m->in.n)
+		buf_free(&m->in);
+	else
+		buf_drop(&m->in, m->in_read);
 	m->in_read = 0;
 	buf_add(&m->in, bytes);
 	if (m->in.overflow)

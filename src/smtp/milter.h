@@ -21,8 +21,8 @@
  */
 
 enum milter_event {
-	MILTER_WANT_INPUT,  /* flush output, feed what the filter says */
-	MILTER_WANT_OUTPUT, /* much output is pending: send some of it, then next() */
+	MILTER_WANT_INPUT, /* flush output, feed what the filter says */
+	MILTER_WANT_OUTPUT, /* much output is pending, perhaps behind an answer: send some of it, then next() */
 	MILTER_ON_ANSWER, /* the question is answered: m.verdict; ask the next when there is one */
 	MILTER_ON_FAILED, /* it broke the rules: m.error */
 };
@@ -96,7 +96,7 @@ void milter_begin(struct milter *m, const struct milter_facts *facts, size_t bod
 void milter_free(struct milter *m);
 enum milter_event milter_next(struct milter *m);
 
-/* Questions: only at MILTER_ON_ANSWER; what they tell is taken out of the facts. */
+/* Questions: only when next() has just said MILTER_ON_ANSWER; what they tell is taken out of the facts. */
 void milter_client(struct milter *m);
 void milter_hello(struct milter *m);
 void milter_sender(struct milter *m); /* a mail that is still under way is over with it */

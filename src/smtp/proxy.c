@@ -43,9 +43,9 @@ get_u16_big(const char *p)
 static bool
 read_address(struct str text, enum proxy_family family, unsigned char address[16])
 {
-	if (family == PROXY_IPV6)
-		return ip_read6(text, address);
-	return ip_scan4(&text, address) && text.n == 0;
+	enum ip_family is;
+
+	return ip_read(text, &is, address) && (is == IP_V6) == (family == PROXY_IPV6);
 }
 
 /* 0 to 65535, without zeros in front. */

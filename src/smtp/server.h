@@ -71,8 +71,8 @@ struct smtp_server_settings {
 /* Whom a client that may say so speaks for (XCLIENT). Texts valid during ON_XCLIENT; empty: not said or
  * [UNAVAILABLE]. */
 struct smtp_xclient {
-	struct str name, address, port, protocol, hello, login, destination_address,
-		destination_port;
+	struct str name, address, port;
+	struct str protocol, hello, login; /* for the log alone */
 };
 
 /* One transaction: MAIL to end-of-data. Reset as a whole, in one function. Texts live in its arena.
@@ -167,7 +167,8 @@ void smtp_server_feed(struct smtp_server *s,
 void smtp_server_park(struct smtp_server *s);
 
 /* After SMTP_WANT_TLS, when the handshake is done: the session begins anew (RFC 3207 §4.2): no hello, no
- * login, no transaction, nothing of what was fed before. */
+ * login, no transaction, nothing of what was fed before. What the driver has set (offers_…, hold_most_s,
+ * repairs_line_ends) stays until it sets it anew, as it should: TLS changes rights. The same goes for ON_XCLIENT's yes. */
 void smtp_server_secured(struct smtp_server *s);
 enum smtp_event smtp_server_next(struct smtp_server *s);
 

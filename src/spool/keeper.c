@@ -645,11 +645,15 @@ drop_unclaimed_mails(struct spool_keeper *k)
 		if (m->is_unclaimed)
 			buf_add(&ids,
 				(struct str){ (const char *)m->id.octet, sizeof m->id.octet });
-	if (ids.n > 0)
-		log_event("fates-without-mail", "mails=%zu", ids.n / sizeof id);
 	in = buf_str(&ids);
-	while (codec_scan_bytes(&in, &id, sizeof id))
+	while (codec_scan_bytes(&in, &id, sizeof id)) {
+		char text[MAIL_ID_TEXT];
+
+		mail_id_text(id, text);
+		log_event("mail-lost", "mail=%s why=\"it was under way, and no segment holds it\"",
+			text);
 		fate_drop_mail(&k->state, id);
+	}
 	buf_free(&ids);
 }
 

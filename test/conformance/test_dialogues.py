@@ -94,7 +94,8 @@ def play(station, steps, login):
 @pytest.fixture
 def house(make_station):
     with Sink() as sink:
-        station = make_station(routes=HOUSE + f'route "*" {{ via = "smtp://127.0.0.1:{sink.port}" }}', limits='message = "1M"')
+        station = make_station(routes=HOUSE + f'route "*" {{ via = "smtp://127.0.0.1:{sink.port}" }}', limits='message = "1M"',
+                               smtp="auth-on-smtp = true")
         station.add_user("user", "secretpassword", "testserver")
         for name in "bob", "matthieu", "starttls":
             station.add_user(name, "secret", "mydomain.tld")

@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -163,6 +165,17 @@ fast_open_message(void)
 	return sendmsg(tcp, &m, MSG_FASTOPEN | MSG_NOSIGNAL);
 }
 
+/* A descriptor that is ready sends a signal to whom it was told to. */
+static long
+signal_by_descriptor(void)
+{
+	int ends[2] = { -1, -1 };
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -1;
+	return fcntl(ends[0], F_SETOWN, victim);
+}
+
 static long
 own_limits(pid_t pid)
 {
@@ -278,6 +291,21 @@ own_limits(pid_t pid)
 	X("change master's limits", 0, own_limits(master))                                     \
 	X("change our limits", 0, own_limits(0))                                               \
 	X("change another role's priority", 0, setpriority(PRIO_PROCESS, (id_t)victim, 19))    \
+	X("have a descriptor signal another role", 0, signal_by_descriptor())                  \
+	X("have it signal a whole group", 0, fcntl(tcp, F_SETOWN_EX, NULL))                    \
+	X("choose its signal", 0, fcntl(tcp, F_SETSIG, SIGKILL))                               \
+	X("have it signal at once", 0, fcntl(tcp, F_SETFL, O_ASYNC))                           \
+	X("have a socket signal another role", 0, ioctl(tcp, FIOSETOWN, &victim))              \
+	X("have a socket signal a group", 0, ioctl(tcp, SIOCSPGRP, &victim))                   \
+	X("have a socket signal at once", 0, ioctl(tcp, FIOASYNC, &(int){ 1 }))                \
+	X("type into a terminal", 0, ioctl(0, TIOCSTI, "x"))                                   \
+	X("paste into a console", 0, ioctl(0, TIOCLINUX, "\3"))                                \
+	X("take a terminal", 0, ioctl(0, TIOCSCTTY, 1))                                        \
+	X("change a terminal", 0, ioctl(0, TCSETS, NULL))                                      \
+	X("put a filter before a listener", SANDBOX_DIALS | SANDBOX_ASKS,                      \
+		setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, NULL, 0))                   \
+	X("shrink what a listener takes", SANDBOX_DIALS | SANDBOX_ASKS,                        \
+		setsockopt(listener, IPPROTO_IP, IP_MINTTL, &(int){ 255 }, sizeof(int)))       \
 	X("become another session", 0, syscall(SYS_setsid))                                    \
 	X("become root", 0, syscall(SYS_setuid, 0))                                            \
 	X("become root for a moment", 0, syscall(SYS_setresuid, -1, 0, -1))                    \
@@ -406,6 +434,30 @@ waiting_works(void)
 	       epoll_wait(lent, &got, 1, 1000) == 1;
 }
 
+/* What the libraries do to a descriptor: SQLite locks, libuv and libunbound do not wait. */
+static bool
+settings_work(void)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int on = 1, copy = fcntl(handed, F_DUPFD_CLOEXEC, 10);
+
+	return copy >= 10 && fcntl(copy, F_SETLK, &whole) == 0 &&
+	       fcntl(copy, F_GETLK, &whole) == 0 && fcntl(listener, F_SETFL, O_NONBLOCK) == 0 &&
+	       fcntl(listener, F_SETFL, 0) == 0 && ioctl(tcp, FIONBIO, &on) == 0 &&
+	       setsockopt(tcp, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 && !isatty(0) &&
+	       errno != ENOSYS && close(copy) == 0;
+}
+
+static bool
+file_is_limited(void)
+{
+	off_t most = (off_t)profile.sandbox.file_max;
+
+	signal(SIGXFSZ, SIG_IGN);
+	return pwrite(handed, "x", 1, most - 1) == 1 && pwrite(handed, "x", 1, most) < 0 &&
+	       errno == EFBIG && ftruncate(handed, 4096) == 0;
+}
+
 static bool
 memory_works(void)
 {
@@ -492,6 +544,9 @@ need_all(enum ipc_role role)
 	NEED("accept and talk", accept_works());
 	NEED("wait for descriptors", waiting_works());
 	NEED("take and give back memory", memory_works());
+	NEED("set descriptors", settings_work());
+	if (profile.sandbox.file_max)
+		NEED("write as much as a file may have, and no more", file_is_limited());
 	NEED("write what was handed over",
 		pwrite(handed, "x", 1, 0) == 1 && fdatasync(handed) == 0);
 	NEED("hand over memory", memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING) >= 0);

@@ -6,7 +6,8 @@ import threading
 
 STAGES = dict(C="client", H="hello", M="sender", R="recipient", T="data", L="header", N="end of header", B="body", E="end")
 ADD_HEADERS, CHANGE_BODY, ADD_RECIPIENTS, DELETE_RECIPIENTS, CHANGE_HEADERS, QUARANTINE, CHANGE_SENDER = (1 << i for i in range(7))
-NO_REPLY_TO_HEADERS, NO_HELLO, SKIP, KEEP_BLANK = 0x80, 0x2, 0x400, 0x100000
+NO_REPLY = dict(C=0x1000, H=0x2000, M=0x4000, R=0x8000, T=0x10000, L=0x80, N=0x40000, B=0x80000)
+NO_HELLO, SKIP, KEEP_BLANK = 0x2, 0x400, 0x100000
 CONTINUE, ACCEPT, REJECT, TEMPFAIL, DISCARD, SHUTDOWN, SKIP_BODY, PROGRESS = b"c", b"a", b"r", b"t", b"d", b"4", b"s", b"p"
 STALL, DIE, GARBAGE, LIE = "stall", "die", "garbage", "lie"
 
@@ -94,10 +95,11 @@ class Milter:
             return self.say(connection, offer)
         if letter in "DAQ":
             return letter != "Q"
-        if letter == "L" and self.steps & NO_REPLY_TO_HEADERS:
-            return True
         answer = self.answers.get(letter, CONTINUE)
-        return self.say(connection, answer(data) if callable(answer) else answer)
+        answer = answer(data) if callable(answer) else answer
+        if self.steps & NO_REPLY.get(letter, 0) and answer not in (STALL, DIE):
+            return True
+        return self.say(connection, answer)
 
     def say(self, connection, answer):
         if answer == STALL:

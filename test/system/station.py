@@ -233,6 +233,10 @@ class Station:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def wait_log(self, text):
+        """What a role has said comes here by way of master, a moment after all else that it did."""
+        until(lambda: text in self.log_text(), f"{text} in the log")
+
     def complaints(self):
         """What no test may leave in a log: a sanitizer's report, a role that ended in another way than by our hand."""
         return [line for line in self.log_text().splitlines() if COMPLAINT.search(line) and self.may_end not in line]

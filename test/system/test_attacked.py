@@ -278,7 +278,7 @@ def test_a_bounce_names_no_path(make_station):
     notice, = [m for m in station.wait_mails("alice", 2) if m != mail]
     assert returned(notice) == ["bob@example.org"]
     assert b"mail/example.org" not in notice and str(station.directory).encode() not in notice
-    assert f"{station.state}/mail/example.org/bob" in station.log_text()
+    station.wait_log(f"{station.state}/mail/example.org/bob")
 
 
 def test_big_files_of_a_receiver_that_died(station):

@@ -236,7 +236,7 @@ def test_dialog(make_station, file):
     faults = set(re.findall(r"^@ fault (\w+)", text, re.MULTILINE))
     limits = 'recipients = 5 message = "100000"' + (" connections = 1" if "overload" in faults else "")
     with Sink() as sink:
-        station = make_station(domain=DOMAIN, limits=limits, smtp="repair-line-ends = true",
+        station = make_station(domain=DOMAIN, limits=limits, smtp="repair-line-ends = true auth-on-smtp = true",
                                routes=f'route "*" {{ via = "smtp://127.0.0.1:{sink.port}" }}')
         station.add_user("alice", "wonderland")
         station.add_user("bob", "builder")

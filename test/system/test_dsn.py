@@ -60,7 +60,8 @@ def test_a_failure_to_the_letter(make_station):
         assert before <= moment(mail["Date"]) <= time.time()
         id, arrived = report.about.pop("x-posthouse-mail"), report.about.pop("arrival-date")
         assert report.about == {"original-envelope-id": "QQ+314=1", "reporting-mta": "dns; mail.example.org"}
-        assert before <= moment(arrived) <= time.time() and f"id={id}" in station.log_text()
+        assert before <= moment(arrived) <= time.time()
+        station.wait_log(f"id={id}")
         assert report.recipients == [{
             "original-recipient": "rfc822; sales+x@far.test", "final-recipient": "rfc822; gone@dst.test", "action": FAILED,
             "status": "5.1.1", "remote-mta": "dns; [127.0.0.1]", "diagnostic-code": "smtp; 550 5.1.1 no such person"}]

@@ -2,6 +2,7 @@
 """Content filters: what a Milter of any behaviour can do to a mail, and what it cannot do to the station."""
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -175,6 +176,7 @@ def test_discard_says_yes_and_keeps_nothing(with_milters, letter):
     station = with_milters(Milter(**{letter: DISCARD}))
     said = send(station)
     until(lambda: "discarded id=" in station.log_text(), "the log to tell of it")
+    station.wait_log("discarded id=")
     assert re.search(r"discarded id=(\w+)", station.log_text())[1] in said
     assert station.queue() == [] and station.mail_files("bob") == []
 
@@ -210,7 +212,8 @@ def test_recipients_come_and_go(with_milters):
     send(station)
     station.wait_mails("alice", 1)
     assert station.mail_files("bob") == []
-    assert "recipient-added" in station.log_text() and "recipient-removed" in station.log_text()
+    station.wait_log("recipient-added")
+    station.wait_log("recipient-removed")
 
 
 def test_without_recipients_nothing_is_left(with_milters):
@@ -228,7 +231,7 @@ def test_quarantine_waits_for_a_person(with_milters):
     station.restart()
     item, = until(station.queue, "the mail to be listed again")
     assert item["state"] == "held" and station.mail_files("bob") == []
-    assert "looks bad" in station.log_text()
+    station.wait_log("looks bad")
     station.run("queue", "release", f"id:{item['id']}", "--yes")
     station.wait_mails("bob", 1)
     station.wait_drained()
@@ -257,7 +260,8 @@ def test_when_it_is_down(with_milters, letter, answer):
     station = with_milters(Milter(**{letter: answer}), down="accept", timeout="300ms")
     send(station)
     mail, = station.wait_mails("bob", 1)
-    assert mail.endswith(MESSAGE) and "filter-down" in station.log_text()
+    told = re.search(r"filter-down filter=(\S+) at=(\S+) .* why=(\S+)", station.log_text())
+    assert mail.endswith(MESSAGE) and told and told[2].startswith(("unix:/", "127.0.0.1:")) and told[3] != '""'
 
 
 @pytest.mark.parametrize("letter", "OMTBE")
@@ -307,6 +311,44 @@ def test_it_comes_back(with_milters):
         talk.mail("ann@example.net", "bob@example.org", MESSAGE)
     station.wait_mails("bob", 2)
     assert m.connections == 2 and "filter-down" not in station.log_text()
+    assert m.letters().replace("D", "").rsplit("O", 1)[1].startswith("CHMR"), "the new connection is asked from the beginning"
+
+
+SILENT = sum(milters.NO_REPLY.values())
+
+
+@pytest.mark.parametrize("steps", [SILENT, *milters.NO_REPLY.values()])
+def test_it_promised_no_answer(with_milters, steps):
+    """It hears of each step when it is due, not only when the next answer is awaited."""
+    m = Milter(steps=steps, E=[add_header(b"X-Seen", b"yes"), CONTINUE])
+    station = with_milters(m)
+    with station.hello() as talk:
+        for letter, command, code in ("M", "MAIL FROM:<ann@example.net>", 250), ("R", "RCPT TO:<bob@example.org>", 250), ("T", "DATA", 354):
+            talk.say(command).expect(code)
+            until(lambda: letter in m.letters(), f"{letter} to be heard")
+        talk.raw(MESSAGE + b".\r\n").expect(250)
+    mail, = station.wait_mails("bob", 1)
+    assert b"X-Seen: yes" in mail and m.letters().replace("D", "").startswith("OCHMRTLLLLNBE")
+
+
+def test_it_promised_no_answer_and_reads_nothing(with_milters):
+    """What it is told gathers only so far; then its time begins, and then the mail is to be tried again later."""
+    m = Milter(steps=milters.NO_REPLY["M"] | milters.NO_REPLY["R"], M=STALL)
+    station = with_milters(m, timeout="1s", limits="recipients = 5000", domain='catch-all = "bob"')
+    before = station.pid("receive")
+    recipients = "".join(f"RCPT TO:<{'x' * 59}{i:05}@example.org>\r\n" for i in range(500)).encode()
+    codes = set()
+    with station.hello(source=TRUSTED) as talk:
+        for i in range(120):  # more than OUT_MAX and both sockets hold
+            if i % 10 == 0:
+                talk.say("RSET").expect(250)
+                codes.add(talk.say("MAIL FROM:<ann@example.net>").reply()[:3])
+            if codes == {"250"}:
+                talk.raw(recipients)
+                codes |= {talk.reply()[:3] for _ in range(500)}
+    assert codes == {"250", "451"}
+    until(lambda: "did not answer in time" in station.log_text(), "the log to tell of it")
+    assert station.pid("receive") == before
 
 
 def test_progress_extends_its_time(with_milters):
@@ -337,7 +379,7 @@ def test_nobody_waits_for_another_s_filter(with_milters):
     slow.close()
 
 
-@pytest.mark.parametrize("steps", [0, milters.NO_REPLY_TO_HEADERS | milters.SKIP | milters.KEEP_BLANK])
+@pytest.mark.parametrize("steps", [0, milters.NO_REPLY["L"] | milters.SKIP | milters.KEEP_BLANK])
 def test_a_large_mail(with_milters, steps):
     m = Milter(steps=steps, E=[add_header(b"X-Large", b" yes" if steps else b"yes"), CONTINUE])
     station = with_milters(m)
@@ -382,6 +424,140 @@ def test_more_at_once_than_memory_has(with_milters):
     assert replies == ["250", "452"]
     send(station)
     station.wait_mails("bob", 2)
+
+
+def test_what_it_changes_is_counted_too(with_milters):
+    """A new body that memory has no room for: the filter is not heard, and the mail is not taken without it."""
+    m = Milter(E=[b"b" + b"z" * 70 + b"\r\n"] + [b"b" + b"z" * 1000000] * 9 + [CONTINUE])
+    station = with_milters(m, limits='memory = "16M" message = "15M"')
+    send(station, 451)
+    until(lambda: re.search('filter-unheard filter="?f0.*memory', station.log_text()), "the log to tell of it")
+    assert "filter-down" not in station.log_text()
+    m.answers["E"] = [add_header(b"X-Seen", b"yes"), CONTINUE]
+    with station.hello() as talk:
+        for _ in range(3):  # all of it was given back
+            talk.mail("ann@example.net", "bob@example.org", MESSAGE + b"z" * 70 + b"\r\n" * 7000000)
+    assert all(b"X-Seen: yes" in mail for mail in station.wait_mails("bob", 3))
+
+
+def chunk(talk, octets):
+    talk.raw(b"BDAT %d\r\n" % octets + b"Subject: large\r\n\r\n".ljust(octets, b"x"))
+    return talk.reply()[:3]
+
+
+def test_strangers_leave_memory_to_others(with_milters):
+    """Mails that never end hold what one network may, then what all strangers may; the rest is for those we know."""
+    station = with_milters(Milter(), limits='memory = "16M" message = "2M"', gate="greylist = false")
+
+    def begins(source):
+        talk = station.hello(source=source)
+        talk.envelope("ann@example.net", "bob@example.org")
+        return talk, chunk(talk, 1900000)
+
+    network = [begins(f"127.0.5.{i}") for i in range(1, 9)]
+    assert [code for _, code in network] == ["250"] + ["452"] * 7
+    others = [begins(f"127.0.{i}.1") for i in range(6, 12)]
+    assert [code for _, code in others] == ["250"] * 3 + ["452"] * 3
+    known = [begins(TRUSTED) for _ in range(4)]
+    assert [code for _, code in known] == ["250"] * 4
+    for talk, _ in network + others + known:
+        talk.close()
+    until(lambda: [code for _, code in [begins("127.0.5.1"), begins("127.0.6.1")]] == ["250"] * 2, "memory to be given back")
+
+
+class Busy(Milter):
+    """Says to "busy" that it needs more time, `packets` at once each `pause` seconds, until the test ends it."""
+    packets, pause = 1, 0.1
+    is_over = False
+
+    def say(self, connection, answer):
+        if answer != "busy":
+            return super().say(connection, answer)
+        while not self.ended.is_set() and not self.is_over:
+            connection.sendall((b"\0\0\0\1" + PROGRESS) * self.packets)
+            self.ended.wait(self.pause)
+        return super().say(connection, CONTINUE)
+
+
+def test_one_that_never_stops_talking_stops_nobody(with_milters):
+    m = Busy(M=lambda data: "busy" if b"slow" in data else CONTINUE)
+    m.packets, m.pause = 13000, 0
+    station = with_milters(m)
+    slow = station.hello()
+    slow.say("MAIL FROM:<slow@example.net>")
+    until(lambda: b"<slow@example.net>\0" in m.data_of("M"), "the filter to be asked")
+    talk = station.talk()
+    talk.socket.settimeout(10)
+    talk.expect(220)
+    for _ in range(5):
+        talk.say("NOOP").expect(250)
+    m.is_over = True
+    slow.expect(250)
+
+
+def test_progress_for_ever(with_milters):
+    station = with_milters(Busy(M="busy"), timeout="300ms")
+    with station.hello() as talk:
+        began = time.monotonic()
+        talk.say("MAIL FROM:<ann@example.net>").expect(451, "4.7.1")
+        assert 2 < time.monotonic() - began < 30
+    until(lambda: "did not answer in time" in station.log_text(), "the log to tell of it")
+
+
+def test_closing_down_waits_for_no_filter(with_milters):
+    m = Busy(M="busy")
+    station = with_milters(m, down="accept", timeout="60s")
+    with station.hello() as talk:
+        talk.say("MAIL FROM:<ann@example.net>")
+        until(lambda: "M" in m.letters(), "the filter to be asked")
+        station.process.send_signal(signal.SIGTERM)
+        talk.expect(451, "4.7.1")
+        talk.expect(421)
+        assert station.process.wait(30) == 0
+
+
+def restart_receive(station, descriptors):
+    resource.prlimit(station.process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    before = station.pid("receive")
+    station.kill("receive")
+    until(lambda: station.pids().get("receive") not in (None, before), "a receiver with few descriptors")
+
+
+def test_descriptors_are_left_for_it(with_milters):
+    """No more come in than the filters can be asked for."""
+    station = with_milters(Milter())
+    restart_receive(station, 200)
+    crowd = [station.talk() for _ in range(150)]
+    inside = [talk for talk in crowd if talk.reply()[:3] == "220"]
+    assert 30 < len(inside) < 100
+    for talk in inside:
+        talk.say("EHLO client.test").expect(250)
+        talk.say("MAIL FROM:<ann@example.net>").expect(250)
+    assert "filter-unheard" not in station.log_text()
+
+
+@pytest.mark.parametrize("down", ["tempfail", "accept"])
+def test_no_descriptor_for_it(with_milters, down):
+    """That is the station's own want: nobody blames the filter, and nobody gets past it so."""
+    m = Milter()
+    station = with_milters()
+    restart_receive(station, 200)
+    guest = station.hello()
+    crowd = [station.talk() for _ in range(150)]
+    assert {talk.reply()[:3] for talk in crowd} == {"220", "421"}
+    with m:
+        reload(station, m, down=down)
+
+        def asked():
+            talk_says = guest.say("MAIL FROM:<ann@example.net>").reply()[:3]
+            guest.say("RSET").expect(250)
+            return talk_says
+        until(lambda: asked() == "451", "the filter to be missed")
+        until(lambda: 'why="no descriptor is left' in station.log_text(), "the log to tell of it")
+        assert asked() == "451" and "filter-down" not in station.log_text()
+        for talk in crowd:
+            talk.close()
+        until(lambda: asked() == "250", "the filter to be asked")
 
 
 def test_many_at_once(with_milters):
@@ -433,6 +609,63 @@ def test_reload_brings_a_filter(with_milters):
             with station.hello() as talk:
                 return talk.say("MAIL FROM:<ann@example.net>").reply().startswith("550")
         until(refused, "the filter to be asked")
+
+
+def reload(station, *found, **sections):
+    seen = station.log_text().count("reloaded")
+    station.configure(filters=filters(*found, **sections))
+    station.reload()
+    until(lambda: station.log_text().count("reloaded") > seen, "the reload")
+
+
+def test_reload_under_a_session(with_milters):
+    """A session that goes on asks the filters of the new file from its next mail on; a mail under way ends with those it began with."""
+    old, new = Milter(), Milter(R=REJECT)
+    station = with_milters(old)
+    with new, station.hello() as talk:
+        talk.mail("ann@example.net", "bob@example.org", MESSAGE)
+        talk.envelope("ann@example.net", "bob@example.org")
+        reload(station, new)
+        talk.data(MESSAGE)
+        assert old.letters().count("E") == 2 and new.connections == 0
+
+        def asked():
+            talk.say("RSET").expect(250)
+            talk.say("MAIL FROM:<ann@example.net>").expect(250)
+            return talk.say("RCPT TO:<bob@example.org>").reply()[:3] == "550"
+        until(asked, "the new filter to be asked")
+        heard = len(old.data_of("M"))
+        assert asked() and len(old.data_of("M")) == heard
+        reload(station)
+
+        def spared():
+            return not asked()
+        until(spared, "no filter to be asked")
+        heard = len(new.data_of("M"))
+        talk.data(MESSAGE)
+        talk.mail("ann@example.net", "bob@example.org", MESSAGE)
+        assert len(new.data_of("M")) == heard
+    station.wait_mails("bob", 4)
+    assert "filter-down" not in station.log_text()
+
+
+def test_reload_before_the_connection(with_milters):
+    """The file changes between the session's wish for a connection and master's answer."""
+    m = Milter(M=REJECT)
+    station = with_milters(m)
+    with station.hello() as talk:
+        os.kill(station.process.pid, signal.SIGSTOP)
+        try:
+            station.configure(filters="")
+            station.reload()
+            talk.say("MAIL FROM:<ann@example.net>")
+        finally:
+            os.kill(station.process.pid, signal.SIGCONT)
+        talk.expect(250)
+        talk.say("RCPT TO:<bob@example.org>").expect(250)
+        talk.data(MESSAGE)
+    station.wait_mails("bob", 1)
+    assert "filter-down" not in station.log_text()
 
 
 def test_receive_dies_while_it_waits(with_milters):

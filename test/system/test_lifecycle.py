@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting, reloading, draining, and roles that die: mail goes on, and nobody outside sees more than a closed connection."""
+import fcntl
 import os
 import signal
+import socket
+import subprocess
+import sys
 
 import pytest
 
-from station import ROLES, alive, children, until
+from station import POSTHOUSE, ROLES, alive, children, until
 
 MESSAGE = b"Subject: s\r\n\r\nb\r\n"
 
@@ -49,6 +53,61 @@ def test_reload(station):
     assert station.pids() == pids
 
 
+def test_a_reload_names_what_only_a_restart_can_change(station):
+    """And what else the file says of a door counts at once."""
+    station.configure(top='users = ""', limits='memory = "300M"')
+    station.submission_port += 1
+    station.configure()
+    station.reload()
+    root = os.geteuid() == 0
+    until(lambda: 'changed="' + ("users, " if root else "") + 'limits.memory, listen (doors and addresses)"' in station.log_text(), "the refusal")
+    station.submission_port -= 1
+    station.configure(top="", limits="", listen_smtp='xclient = "127.0.0.0/8"')
+    station.reload()
+
+    def may_speak_for():
+        with station.talk() as talk:
+            talk.expect(220)
+            return "XCLIENT" in talk.say("EHLO c.test").reply()
+    until(may_speak_for, "the networks of the door")
+
+
+UNDER_A_MANAGER = """\
+import os, sys
+n = int(sys.argv[1])
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(n), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def test_a_port_of_the_service_manager_that_no_door_serves(make_station):
+    """The manager keeps it open, so it is for us to let nobody hang there."""
+    station = make_station(start=False)
+    station.add_user("bob", "builder")
+    with socket.create_server(("127.0.0.1", station.smtp_port)) as taken, socket.create_server(("127.0.0.1", 0)) as unused:
+        low = [os.dup(s.fileno()) for s in (taken, unused)]
+
+        def place():  # in the child: the descriptors from 3 on
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in low]
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i)
+        with station.log.open("ab") as log:
+            station.process = subprocess.Popen(
+                [sys.executable, "-c", UNDER_A_MANAGER, "2", "smtp:web", POSTHOUSE, "serve", "--config", station.config],
+                stderr=log, stdin=subprocess.DEVNULL, close_fds=False, preexec_fn=place)
+        for fd in low:
+            os.close(fd)
+        until(lambda: "station: ready" in station.log_text(), "the station to get ready")
+        station.pids()
+        assert f"station: socket-unused name=web at=127.0.0.1:{unused.getsockname()[1]} " in station.log_text()
+        for _ in range(3):
+            with socket.create_connection(unused.getsockname(), timeout=20) as caller:
+                assert caller.recv(1) == b""
+        station.hello().mail("a@src.test", "bob@example.org", MESSAGE)
+        station.wait_mails("bob", 1)
+        station.stop()
+
+
 def test_a_session_outlives_a_reload(station):
     talk = station.hello()
     talk.envelope("a@src.test", "bob@example.org")
@@ -74,6 +133,7 @@ def test_a_role_that_dies_is_started_again(station, role):
         except (AssertionError, OSError):
             return False
     until(served, "mail to be taken again")
+    assert f"station: role-started role={role} pid={station.pid(role)}" in station.log_text()
     until(lambda: station.mailbox("bob"), "the mail")
 
 

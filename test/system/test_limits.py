@@ -105,6 +105,24 @@ def test_login_in_clear(make_station, value, offered):
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
+def test_login_where_strangers_come_in(make_station, value):
+    """In clear from this machine, and through TLS; the doors for people's programs have it in any case."""
+    station = house(make_station, smtp=f"auth-on-smtp = {value}")
+    for door, offered in ("smtp", value == "true"), ("submission", True):
+        talk = station.talk(door)
+        talk.expect(220)
+        for is_secure in False, True:
+            if is_secure:
+                talk.starttls()
+            assert ("AUTH " in talk.say("EHLO client.test").expect(250)) == offered
+            assert talk.say("AUTH LOGIN").reply()[:3] == ("334" if offered else "502")
+            if offered:
+                talk.say("*").expect(501)
+    with station.hello("submissions") as talk:
+        talk.login("alice@example.org", "wonderland")
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
 def test_repair_of_line_ends(make_station, value):
     """For whom we know: trusted networks and people logged in; never for strangers, and never so that a dot becomes an end."""
     station = house(make_station, smtp=f"repair-line-ends = {value}")

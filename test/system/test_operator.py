@@ -400,6 +400,22 @@ def test_explain_route(make_station):
         assert done.returncode == 65 and f"{wrong} is no address" in done.stderr
 
 
+def test_explain_route_says_what_holds(make_station):
+    """To smtps:// nothing goes in clear; without a DNS a route needs an address."""
+    station = make_station(routes='route "a.test" { via = "smtps://127.0.0.1:4465" }\nroute "b.test" { port = 26 }')
+    assert "as require" in station.run("explain", "route", "x@a.test").stdout
+    told = station.run("explain", "route", "x@b.test", check=False).stdout
+    assert 'route "b.test" of the file has no address as its `via`' in told
+
+
+def test_who_may_not_ask_is_told_so(make_station, as_root):
+    station = make_station()
+    for command in ["queue", "list"], ["why", "x@a.test"], ["user", "list"]:
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", POSTHOUSE, *command, "--config", station.config],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode and "root" in done.stderr and "start it" not in done.stderr and "cannot be made" not in done.stderr, done.stderr
+
+
 def test_top(make_station):
     port = free_ports(1)[0]
     station = house_for(make_station, port)

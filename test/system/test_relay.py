@@ -5,7 +5,7 @@ import email
 import pytest
 from aiosmtpd.smtp import AuthResult
 
-from peers import Sink
+from peers import Scripted, Sink
 from station import TRUSTED, free_ports, until
 from talk import added_fields
 
@@ -204,3 +204,59 @@ def test_login_at_the_next_host(make_station, tmp_path):
         sink.wait_mails(1)
     assert seen[0] == (b"house", b"secret")
     assert "secret" not in station.log_text()
+
+
+def deferred_words(station, address):
+    """What `why` says of a mail that waits; None: it has not been tried."""
+    said = station.run("why", address).stdout
+    assert "failed" not in said
+    return said if "deferred" in said else None
+
+
+def test_a_wrong_login_at_the_next_host_costs_no_mail(make_station, tmp_path):
+    """The fault is in our file: the mail waits until it is put right, and is not tried with a wrong password again and again."""
+    passwords = []
+
+    def check(server, session, envelope, mechanism, login):
+        passwords.append(login.password)
+        return AuthResult(success=login.password == b"secret", handled=False)
+
+    login = tmp_path / "login"
+    login.write_text("house\nsecet\n")
+    with Sink(authenticator=check, auth_require_tls=False, auth_required=True) as sink:
+        station = make_station(routes=f'route "*" {{ via = "smtp://127.0.0.1:{sink.port}" login = "file:{login}" }}')
+        for name in "bcdefghi":
+            station.hello(source=TRUSTED).mail("a@src.test", f"{name}@dst.test", MESSAGE)
+        said = until(lambda: deferred_words(station, "b@dst.test"), "the mail to be put off")
+        assert "this station's login is not taken: 535" in said
+        assert "correct it, reload" in said and "block list" not in said
+        station.wait_log(f"file={login}")
+        assert passwords.count(b"secet") < 4
+        login.write_text("house\nsecret\n")
+        station.reload()
+        until(lambda: "station: reloaded" in station.log_text(), "the new file")
+        station.run("queue", "dest:127.0.0.1", "retry", "--yes")
+        sink.wait_mails(8)
+    assert "secret" not in station.log_text()
+
+
+@pytest.mark.parametrize("at", ["MAIL", "RCPT"])
+def test_a_relay_that_wants_a_login(make_station, at):
+    """A host that the file names: the file is to blame. Of a host that the DNS names it is a plain no."""
+    no = "530 5.7.0 Authentication required"
+    script = ["220 sink.test", "250 sink.test", *([no] if at == "MAIL" else ["250 yes", no]), "250 reset"]
+    with Scripted(*script) as host:
+        station = make_station(routes=f'route "*" {{ via = "smtp://127.0.0.1:{host.port}" }}')
+        station.hello(source=TRUSTED).mail("a@src.test", "b@dst.test", MESSAGE)
+        said = until(lambda: deferred_words(station, "b@dst.test"), "the mail to be put off")
+        assert "must log in, or encrypt, first: 530 Authentication required" in said and 'login = "file:' in said
+
+
+def test_send_takes_the_login_for_the_sender(station):
+    def check(server, session, envelope, mechanism, login):
+        return AuthResult(success=login.login == b"alice@example.org")
+
+    with Sink(authenticator=check, auth_require_tls=False) as sink:
+        station.run("send", "b@dst.test", "--via", f"smtp://alice@example.org@127.0.0.1:{sink.port}", "--password-stdin", text="wonderland\nhello\n")
+        (sender, _, _), = sink.wait_mails(1)
+        assert sender == "alice@example.org"

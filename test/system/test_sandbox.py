@@ -3,10 +3,15 @@
 
 As root each role has a user of its own; as an ordinary user (one test more when we are root) all are that user, and the sandboxes are the same.
 """
+import ctypes
 import json
 import os
 import pathlib
+import re
+import resource
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 
@@ -47,6 +52,11 @@ def judge(role, output):
     if not any("files" in fact or "calls" in fact for fact in lacks):
         assert worked == []
     assert lines(output, "victim") == [["lives"]]
+
+
+def role_rows(station):
+    rows = map(json.loads, station.run("status", "--json", check=False).stdout.splitlines())
+    return [row for row in rows if "role" in row]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +107,7 @@ def test_an_ordinary_user_is_kept_in_as_well(ordinary):
         with station.hello() as talk:
             talk.mail("a@src.test", "bob@example.org", b"Subject: s\r\n\r\nb\r\n")
         station.wait_mails("bob", 1)
-        rows = [json.loads(line) for line in station.run("status", "--json").stdout.splitlines()]
+        rows = role_rows(station)
         assert {row["uid"] for row in rows} == {NOBODY} and all(row["works"] for row in rows)
         for role in ROLES:
             judge(role, try_evil(role, station.config, before=prefix))
@@ -109,7 +119,7 @@ def test_an_ordinary_user_is_kept_in_as_well(ordinary):
 
 def test_status(station):
     """Who, since when, and what holds: nothing that this kernel can forbid is missing, and nobody has two roles' user."""
-    rows = {row["role"]: row for row in map(json.loads, station.run("status", "--json").stdout.splitlines())}
+    rows = {row["role"]: row for row in role_rows(station)}
     assert {role: row["pid"] for role, row in rows.items()} == station.pids()
     if IS_ROOT:
         assert len({row["uid"] for row in rows.values()}) == len(ROLES) and 0 not in {row["uid"] for row in rows.values()}
@@ -129,9 +139,163 @@ def test_status(station):
         row = [json.loads(line) for line in station.run("status", "--json", check=False).stdout.splitlines() if '"send"' in line][0]
         return row["works"] and row["pid"] != before and row["restarts"] == 1
     until(again, "status to show the new role")
+    assert station.run("status").stdout.count("started again") == 1 and ", started again once after it had died" in station.run("status").stdout
     station.stop()
     done = station.run("status", check=False)
     assert done.returncode == 69 and "does not run" in done.stderr
+
+
+def test_status_where_processes_are_hidden(as_root, make_station):
+    """As under our own unit (ProtectProc=invisible, ProcSubset=pid): what is not there to be tried has not worked."""
+    station = make_station(start=False)
+    hide = 'mount -t proc -o hidepid=invisible,subset=pid proc /proc && exec "$0" "$@"'
+    if subprocess.run(["unshare", "-m", "sh", "-c", hide, "true"], capture_output=True, timeout=PATIENCE).returncode:
+        pytest.skip("this kernel does not hide processes")
+    station.prefix = ["unshare", "-m", "sh", "-c", hide]
+    station.start()
+    assert all(row["works"] for row in role_rows(station))
+
+
+# ── what a role that was taken over does with what it holds: we take its descriptors out of it, and use them ──
+
+PIDFD_OPEN, PIDFD_GETFD = 434, 438
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def descriptor_of(pid, fd):
+    """Our own copy of that descriptor of theirs."""
+    held = LIBC.syscall(PIDFD_OPEN, pid, 0)
+    ours = LIBC.syscall(PIDFD_GETFD, held, fd, 0)
+    os.close(held)
+    if ours < 0:
+        pytest.skip("this kernel takes no descriptor out of another process")
+    return ours
+
+
+def message(kind, octets):
+    """A packet to master: the place of its kind in the table, then its fields."""
+    table = (SOURCE / "src/io/messages.def").read_text()
+    kinds = re.findall(r"^MESSAGE\((\w+),", table, re.M)
+    return struct.pack("<H", kinds.index(kind) + 1) + octets
+
+
+def say_as(pid, *packets):
+    with socket.socket(fileno=descriptor_of(pid, 3)) as channel:
+        for packet in packets:
+            channel.send(packet)
+
+
+def test_a_role_begins_with_nothing_of_ours(make_station):
+    """No terminal, no session of the operator, no descriptor that master was started with, no words of the service manager."""
+    station = make_station(start=False, environment={"NOTIFY_SOCKET": "/nowhere"})
+    secret = station.directory / "secret"
+    secret.write_text("x")
+    with secret.open() as opened, station.log.open("ab") as log:
+        station.process = subprocess.Popen([POSTHOUSE, "serve", "--config", station.config], stderr=log, pass_fds=(opened.fileno(),),
+                                           env=station.environment)
+        until(lambda: "station: ready" in station.log_text(), "the station to get ready")
+    for role, pid in station.pids().items():
+        fds = {int(name): os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+        assert str(secret) not in fds.values(), role
+        assert fds[0] == fds[1] == "/dev/null" and fds[2].startswith("pipe:") and fds[3].startswith("socket:"), (role, fds)
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        session, terminal = int(stat[3]), int(stat[4])
+        assert session == pid and terminal == 0
+        assert b"NOTIFY_SOCKET" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        assert (role == "receive") == (re.search(r"Max file size +unlimited", limits) is None)
+
+
+def test_words_of_a_role(as_root, station):
+    """It has no log to erase, and cannot speak for another role."""
+    with open(descriptor_of(station.pid("receive"), 2), "wb", buffering=0) as words:
+        with pytest.raises(OSError):
+            os.ftruncate(words.fileno(), 0)
+        words.write(b"vault: login-ok user=root\nreceive: odd \x1b[31mred\n" + b"x" * 5000 + b"\n")
+    text = until(lambda: "x\\x" not in station.log_text() and "red" in station.log_text() and station.log_text(), "the words")
+    assert "station: ready" in text
+    assert re.search(r"^station: words role=receive says=.*login-ok", text, re.M) and not re.search("^vault: login-ok", text, re.M)
+    assert r"receive: odd \x1b[31mred" in text
+
+
+@pytest.mark.parametrize("kind", ["guarded", "ready"])
+def test_what_is_said_once_is_not_said_again(as_root, station, kind):
+    """Lines for the operator come from a role before it works; another such word is a lie."""
+    before = station.pid("receive")
+    station.may_end = "role=receive"
+    lines = b"files: none \x1b]0;forged\x07\n"
+    say_as(before, message(kind, struct.pack("<I", len(lines)) + lines if kind == "guarded" else b""))
+    until(lambda: station.pids().get("receive") not in (None, before), "another receive")
+    assert "\x1b" not in (station.state / "status").read_text() and "forged" not in station.run("status", check=False).stdout
+
+
+def test_accusations(as_root, station):
+    """One is believed; who accuses again within a minute ends as well."""
+    accuser, queue = station.pid("receive"), station.pid("queue")
+    accusation = message("lost", bytes([4, 1]))
+    say_as(accuser, accusation)
+    until(lambda: station.pids().get("queue") not in (None, queue), "another queue")
+    assert station.pid("receive") == accuser
+    say_as(accuser, accusation)
+    until(lambda: station.pids().get("receive") not in (None, accuser), "another receive")
+    until(lambda: all(row["works"] for row in role_rows(station)), "all roles to work")
+
+
+def listeners(pid):
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:") and int(name) > 3:
+            with socket.socket(fileno=descriptor_of(pid, int(name))) as s:
+                if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    yield s
+
+
+def test_doors_outlive_who_shuts_them(as_root, station):
+    """Master opens each of them again, TCP and UNIX, for the next."""
+    before = station.pid("receive")
+    station.may_end = "role=receive"
+    assert [s.shutdown(socket.SHUT_RDWR) for s in listeners(before)] == [None] * 4
+    until(lambda: station.pids().get("receive") not in (None, before), "another receive")
+    with until_answers(station) as talk:
+        talk.mail("a@src.test", "bob@example.org", b"Subject: s\r\n\r\nb\r\n")
+    station.run("send", "bob@example.org", text="Subject: local\n\nb\n")
+    station.wait_mails("bob", 2)
+
+
+def until_answers(station):
+    def answered():
+        try:
+            return station.hello()
+        except OSError:
+            return None
+    return until(answered, "the door to answer")
+
+
+def test_no_process_is_left(as_root, station):
+    """A machine that has no descriptor or process for another role loses that role for a while, not the station."""
+    master, before = station.process.pid, station.pid("send")
+    soft, hard = resource.prlimit(master, resource.RLIMIT_NOFILE)
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (8, hard))
+    station.may_end = "role=send"
+    station.kill("send")
+    until(lambda: station.log_text().count("no-process role=send") >= 2, "master to find nothing, twice")
+    assert station.process.poll() is None
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (soft, hard))
+    until(lambda: station.pids().get("send") not in (None, before), "another send")
+
+
+def test_unix_sockets_are_for_routes_to_one(make_station):
+    """Without such a route send makes none; with one, by reload, it begins anew."""
+    station = make_station()
+    calls = 'make a UNIX socket'
+    assert ["refused", calls] in [act[:2] for act in lines(try_evil("send", station.config), "act")] or sanitized()
+    before = station.pid("send")
+    station.configure(routes='route "there.example" { via = "lmtp+unix:/run/nobody" }')
+    station.reload()
+    until(lambda: station.pids().get("send") not in (None, before), "send to begin anew")
+    until(lambda: {row["role"]: row for row in role_rows(station)}["send"]["works"], "send to work again")
+    assert "started again" not in station.run("status").stdout  # it did not die
+    assert calls not in [act[1] for act in lines(try_evil("send", station.config), "act")]
 
 
 def owners(path):
@@ -206,6 +370,6 @@ def test_the_unit_is_hardened():
     """By systemd's own measure: at most 2.5 of 10."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze")
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=25", SOURCE / "dist/posthouse.service"],
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=25", BUILD / "dist/posthouse.service"],
                           capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout[-600:] + done.stderr

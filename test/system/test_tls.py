@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS at our doors, with other people's clients."""
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shutil
+import signal
 import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
+import time
 
 import pytest
 
-from authority import Authority, openssl, tls_option
+from certificates import Authority, openssl, tls_option
 from peers import Postfix
 from station import POSTHOUSE, until
 from talk import Talk, crlf
@@ -99,7 +104,7 @@ def test_what_is_not_sealed_says_so(sealed):
 @pytest.mark.parametrize("way", ["--tls", "--tls-on-connect"])
 def test_swaks(sealed, authority, way):
     port = sealed.submission_port if way == "--tls" else sealed.submissions_port
-    said = run("swaks", "--server", f"127.0.0.1:{port}", way, "--tls-verify", "--tls-ca-path", authority.file,
+    said = run("swaks", "--server", f"127.0.0.1:{port}", way, "--tls-verify", "--tls-ca-path", authority.trust,
                "--tls-sni", HOST, "--auth", "PLAIN", "--auth-user", "alice@example.org", "--auth-password", "wonderland", "--from",
                "alice@example.org", "--to", "bob@example.org")
     assert "TLS started with cipher TLSv1.3" in said
@@ -112,7 +117,7 @@ def test_curl(sealed, authority, tmp_path, scheme):
     mail.write_bytes(crlf(MESSAGE))
     port = sealed.submissions_port if scheme == "smtps" else sealed.submission_port
     run("curl", "-sS", f"{scheme}://{HOST}:{port}/client.test", "--resolve", f"{HOST}:{port}:127.0.0.1", "--ssl-reqd", "--cacert",
-        authority.file, "--user", "alice@example.org:wonderland", "--mail-from", "alice@example.org", "--mail-rcpt", "bob@example.org",
+        authority.trust, "--user", "alice@example.org:wonderland", "--mail-from", "alice@example.org", "--mail-rcpt", "bob@example.org",
         "--upload-file", mail)
     assert "ESMTPSA" in received(sealed.wait_mails("bob", 1)[0])
 
@@ -140,7 +145,7 @@ def test_posttls_finger(sealed, authority):
     tool = shutil.which("posttls-finger", path="/usr/sbin:/usr/bin")
     if not tool:
         pytest.skip("no posttls-finger")
-    said = run(tool, "-c", "-F", authority.file, "-l", "secure", "-o", "inet_protocols=ipv4", f"[127.0.0.1]:{sealed.smtp_port}", HOST)
+    said = run(tool, "-c", "-F", authority.trust, "-l", "secure", "-o", "inet_protocols=ipv4", f"[127.0.0.1]:{sealed.smtp_port}", HOST)
     assert "Verified TLS connection established" in said
 
 
@@ -155,7 +160,7 @@ def leaf(port, *more):
 
 
 def test_names_and_kinds_of_keys(sealed, authority):
-    trust = "-CAfile", authority.file
+    trust = "-CAfile", authority.trust
     port = sealed.submissions_port
     assert leaf(port, *trust, "-servername", HOST) == (HOST, "ECDSA", "OK", "TLSv1.3")
     assert leaf(port, *trust, "-servername", HOST, "-sigalgs", "RSA-PSS+SHA256")[:3] == (HOST, "RSA-PSS", "OK")
@@ -209,6 +214,22 @@ def test_resumption(make_station, authority, pairs, tickets, version):
 
 
 # ── reload ──
+
+
+def test_reload_turns_tickets_off_and_on(make_station, authority, pairs):
+    """Each time, whichever of two processes hears of the new file first."""
+    station = make_station(tls=tls_option(pairs["ecdsa"]))
+    context = authority.context(maximum_version=ssl.TLSVersion.TLSv1_2)  # its handshake brings the ticket
+
+    def has_ticket():
+        with Talk(station.submissions_port).secure(context) as talk:
+            talk.expect(220)
+            return talk.socket.session.has_ticket
+    assert has_ticket()
+    for tickets in (False, True) * 4:
+        station.configure(tls=tls_option(pairs["ecdsa"]) + ("" if tickets else " no-tickets = true"))
+        station.reload()
+        until(lambda: has_ticket() == tickets, f"tickets to be {tickets}", patience=20)
 
 
 def test_reload_with_a_new_certificate(sealed, authority, pairs):
@@ -267,7 +288,7 @@ def test_private_keys_are_in_no_other_process(as_root, sealed, pairs):
 
 def test_a_station_without_certificate_makes_one(make_station):
     station = make_station()
-    assert "self-signed hostname=mail.example.org made=now" in station.log_text()
+    station.wait_log("self-signed hostname=mail.example.org made=now")
     file = next(station.state.rglob("self-signed.pem"))
     assert file.stat().st_mode & 0o777 == 0o600
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -276,7 +297,8 @@ def test_a_station_without_certificate_makes_one(make_station):
         talk.expect(220)
     before = file.read_bytes()
     station.restart()
-    assert file.read_bytes() == before and "made=earlier" in station.log_text()
+    assert file.read_bytes() == before
+    station.wait_log("made=earlier")
     station.hostname = "mx.example.org"
     station.configure()
     station.reload()
@@ -287,22 +309,22 @@ def test_a_station_without_certificate_makes_one(make_station):
 
 
 def test_wrong_files_are_refused(authority, pairs, make_station, tmp_path):
-    expired = authority.issue(HOST, days=10, at="2020-01-01 00:00:00", called="expired")
-    early = authority.issue(HOST, at="2120-01-01 00:00:00", called="early")
     locked = tmp_path / "locked.key"
     openssl("pkey", "-in", pairs["ecdsa"][1], "-aes256", "-passout", "pass:x", "-out", locked)
     small = tmp_path / "small.key", tmp_path / "small.pem"
     openssl("req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout", small[0], "-out", small[1], "-subj", "/CN=x")
     cases = [
-        ((pairs["ecdsa"][0], pairs["rsa"][1]), "do not belong together"),
-        (expired, "has expired"),
-        (early, "not valid yet"),
-        ((tmp_path / "none.pem", pairs["ecdsa"][1]), "No such file"),
+        ((pairs["ecdsa"][0], pairs["rsa"][1]), "do not belong together (renewed one without the other?)"),
+        ((tmp_path / "none.pem", pairs["ecdsa"][1]), "tls.certificate: " + str(tmp_path / "none.pem") + ": there is no such file"),
+        ((pairs["ecdsa"][0], tmp_path / "none.key"), "tls.key: " + str(tmp_path / "none.key") + ": there is no such file"),
         ((pairs["ecdsa"][1], pairs["ecdsa"][1]), "no certificate in it"),
-        ((pairs["ecdsa"][0], pairs["ecdsa"][0]), "no private key in it"),
+        ((pairs["ecdsa"][0], pairs["ecdsa"][0]), "no private key in it; name its key: tls { key = "),
+        ((pairs["ecdsa"][1], pairs["ecdsa"][0]), "is a private key, and stands where the certificate is wanted: swap certificate and key"),
+        ((pairs["ecdsa"][0], pairs["rsa"][0]), "is a certificate, and stands where the key is wanted: swap certificate and key"),
         ((pairs["ecdsa"][0], locked), "locked with a password"),
-        ((pairs["ecdsa"][0], tmp_path), "Invalid argument"),
+        ((pairs["ecdsa"][0], tmp_path), "is a directory; name the PEM file in it"),
         ((small[1], small[0]), "2048 bits"),
+        (authority.issue(*(f"host{i}.example.org" for i in range(1025)), called="many"), "more than 1024 names in one certificate"),
     ]
     station = make_station(start=False)
     for pair, words in cases:
@@ -311,10 +333,86 @@ def test_wrong_files_are_refused(authority, pairs, make_station, tmp_path):
             done = subprocess.run([POSTHOUSE, command, "--config", station.config], capture_output=True, text=True, timeout=60)
             assert done.returncode == 78 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
             assert str(pair[0]) in done.stderr or str(pair[1]) in done.stderr
-    soon = authority.issue(HOST, days=5, called="soon")
-    station.configure(tls=tls_option(soon))
-    done = subprocess.run([POSTHOUSE, "check", "--config", station.config], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and re.search(r"expires in [45] days", done.stderr)
+            assert str(station.config) in done.stderr
+
+
+def check(station, **run):
+    return subprocess.run([POSTHOUSE, "check", "--config", station.config], capture_output=True, text=True, timeout=60, **run)
+
+
+def test_notes_of_the_check(authority, pairs, make_station, tmp_path):
+    """What does not keep the station from starting, and will be missed."""
+    open_key = tmp_path / "open.key"
+    open_key.write_bytes(pairs["ecdsa"][1].read_bytes())
+    open_key.chmod(0o644)
+    cases = [
+        (dict(tls=tls_option(authority.issue(HOST, days=5, called="soon"))), r"soon\.pem for mail\.example\.org expires in [45] days"),
+        (dict(tls=tls_option(pairs["other"])), r"no certificate is for mail\.example\.org \(this one: mx\.example\.net,\*\.example\.net\)"),
+        (dict(tls=tls_option((pairs["ecdsa"][0], open_key))), "everybody may read this key: chmod 600"),
+        (dict(tls=tls_option(pairs["ecdsa"]) + f' trust = "{tmp_path}/none.pem"'), r"tls\.trust: .*there is no such file"),
+        (dict(filters=f'filter f {{ at = "unix:{tmp_path}/none.sock" }}'), r"filter f: .*none\.sock: No such file.*is the filter running"),
+    ]
+    station = make_station(start=False)
+    for sections, words in cases:
+        station.configure(**{"tls": "", "filters": "", **sections})
+        done = check(station)
+        assert done.returncode == 0 and re.search(words, done.stderr) and done.stdout.rstrip().endswith("; but"), done
+    station.configure(tls=tls_option(pairs["ecdsa"]), filters="")
+    done = check(station)
+    assert done.returncode == 0 and done.stderr == "" and "but" not in done.stdout
+
+
+def test_the_check_of_somebody_else_than_root(as_root, pairs, make_station):
+    """The keys are root's: that is no mistake in the file."""
+    station = make_station(start=False)
+    with tempfile.TemporaryDirectory(prefix="posthouse-keys.") as directory:
+        os.chmod(directory, 0o755)
+        copies = []
+        for path in pairs["ecdsa"][0], pairs["ecdsa"][1]:
+            copies.append(os.path.join(directory, path.name))
+            shutil.copy(path, copies[-1])
+        os.chmod(copies[0], 0o644)
+        os.chmod(copies[1], 0o600)
+        station.configure(tls=tls_option(copies))
+        done = check(station, user=65534, group=65534, extra_groups=[])
+        assert done.returncode == 0 and "not looked at: only root may read it" in done.stderr, done
+        assert check(station).stderr == ""
+
+
+@pytest.mark.parametrize("days, at, words, event", [
+    (10, "2020-01-01 00:00:00", "has expired on 2020-01-11: used all the same", "certificate-expired"),
+    (10, "2120-01-01 00:00:00", "is not valid yet, but from 2120-01-01", "certificate-not-yet"),
+    (5, None, "expires in ", "certificate-expires"),
+], ids=["expired", "early", "soon"])
+def test_a_certificate_of_another_time_serves(authority, make_station, days, at, words, event):
+    """A renewal that was missed must not keep the station from starting, nor from reloading."""
+    station = make_station(tls=tls_option(authority.issue(HOST, days=days, at=at, called=event)))
+    station.wait_log(words)
+    station.wait_log(f"vault: {event} names=mail.example.org")
+    station.wait_log("vault: certificate names=mail.example.org key=ECDSA until=")
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    serves(station, trusting)
+    station.reload()
+    until(lambda: "station: reloaded" in station.log_text(), "the reload")
+    done = check(station)
+    assert done.returncode == 0 and words in done.stderr
+
+
+def test_status_tells_of_certificates(authority, make_station):
+    def shown():
+        return [line for line in station.run("status").stdout.splitlines() if line.startswith("certificate ")]
+    station = make_station()
+    until(lambda: shown() and re.fullmatch(r"certificate mail\.example\.org self-signed until \S+ \(36\d\d d\) .*self-signed\.pem", shown()[0]),
+          "our own certificate")
+    pair = authority.issue(HOST, kind="rsa", days=20, called="shown")
+    station.configure(tls=tls_option(pair, authority.issue("mx.example.net", at="2020-01-01 00:00:00", called="shown-late")))
+    station.reload()
+    until(lambda: len(shown()) == 2, "the new ones")
+    assert re.fullmatch(rf"certificate mail\.example\.org RSA until 2\S+ \((19|20) d\) {re.escape(str(pair[0]))}", shown()[0]), shown()
+    assert re.search(r"certificate mx\.example\.net ECDSA until 2020-03-31 \(EXPIRED\) ", shown()[1]), shown()
+    lines = [json.loads(line) for line in station.run("status", "--json").stdout.splitlines()]
+    assert [line["kind"] for line in lines if "certificate" in line] == ["RSA", "ECDSA"]
 
 
 # ── bad input ──
@@ -366,6 +464,33 @@ def test_what_is_no_tls_at_465(sealed):
     serves(sealed)
 
 
+def heard(port, octets, first=b""):
+    """All that a client hears, to a clean end: a reset would have taken words back."""
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
+        if first:
+            s.recv(1000)
+            s.sendall(first)
+            s.recv(1000)
+        with contextlib.suppress(BrokenPipeError):
+            s.sendall(octets)
+        said = b""
+        while more := s.recv(65536):  # ConnectionResetError fails the test
+            said += more
+        return said
+
+
+def test_what_is_said_to_who_speaks_no_tls_arrives(sealed):
+    assert heard(sealed.submissions_port, b"EHLO client.test\r\n" * 10000) == b""
+    assert heard(sealed.submissions_port, b"\x16\x03\x01\0\x20" + b"x" * 100000)[:1] == b"\x15"  # an alert
+    assert heard(sealed.smtp_port, b"STARTTLS\r\n" + b"NOOP\r\n" * 30000, first=b"EHLO client.test\r\n").startswith(b"220 ")
+    talk = Talk(sealed.submissions_port).raw(b"EHLO client.test\r\n")  # and who does not close is closed
+    assert talk.closed()
+    with pytest.raises(OSError):
+        for _ in range(10000):
+            talk.raw(b"x" * 1000)
+    serves(sealed)
+
+
 def test_nothing_said_in_clear_behind_starttls_counts(sealed):
     with sealed.hello() as talk:
         talk.raw(b"STARTTLS\r\nMAIL FROM:<evil@src.test>\r\nRCPT TO:<bob@example.org>\r\n")
@@ -400,6 +525,31 @@ def test_a_crowd_hangs_in_the_handshake(sealed):
     serves(sealed)
 
 
+def is_quiet(pid):
+    """Does this process go to sleep less often than fifty times a second?"""
+    def switches():
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+    began, before = time.monotonic(), switches()
+    time.sleep(0.5)
+    return switches() - before < 50 * (time.monotonic() - began)
+
+
+def test_who_waits_for_others_handshakes_waits_quietly_and_gets_its_turn(make_station):
+    station = make_station(limits="connections = 2000", gate="connections = 0 network = 0")
+    vault, receive = station.pid("vault"), station.pid("receive")
+    hello = raw_hello()
+    os.kill(vault, signal.SIGSTOP)  # nothing is signed
+    try:
+        talks = [Talk(station.submissions_port).raw(hello) for _ in range(600)]
+        until(lambda: is_quiet(receive), "receive to wait quietly", patience=20)
+    finally:
+        os.kill(vault, signal.SIGCONT)
+    for talk in talks:
+        assert talk.socket.recv(5)[:1] in (b"\x16", b"\x15")  # a ServerHello; or an alert, where it took too long
+        talk.close()
+    serves(station)
+
+
 # ── a scanner ──
 
 
@@ -408,7 +558,7 @@ def test_testssl(sealed, authority, tmp_path):
         pytest.skip("no testssl.sh")
     report = tmp_path / "report.json"
     # Protocols, server defaults and preferences, forward secrecy, standard ciphers, and what is quick of the known weaknesses.
-    subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--add-ca", authority.file, "--ip",
+    subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--add-ca", authority.trust, "--ip",
                     "127.0.0.1", "--jsonfile", report, "-t", "smtp", "-p", "-S", "-s", "-f", "-I", "-R", "-C", "-Z",
                     f"{HOST}:{sealed.smtp_port}"], capture_output=True, timeout=300)
     findings = json.loads(report.read_text())

@@ -14,7 +14,7 @@ import pytest
 from certificates import Authority, self_signed
 from nameservers import Knot
 from peers import Postfix, Sink
-from station import TRUSTED, free_ports, until
+from station import POSTHOUSE, TRUSTED, free_ports, until
 from tls_peers import TlsPeer
 
 MESSAGE = b"Subject: s\r\n\r\n.b\r\n"
@@ -32,7 +32,7 @@ def authority():
 
 @pytest.fixture(scope="module")
 def good(authority):
-    return authority.leaf("127.0.0.1", "mx.dst.test")
+    return authority.issue("127.0.0.1", "mx.dst.test")
 
 
 def trusting(authority):
@@ -131,8 +131,8 @@ def certificate(authority, directory, name):
     if name == "self-signed":
         return self_signed(directory, "127.0.0.1")
     if name == "stranger":
-        return Authority(directory, "Somebody Else").leaf("127.0.0.1")
-    return authority.leaf("192.0.2.1" if name == "wrong name" else "127.0.0.1", expired=name == "expired",
+        return Authority(directory, "Somebody Else").issue("127.0.0.1")
+    return authority.issue("192.0.2.1" if name == "wrong name" else "127.0.0.1", at="2020-01-01" if name == "expired" else None,
                           kind="rsa" if name == "rsa" else "ecdsa")
 
 
@@ -160,10 +160,11 @@ def test_nobody_is_trusted_without_a_file(make_station, authority, good, tmp_pat
     """Said in the log; encryption alone still works."""
     with TlsPeer(good) as peer:
         station = make_station(tls=f'trust = "{tmp_path}/absent.pem"', routes=routes({"x": peer.port}))
-        assert "absent.pem" in station.log_text()
+        station.wait_log("absent.pem")
         send_to(station, ["require-x.test", "verify-x.test"])
         assert "TLS" == until(lambda: outcome(station, peer, "b@require-x.test"), "the mail to be there")
         assert "waits: tls" == until(lambda: outcome(station, peer, "b@verify-x.test"), "the other to wait")
+        assert "no authorities are known: tls.trust could not be read" in station.run("why", "b@verify-x.test").stdout
 
 
 def test_the_name_is_that_of_the_mx(make_station, authority, good):
@@ -210,6 +211,16 @@ def test_tls_before_the_greeting(make_station, authority, good, tmp_path):
         assert b"EHLO" not in plain.clear and plain.mails == []
 
 
+def test_localhost_proves_its_name(make_station, authority):
+    """A name to prove like every other, though no DNS is asked where it is."""
+    with TlsPeer(authority.issue("localhost"), "first") as peer, TlsPeer(authority.issue("127.0.0.1"), "first") as unnamed:
+        station = make_station(tls=trusting(authority), routes="\n".join(
+            f'route "{name}.test" {{ via = "smtps://localhost:{host.port}"  tls = verify }}' for name, host in (("named", peer), ("other", unnamed))))
+        send_to(station, ["named.test", "other.test"])
+        assert until(lambda: outcome(station, peer, "b@named.test"), "an outcome") == "TLS"
+        assert until(lambda: outcome(station, unnamed, "b@other.test"), "an outcome") == "waits: tls"
+
+
 @pytest.mark.parametrize("way", ["good", "none", "refuses", "garbage", "closes", "old", "leaves"])
 def test_a_password_to_this_machine(make_station, authority, good, tmp_path, way):
     """There nobody listens in between: it may go in clear where it has to, and goes through TLS where it can."""
@@ -246,7 +257,7 @@ def test_a_password_to_another_machine(make_station, authority, namespace, tmp_p
     """Through TLS or not at all, whatever else the route lets be in clear; and the mail waits."""
     secret = tmp_path / "secret"
     secret.write_text("alice\nwonderland\n")
-    with TlsPeer(authority.leaf(ANOTHER), way, login=True, address=ANOTHER, namespace=namespace) as peer:
+    with TlsPeer(authority.issue(ANOTHER), way, login=True, address=ANOTHER, namespace=namespace) as peer:
         scheme = "smtps" if way == "first" else "smtp"
         via = f'via = "{scheme}://{ANOTHER}:{peer.port}"'
         station = make_station(namespace=namespace, tls=trusting(authority),
@@ -293,13 +304,19 @@ def test_postfix(make_station, authority, good):
 
 
 def test_postfix_that_demands_it_of_those_who_never_do(make_station, authority, good):
-    """Postfix says 530; the sender hears it."""
+    """Postfix says 530: the file is to blame, and the mail waits until it is put right."""
     with TlsPostfix(good, encrypts=True) as postfix:
         station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{postfix.port}"  tls = never }}\n')
         station.add_user("alice", "wonderland")
         station.logged_in().mail("alice@example.org", "box@dst.test", MESSAGE)
-        assert b"Must issue a STARTTLS command first" in station.wait_mails("alice", 1)[0]
+        said = until(lambda: (text := station.run("why", "box@dst.test").stdout) and "deferred" in text and text, "the mail to be put off")
+        assert "Must issue a STARTTLS command first" in said and 'no tls = "never"' in said
         assert postfix.mailbox() == []
+        station.configure(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{postfix.port}"  tls = require }}\n')
+        station.reload()
+        until(lambda: "station: reloaded" in station.log_text(), "the new file")
+        station.run("queue", "dest:127.0.0.1", "retry", "--yes")
+        until(lambda: len(postfix.mailbox()) == 1, "Postfix to keep it")
 
 
 # ── the command ──
@@ -320,7 +337,35 @@ def test_send_uses_what_is_offered(station, authority, good):
     with TlsPeer(good, "first") as peer:
         assert json.loads(send(peer, "--json", scheme="smtps").stdout)["tls"].startswith("TLSv1.3")
         assert peer.clear == b""
-    with TlsPeer(good, "garbage") as peer:
-        assert send(peer).returncode == 0 and peer.mails[0][0] is None
+    for way in "garbage", "leaves":  # in clear, on a new connection; but no password
+        with TlsPeer(good, way) as peer:
+            assert send(peer).returncode == 0 and peer.mails[0][0] is None
     with TlsPeer(good, "none") as peer:
         assert send(peer, scheme="smtps").returncode == os.EX_TEMPFAIL and peer.mails == []
+
+
+def test_send_offers_to_go_in_clear_only_where_that_would_help(station, authority, good, namespace):
+    def send(peer, *options, scheme="smtp"):
+        command = ["ip", "netns", "exec", namespace, POSTHOUSE, "send", "b@dst.test", "--from", "a@src.test", "--via",
+                   f"{scheme}://alice@{ANOTHER}:{peer.port}", "--password-stdin", *options]
+        done = subprocess.run(command, input="wonderland\nhello\n", capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, "--in-clear" in done.stderr
+
+    def peer(leaf, way="good"):
+        return TlsPeer(leaf, way, login=True, address=ANOTHER, namespace=namespace)
+
+    with peer(good) as host:  # for another name
+        code, told, offered = send(host, "--trust", authority.trust)
+        assert code == os.EX_TEMPFAIL and "not good for this host" in told and offered
+    with peer(good, "none") as host:
+        assert send(host)[2]
+        code, told, offered = send(host, scheme="smtps")
+        assert "smtps:// is for 465" in told and not offered
+    for way in "garbage", "closes", "refuses":
+        with peer(good, way) as host:
+            assert not send(host)[2]
+
+
+def test_send_wants_the_authorities_that_it_was_told_of(station):
+    done = station.run("send", "b@dst.test", "--via", "smtp://127.0.0.1:1", "--trust", "/nope", text="hello\n", check=False)
+    assert done.returncode == os.EX_NOINPUT and "posthouse send: --trust /nope: No such file or directory" in done.stderr

@@ -28,11 +28,14 @@ connection_begin(const struct master_filter *f)
 }
 
 void
-dial(const struct master_plan *plan, struct ipc *who, const struct ipc_dial *asked)
+dial(const struct master_plan *plan, uint32_t configuration, struct ipc *who,
+	const struct ipc_dial *asked)
 {
 	struct ipc_dialled answer = { .fd = -1, .ask = asked->ask, .cause = ENOENT };
 
-	if (asked->filter < plan->filters_n) {
+	if (asked->configuration != configuration) {
+		answer.cause = ESTALE;
+	} else if (asked->filter < plan->filters_n) {
 		answer.fd = connection_begin(&plan->filters[asked->filter]);
 		answer.cause = answer.fd < 0 ? (uint32_t)errno : 0;
 	}

@@ -61,26 +61,11 @@ door_open_inet(const struct master_door *door, int *fd, struct err *e)
 			door->name);
 	if (errno == EACCES)
 		return err_set_errno(e,
-			"%s needs root (ports below 1024): start as root, or listen on a high port",
+			"%s needs root (ports below 1024): start as root or enable "
+			"posthouse.socket, or "
+			"listen on a high port",
 			door->name);
 	return err_set_errno(e, "cannot listen on %s", door->name);
-}
-
-bool
-door_make_directory(const char *path, struct err *e)
-{
-	char part[256];
-	size_t n = strlen(path);
-
-	for (size_t i = 1; i <= n && i < sizeof part; i++) {
-		if (i < n && path[i] != '/')
-			continue;
-		memcpy(part, path, i);
-		part[i] = 0;
-		if (mkdir(part, i == n ? 0711 : 0755) != 0 && errno != EEXIST)
-			return err_set_errno(e, "cannot make the state directory %s", part);
-	}
-	return true;
 }
 
 bool
@@ -90,6 +75,7 @@ door_open_unix(
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, name),
 	    probe;
+	struct stat st;
 
 	if ((size_t)n >= sizeof address.sun_path)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
@@ -105,7 +91,13 @@ door_open_unix(
 	}
 	if (probe >= 0)
 		close(probe);
-	unlink(address.sun_path);
+	if (lstat(address.sun_path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+				"%s is there, and is no station's socket: choose another `state`",
+				address.sun_path);
+		unlink(address.sun_path);
+	}
 	*fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (*fd < 0 || bind(*fd, (struct sockaddr *)&address, sizeof address) != 0 ||
 		chmod(address.sun_path, mode) != 0 || listen(*fd, BACKLOG) != 0)

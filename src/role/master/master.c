@@ -22,15 +22,15 @@
 #include "role/master/house.h"
 #include "role/master/notify.h"
 #include "role/master/status.h"
-#include "role/profile.h"
+#include "role/master/start.h"
 #include "role/master/table.h"
 
 /*
  * Master holds what must survive the death of a role: the listening sockets and the configuration.
  * It starts the roles, joins them by channels, starts again what died, and ends them in order. It
- * reads no file's contents and no octet from a network.
+ * reads no file's contents and no octet from a network; of the words of its roles it looks for the ends of lines.
  *
- *             role_start              `ready`
+ *             start_role              `ready`
  *   absent ──────────────▶ starting ────────▶ working
  *      ▲                       │                 │
  *      └────── role_died ──────┴─────────────────┘
@@ -40,71 +40,19 @@
 enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MOST_MS = 5000,
-	YOUNG_MS = 2000,	   /* a role that dies younger makes the pause grow */
-	DRAIN_MS = 30000,	   /* then what is left is killed */
-	TABLE_MS = 10 * 60 * 1000, /* so often the gate's memory goes to disk */
-	CHANNEL_BUFFER = 1024 * 1024,
-};
-
-struct process {
-	enum ipc_role role;
-	pid_t pid; /* 0: absent */
-	int pidfd;
-	struct ipc *channel;
-	struct loop_watch *watch;
-	struct loop_timer *again;
-	int64_t started_ms;
-	int64_t pause_ms;
-	bool is_ready;
-	unsigned restarts;
-	int executable; /* opened at the start: every role is of one version, and need not reach the path */
-	struct buf guard; /* what the kernel keeps it from, in its own words */
-	struct master *master;
-};
-
-enum { PROCESSES = MASTER_PLACES };
-
-struct master {
-	struct loop *loop;
-	const char *path;
-	master_read *read_config;
-	struct master_plan plan;
-	int config_fd;
-	int doors[MASTER_DOORS_MAX];
-	int submit, control;
-	int64_t started_ms, watchdog_ms;
-	struct loop_timer *watchdog;
-	int table; /* what the gate remembers */
-	struct loop_timer *keep_table;
-	struct process processes[PROCESSES];
-	struct loop_watch *signals;
-	struct loop_timer *deadline;
-	int signal_fd;
-	unsigned draining; /* how many stages of the order below have begun */
-	bool was_ready;
-	int exit_code;
-};
-
-/* Who talks to whom. */
-static const enum ipc_role edges[][2] = {
-	{ ROLE_RECEIVE, ROLE_QUEUE },
-	{ ROLE_RECEIVE, ROLE_VAULT },
-	{ ROLE_RECEIVE, ROLE_RESOLVE },
-	{ ROLE_QUEUE, ROLE_VAULT },
-	{ ROLE_QUEUE, ROLE_SEND },
-	{ ROLE_QUEUE, ROLE_STORE },
-	{ ROLE_QUEUE, ROLE_RESOLVE },
-	{ ROLE_SEND, ROLE_VAULT },
+	YOUNG_MS = 2000,		    /* a role that dies younger makes the pause grow */
+	COMPLAINTS_MS = 60000,		    /* so long they are remembered */
+	LOST_MOST = 64,			    /* channels that one may lose to another in that time */
+	DRAIN_MS = 30000,		    /* then what is left is killed */
+	TABLE_MS = 10 * 60 * 1000,	    /* so often the gate's memory goes to disk */
+	CERTIFICATES_LINES_MAX = 48 * 1024, /* as many as there may be */
 };
 
 /* The order of ending: nobody is ended before those who hand work to it. */
 static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE,
 	ROLE_SEND | ROLE_STORE | ROLE_VAULT | ROLE_RESOLVE };
 
-enum {
-	EDGES = sizeof edges / sizeof edges[0],
-	STAGES = sizeof drain_order / sizeof drain_order[0]
-};
+enum { STAGES = sizeof drain_order / sizeof drain_order[0] };
 
 static void role_start(struct process *p);
 static void say_status(const struct master *m);
@@ -120,142 +68,22 @@ process_of(struct master *m, enum ipc_role role)
 	return NULL;
 }
 
-/* ── starting a role ── */
-
-/* The file to execute for a role, beside our own: vault and resolve have libraries that nobody else
- * needs to map. -1 with errno. */
-static int
-open_executable(enum ipc_role role)
-{
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, 4000);
-
-	must(n > 0);
-	path[n] = 0;
-	if (role == ROLE_VAULT)
-		memcpy(path + n, "-vault", sizeof "-vault");
-	if (role == ROLE_RESOLVE)
-		memcpy(path + n, "-resolve", sizeof "-resolve");
-	return open(path, O_PATH | O_CLOEXEC);
-}
-
-/* In the child, between fork and exec: only calls that are safe there. */
-static _Noreturn void
-become_role(const struct process *p, int channel, char *const argv[])
-{
-	const struct master_user *user = &p->master->plan.users[p - p->master->processes];
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (channel == 3)
-		fcntl(channel, F_SETFD, 0);
-	else
-		dup2(channel, 3);
-	if (!sandbox_shed(user->is_set ? &(struct sandbox_user){ user->uid, user->gid } : NULL,
-		    profile_may(p->role)))
-		_exit(EX_NOPERM);
-	execveat(p->executable, "", argv, environ, AT_EMPTY_PATH);
-	_exit(EX_OSFILE);
-}
-
-static bool
-channel_pair(int pair[2])
-{
-	int size = CHANNEL_BUFFER;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		return false;
-	for (int i = 0; i < 2; i++)
-		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	return true;
-}
-
-/* The files that the configuration names are opened here, since vault opens nothing outside the state directory.
- * Without waiting: a FIFO in their place must not stop the station. */
-static void
-hand_over_files(struct process *vault)
-{
-	const struct master_plan *plan = &vault->master->plan;
-
-	for (uint32_t i = 0; i < plan->files_n; i++) {
-		int fd = open(plan->files[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-		ipc_send_file(vault->channel, &(struct ipc_file){ .fd = fd,
-						      .cause = fd < 0 ? (uint32_t)errno : 0,
-						      .path = str_of(plan->files[i]) });
-		if (fd >= 0)
-			close(fd);
-	}
-}
-
-static void
-hand_over(struct process *p)
-{
-	struct master *m = p->master;
-
-	if (p->role == ROLE_VAULT)
-		hand_over_files(p);
-	ipc_send_configure(
-		p->channel, &(struct ipc_configure){ .fd = m->config_fd, .name = str_of(m->path) });
-	if (p->role == ROLE_RECEIVE) {
-		for (uint32_t i = 0; i < m->plan.doors_n; i++)
-			ipc_send_listener(
-				p->channel, &(struct ipc_listener){ .fd = m->doors[i],
-						    .door = (uint8_t)m->plan.doors[i].door,
-						    .listen = (uint8_t)m->plan.doors[i].listen });
-		ipc_send_listener(
-			p->channel, &(struct ipc_listener){ .fd = m->submit, .door = DOOR_SUBMIT });
-		ipc_send_table(p->channel, &(struct ipc_table){ .fd = m->table });
-	}
-	if (p->role == ROLE_QUEUE)
-		ipc_send_listener(p->channel,
-			&(struct ipc_listener){ .fd = m->control, .door = DOOR_CONTROL });
-}
-
-static bool
-is_edge(enum ipc_role a, enum ipc_role b)
-{
-	for (size_t i = 0; i < EDGES; i++)
-		if ((edges[i][0] == a && edges[i][1] == b) ||
-			(edges[i][0] == b && edges[i][1] == a))
-			return true;
-	return false;
-}
-
-/* A fresh channel between two that have something to say to each other, and live. */
-static void
-join(struct process *a, struct process *b)
-{
-	int pair[2];
-
-	if (!a->pid || !b->pid || !is_edge(a->role, b->role))
-		return;
-	if (!channel_pair(pair)) {
-		log_event("no-channel", "between=%s,%s errno=%d", ipc_role_name(a->role),
-			ipc_role_name(b->role), errno);
-		return;
-	}
-	ipc_send_peer(a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
-	ipc_send_peer(b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
-	close(pair[0]);
-	close(pair[1]);
-}
-
-static void
-join_peers(struct process *p)
-{
-	for (size_t i = 0; i < PROCESSES; i++)
-		join(p, &p->master->processes[i]);
-}
-
 /* It has said why; another try would say the same. */
 static bool
 is_final(int status)
 {
 	return WIFEXITED(status) &&
 	       (WEXITSTATUS(status) == EX_CONFIG || WEXITSTATUS(status) == EX_OSERR ||
-		       WEXITSTATUS(status) == EX_NOPERM);
+		       WEXITSTATUS(status) == EX_NOPERM || WEXITSTATUS(status) == EX_OSFILE);
+}
+
+static void
+role_pause(struct process *p, int64_t age_ms)
+{
+	p->pause_ms = age_ms >= YOUNG_MS ? 0 : p->pause_ms ? p->pause_ms * 2 : PAUSE_FIRST_MS;
+	if (p->pause_ms > PAUSE_MOST_MS)
+		p->pause_ms = PAUSE_MOST_MS;
+	loop_timer_set(p->again, p->pause_ms);
 }
 
 static void
@@ -269,12 +97,13 @@ role_died(void *owner, int events)
 	(void)events;
 	if (waitpid(p->pid, &status, WNOHANG) != p->pid)
 		return;
+	words_close(&p->words);
 	if (m->draining == 0 || status != 0)
 		log_event("role-ended", "role=%s pid=%d %s=%d", ipc_role_name(p->role), (int)p->pid,
 			WIFSIGNALED(status) ? "signal" : "exit",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	p->pid = 0;
-	p->is_ready = false;
+	p->is_guarded = p->is_ready = false;
 	loop_watch_close(&p->watch);
 	close(p->pidfd);
 	ipc_close(&p->channel);
@@ -287,12 +116,9 @@ role_died(void *owner, int events)
 		loop_stop(m->loop);
 		return;
 	}
-	p->restarts++;
+	p->restarts += status != 0; /* a role that begins anew for a reload ends well */
 	say_status(m);
-	p->pause_ms = age >= YOUNG_MS ? 0 : p->pause_ms ? p->pause_ms * 2 : PAUSE_FIRST_MS;
-	if (p->pause_ms > PAUSE_MOST_MS)
-		p->pause_ms = PAUSE_MOST_MS;
-	loop_timer_set(p->again, p->pause_ms);
+	role_pause(p, age);
 }
 
 static void
@@ -307,29 +133,10 @@ role_again(void *owner)
 static void
 role_start(struct process *p)
 {
-	struct master *m = p->master;
-	char title[32];
-	char *argv[] = { title, (char[]){ "role" }, (char[]){ "          " }, NULL };
-	int pair[2];
-
-	snprintf(title, sizeof title, "posthouse: %s", ipc_role_name(p->role));
-	snprintf(argv[2], 11, "%s", ipc_role_name(p->role));
-	must(channel_pair(pair));
-	p->pid = fork();
-	must(p->pid >= 0);
-	if (p->pid == 0)
-		become_role(p, pair[1], argv);
-	close(pair[1]);
-	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-	must(p->pidfd >= 0);
-	p->started_ms = loop_now_ms(m->loop);
-	p->watch = loop_watch_open(m->loop, p->pidfd, role_died, p);
-	loop_watch_set(p->watch, LOOP_READ);
-	p->channel = ipc_open(m->loop, pair[0], ROLE_MASTER, p->role, master_came, p);
-	hand_over(p);
-	join_peers(p);
-	ipc_send_begin(p->channel, &(struct ipc_begin){ .fd = -1 });
-	say_status(m);
+	if (start_role(p, role_died, master_came))
+		say_status(p->master);
+	else
+		role_pause(p, 0);
 }
 
 /* ── what roles say ── */
@@ -351,7 +158,7 @@ say_status(const struct master *m)
 			.is_ready = p->is_ready,
 			.guard = buf_str(&p->guard) };
 	}
-	status_write(m->plan.state, m->started_ms, roles, PROCESSES);
+	status_write(m->plan.state, m->started_ms, roles, PROCESSES, buf_str(&m->certificates));
 }
 
 static void
@@ -393,6 +200,56 @@ on_watchdog(void *owner)
 	loop_timer_set(m->watchdog, m->watchdog_ms / 2);
 }
 
+/* Lines of a role for people, in fields: nothing in them moves a terminal. */
+static void
+take_lines(struct buf *to, struct str lines)
+{
+	struct str line, field, rest;
+
+	buf_reset(to);
+	while (scan_until(&lines, '\n', &line)) {
+		for (rest = line; scan_until(&rest, '\t', &field);) {
+			buf_add_clean(to, field, true);
+			buf_add_char(to, '\t');
+		}
+		buf_add_clean(to, rest, true);
+		buf_add_char(to, '\n');
+	}
+}
+
+static void
+end_liar(struct process *p, const char *why)
+{
+	if (!p->pid)
+		return;
+	log_event("fault", "role=%s says=station why=%s", ipc_role_name(p->role), why);
+	kill(p->pid, SIGKILL);
+}
+
+/* Its channel to a peer is closed. Who was taken over could have its peers killed for ever by accusing them: the second time
+ * within COMPLAINTS_MS the accuser ends as well, and so does who loses channels without end. */
+static void
+role_lost_peer(struct process *p, struct process *other, bool broke_rules)
+{
+	struct complaint *c = &p->complaints[other - p->master->processes];
+	int64_t now = loop_now_ms(p->master->loop);
+
+	if (c->since_ms == 0 || now - c->since_ms > COMPLAINTS_MS)
+		*c = (struct complaint){ .since_ms = now };
+	if (++c->lost > LOST_MOST) {
+		end_liar(p, "loses-channels");
+		return;
+	}
+	if (!broke_rules) {
+		start_join(p, other);
+		return;
+	}
+	log_event("fault", "role=%s says=%s", ipc_role_name(other->role), ipc_role_name(p->role));
+	kill(other->pid, SIGKILL);
+	if (++c->faults > 1)
+		end_liar(p, "accuses-again");
+}
+
 static void
 master_came(void *owner, struct ipc *from, struct ipc_message *message)
 {
@@ -401,29 +258,39 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 	(void)from;
 	switch (message->kind) {
 	case IPC_guarded:
-		buf_reset(&p->guard);
-		buf_add(&p->guard, message->guarded.lines);
+		if (p->is_guarded) {
+			end_liar(p, "guarded-again");
+			break;
+		}
+		p->is_guarded = true;
+		take_lines(&p->guard, message->guarded.lines);
+		say_status(p->master);
+		break;
+	case IPC_certified:
+		take_lines(&p->master->certificates, message->certified.lines);
 		say_status(p->master);
 		break;
 	case IPC_ready:
+		if (!p->is_guarded || p->is_ready) {
+			end_liar(p, "ready-out-of-order");
+			break;
+		}
 		p->is_ready = true;
 		say_status(p->master);
 		say_ready(p->master);
 		break;
 	case IPC_lost:
 		other = process_of(p->master, (enum ipc_role)message->lost.role);
-		if (!other || !other->pid || !is_edge(p->role, other->role) || p->master->draining)
+		if (!other || !other->pid || !start_may_talk(p->role, other->role) ||
+			p->master->draining)
 			break;
-		if (message->lost.broke_rules) {
-			log_event("fault", "role=%s says=%s", ipc_role_name(other->role),
-				ipc_role_name(p->role));
-			kill(other->pid, SIGKILL);
-		} else {
-			join(p, other);
-		}
+		role_lost_peer(p, other, message->lost.broke_rules);
+		break;
+	case IPC_reopen:
+		start_hand_over_configuration(p);
 		break;
 	case IPC_dial:
-		dial(&p->master->plan, p->channel, &message->dial);
+		dial(&p->master->plan, p->master->configuration, p->channel, &message->dial);
 		break;
 	default: /* its channel closed: it is dying, or lying; its pidfd will tell */
 		ipc_close(&p->channel);
@@ -435,16 +302,37 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 
 /* ── reload and end ── */
 
-static bool
-may_reload(const struct master_plan *a, const struct master_plan *b)
+/* What only a restart can change, by the names of the options: those that differ. */
+static void
+add_changes(struct buf *to, const struct master_plan *a, const struct master_plan *b)
 {
-	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): plans begin as zero, padding too */
-	return memcmp(a, b, offsetof(struct master_plan, mail_roots_n)) == 0;
+	static const struct {
+		const char *option;
+		size_t place, size;
+	} parts[] = {
+		{ "state", offsetof(struct master_plan, state), sizeof a->state },
+		{ "spool", offsetof(struct master_plan, spool), sizeof a->spool },
+		{ "users", offsetof(struct master_plan, users), sizeof a->users },
+		{ "queue.segment-size", offsetof(struct master_plan, segment_size),
+			sizeof a->segment_size },
+		{ "limits.memory", offsetof(struct master_plan, memory), sizeof a->memory },
+		{ "tls.trust", offsetof(struct master_plan, trust), sizeof a->trust },
+		{ "listen (doors and addresses)", offsetof(struct master_plan, doors_n),
+			offsetof(struct master_plan, mail_roots_n) -
+				offsetof(struct master_plan, doors_n) },
+	};
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		/* plans begin as zero, padding too */
+		if (memcmp((const char *)a + parts[i].place, (const char *)b + parts[i].place,
+			    parts[i].size) != 0)
+			buf_addf(to, "%s%s", to->n ? ", " : "", parts[i].option);
 }
 
 static void
 reload(struct master *m)
 {
+	struct buf changed = { .max = 256 };
 	struct master_plan plan = { 0 };
 	int fd = -1;
 
@@ -452,21 +340,22 @@ reload(struct master *m)
 		log_event("reload-refused", "kept=old");
 		return;
 	}
-	if (!may_reload(&plan, &m->plan)) {
+	add_changes(&changed, &plan, &m->plan);
+	if (changed.n) {
 		log_event("reload-refused",
-			"kept=old why=\"listen, state, spool, users, trust, segment-size or "
-			"memory has changed: restart the station to apply\"");
+			"kept=old changed=%s why=\"only a restart can apply that\"",
+			log_quote(buf_str(&changed)));
+		buf_free(&changed);
 		close(fd);
 		return;
 	}
 	close(m->config_fd);
 	m->config_fd = fd;
 	m->plan = plan;
+	m->configuration++;
 	house_prepare_mail(&m->plan);
-	hand_over_files(process_of(m, ROLE_VAULT));
 	for (size_t i = 0; i < PROCESSES; i++)
-		ipc_send_configure(m->processes[i].channel,
-			&(struct ipc_configure){ .fd = fd, .name = str_of(m->path) });
+		start_hand_over_configuration(&m->processes[i]);
 	log_event("reloaded", "file=%s", log_quote(str_of(m->path)));
 }
 
@@ -548,9 +437,35 @@ open_doors(struct master *m, struct err *e)
 	for (uint32_t i = 0; i < m->plan.doors_n; i++)
 		if (!door_open_inet(&m->plan.doors[i], &m->doors[i], e))
 			return false;
-	return door_make_directory(m->plan.state, e) &&
-	       door_open_unix(m->plan.state, "submit", SOCK_STREAM, 0666, &m->submit, e) &&
-	       door_open_unix(m->plan.state, "control", SOCK_SEQPACKET, 0600, &m->control, e);
+	if (!house_prepare_state(m->plan.state, e) || !start_open_submit(m, e) ||
+		!start_open_control(m, e))
+		return false;
+	status_forget(m->plan.state);
+	return true;
+}
+
+/* A port that the service manager listens on and no door serves: whoever calls there hears at once that nobody is in. The
+ * descriptor alone closed would let them hang, for the manager keeps its own. */
+static void
+on_unused(void *owner, int events)
+{
+	const int *unused = owner;
+	int fd = accept4(*unused, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)events;
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+watch_unused(struct master *m)
+{
+	static int unused[NOTIFY_SOCKETS_MAX];
+	size_t n = notify_unused(unused);
+
+	for (size_t i = 0; i < n; i++)
+		loop_watch_set(
+			loop_watch_open(m->loop, unused[i], on_unused, &unused[i]), LOOP_READ);
 }
 
 static void
@@ -560,6 +475,19 @@ keep_table(void *owner)
 
 	table_keep(m->table, m->plan.state);
 	loop_timer_set(m->keep_table, TABLE_MS);
+}
+
+/* Who closed them before starting us must not find a door in their place. */
+static void
+hold_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 int
@@ -574,7 +502,11 @@ master_run(const char *path, master_read *read_config)
 	static struct master m;
 	struct err e = { 0 };
 
-	m = (struct master){ .path = path, .read_config = read_config, .loop = loop_open() };
+	hold_standard_descriptors();
+	m = (struct master){ .path = path,
+		.read_config = read_config,
+		.loop = loop_open(),
+		.certificates.max = CERTIFICATES_LINES_MAX };
 	log_open("station");
 	signal(SIGPIPE, SIG_IGN);
 	if (!read_config(path, &m.plan, &m.config_fd))
@@ -589,19 +521,22 @@ master_run(const char *path, master_read *read_config)
 	m.keep_table = loop_timer_open(m.loop, keep_table, &m);
 	loop_timer_set(m.keep_table, TABLE_MS);
 	for (size_t i = 0; i < PROCESSES; i++) {
-		m.processes[i] = (struct process){ .role = roles[i],
-			.master = &m,
-			.executable = open_executable(roles[i]),
-			.guard.max = SANDBOX_LINES_MAX };
+		m.processes[i] = (struct process){
+			.role = roles[i], .master = &m, .guard.max = SANDBOX_LINES_MAX
+		};
 		m.processes[i].again = loop_timer_open(m.loop, role_again, &m.processes[i]);
+		if (!start_open_executable(&m.processes[i], &e)) {
+			fprintf(stderr, "posthouse: %s\n", e.text);
+			return EX_OSFILE;
+		}
 	}
+	watch_unused(&m);
 	m.watchdog_ms = notify_watchdog_ms();
 	notify_forget_environment();
 	if (m.watchdog_ms > 0) {
 		m.watchdog = loop_timer_open(m.loop, on_watchdog, &m);
 		on_watchdog(&m);
 	}
-	status_lock(m.plan.state);
 	house_prepare_mail(&m.plan);
 	for (size_t i = 0; i < PROCESSES; i++)
 		role_start(&m.processes[i]);

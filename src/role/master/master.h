@@ -34,8 +34,8 @@ struct master_plan {
 	struct master_user {
 		uint32_t uid, gid, is_set; /* not set: the role stays who master is */
 	} users[MASTER_PLACES];
-	char fixed
-		[1024]; /* what only a restart can change, as text: a reload that differs is refused */
+	uint64_t segment_size, memory;
+	char trust[256]; /* file; empty: the system's. Its path is in the locks of `send` */
 	uint32_t doors_n;
 	struct master_door {
 		uint32_t door;	 /* enum config_door */
@@ -55,6 +55,9 @@ struct master_plan {
 		uint32_t address_size;
 	} filters[MASTER_FILTERS_MAX];
 };
+
+/* It came from a process that read the file: every count is below its limit, and every text ends within its room. */
+bool master_plan_is_sound(const struct master_plan *plan);
 
 /*
  * Fills *plan and *config_fd (a sealed memfd with the configuration's text) from the file; prints

@@ -2,17 +2,18 @@
 #include "role/master/notify.h"
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/log.h"
 #include "config/config.h"
 
-enum { FIRST_FD = 3, SOCKETS_MAX = 64 };
+enum { FIRST_FD = 3 };
 
-static bool is_taken[SOCKETS_MAX];
+static bool is_taken[NOTIFY_SOCKETS_MAX];
 
 void
 notify_say(const char *lines)
@@ -61,23 +62,28 @@ sockets(void)
 
 	if (number_in("LISTEN_PID") != (uint64_t)getpid())
 		return 0;
-	return n < SOCKETS_MAX ? (unsigned)n : SOCKETS_MAX;
+	return n < NOTIFY_SOCKETS_MAX ? (unsigned)n : NOTIFY_SOCKETS_MAX;
 }
 
 static bool
 has_address(int fd, const struct sockaddr_storage *wanted)
 {
-	struct sockaddr_storage is = { 0 };
-	const struct sockaddr_in *a = (const void *)&is, *b = (const void *)wanted;
-	const struct sockaddr_in6 *a6 = (const void *)&is, *b6 = (const void *)wanted;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} is = { 0 };
+	const struct sockaddr_in *four = (const void *)wanted;
+	const struct sockaddr_in6 *six = (const void *)wanted;
 	socklen_t n = sizeof is;
 
-	if (getsockname(fd, (struct sockaddr *)&is, &n) != 0 || is.ss_family != wanted->ss_family)
+	if (getsockname(fd, &is.any, &n) != 0 || is.any.sa_family != wanted->ss_family)
 		return false;
-	if (is.ss_family == AF_INET)
-		return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
-	return a6->sin6_port == b6->sin6_port &&
-	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr) == 0;
+	if (n == sizeof is.four && is.any.sa_family == AF_INET)
+		return is.four.sin_port == four->sin_port &&
+		       is.four.sin_addr.s_addr == four->sin_addr.s_addr;
+	return n == sizeof is.six && is.six.sin6_port == six->sin6_port &&
+	       memcmp(&is.six.sin6_addr, &six->sin6_addr, sizeof six->sin6_addr) == 0;
 }
 
 /* The name of the i-th: LISTEN_FDNAMES has them with colons between. */
@@ -103,6 +109,13 @@ fits(unsigned i, const struct master_door *door, bool by_name)
 		       : has_address(FIRST_FD + (int)i, &door->address);
 }
 
+static void
+make_ours(int fd)
+{
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
 int
 notify_take_socket(const struct master_door *door)
 {
@@ -113,11 +126,47 @@ notify_take_socket(const struct master_door *door)
 			if (is_taken[i] || !fits(i, door, by_name))
 				continue;
 			is_taken[i] = true;
-			fcntl(fd, F_SETFD, FD_CLOEXEC);
-			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+			make_ours(fd);
 			return fd;
 		}
 	return -1;
+}
+
+/* Where it listens, for people. */
+static void
+address_text(int fd, char *text, size_t size)
+{
+	struct sockaddr_storage is = { 0 };
+	socklen_t n = sizeof is;
+	char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
+
+	if (getsockname(fd, (struct sockaddr *)&is, &n) == 0)
+		getnameinfo((struct sockaddr *)&is, n, host, sizeof host, port, sizeof port,
+			NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(text, size, is.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+size_t
+notify_unused(int to[NOTIFY_SOCKETS_MAX])
+{
+	char address[NI_MAXHOST + NI_MAXSERV + 4];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < sockets(); i++) {
+		struct str name = socket_name(i);
+		int fd = FIRST_FD + (int)i;
+
+		if (is_taken[i])
+			continue;
+		make_ours(fd);
+		address_text(fd, address, sizeof address);
+		log_event("socket-unused",
+			"name=%s at=%s why=\"the file has no listen for it: write one, or "
+			"disable its socket unit\"",
+			log_quote(name.n ? name : S("-")), address);
+		to[n++] = fd;
+	}
+	return n;
 }
 
 void

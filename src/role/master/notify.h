@@ -13,6 +13,11 @@ int64_t notify_watchdog_ms(
 /* A listening socket that the manager has bound for this door: one at its address, else one that is called as the door is ("smtp",
  * "submission", "submissions"). Each is given once. -1: none. */
 int notify_take_socket(const struct master_door *door);
+
+/* Those that no door has taken: into `to`, and into the log. How many. */
+enum { NOTIFY_SOCKETS_MAX = 64 };
+size_t notify_unused(int to[NOTIFY_SOCKETS_MAX]);
+
 void notify_forget_environment(void); /* what was said to us is not said to the roles */
 
 #endif

@@ -2,26 +2,20 @@
 #include "role/master/status.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "io/file.h"
 
-enum { STATUS_MAX = 64 * 1024 };
+enum { STATUS_MAX = 128 * 1024 };
 
 void
-status_lock(const char *state)
+status_forget(const char *state)
 {
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char path[300];
-	int fd;
 
-	snprintf(path, sizeof path, "%s/lock", state);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0 || fcntl(fd, F_SETLK, &whole) != 0)
-		log_event("no-status-lock", "path=%s errno=%d", log_quote(str_of(path)), errno);
+	snprintf(path, sizeof path, "%s/status", state);
+	unlink(path);
 }
 
 static void
@@ -33,22 +27,12 @@ add_guard(struct buf *text, const struct status_role *r)
 		buf_addf(text, "guard\t%s\t%.*s\n", r->name, STR_ARG(line));
 }
 
-static bool
-write_new(const char *path, struct str text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	bool good = fd >= 0 && fchmod(fd, 0644) == 0 && file_write_all(fd, text);
-
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
 void
-status_write(const char *state, int64_t started_ms, const struct status_role *roles, size_t n)
+status_write(const char *state, int64_t started_ms, const struct status_role *roles, size_t n,
+	struct str certificates)
 {
 	struct buf text = { .max = STATUS_MAX };
-	char path[300], fresh[300];
+	struct str line;
 
 	buf_addf(&text, "station\t%d\t%lld\t" POSTHOUSE_VERSION "\n", (int)getpid(),
 		(long long)started_ms);
@@ -59,9 +43,9 @@ status_write(const char *state, int64_t started_ms, const struct status_role *ro
 			(long long)r->started_ms, r->restarts, r->is_ready);
 		add_guard(&text, r);
 	}
-	snprintf(path, sizeof path, "%s/status", state);
-	snprintf(fresh, sizeof fresh, "%s/status.new", state);
-	if (!write_new(fresh, buf_str(&text)) || rename(fresh, path) != 0)
-		log_event("no-status", "path=%s errno=%d", log_quote(str_of(path)), errno);
+	while (scan_until(&certificates, '\n', &line))
+		buf_addf(&text, "certificate\t%.*s\n", STR_ARG(line));
+	if (!file_replace(state, "status", buf_str(&text), 0644, false))
+		log_event("no-status", "state=%s errno=%d", log_quote(str_of(state)), errno);
 	buf_free(&text);
 }

@@ -10,11 +10,12 @@
  * STATE/status, for `posthouse status`: text, fields with tabs between.
  *
  *   station PID STARTED_MS VERSION
- *   role NAME PID UID STARTED_MS RESTARTS READY   PID 0: it is not there now
+ *   role NAME PID UID STARTED_MS RESTARTS READY   PID 0: it is not there now; RESTARTS: how often it has died
+ *   certificate NAMES KIND ENDS_S FILE            of the doors; NAMES with commas between, KIND: ECDSA, RSA, self-signed
  *   guard NAME LINE                               what the kernel keeps this role from, or "lacks …"
  *
- * Whoever reads it finds an old or a new one, never half of one. Master holds a write lock on STATE/lock as long as it lives, by
- * which the file is known to be of a station that runs.
+ * Whoever reads it finds an old or a new one, never half of one. It is known to be of a station that runs by the socket
+ * STATE/submit, which has an end as long as master lives.
  */
 struct status_role {
 	const char *name;
@@ -26,7 +27,9 @@ struct status_role {
 	struct str guard; /* lines */
 };
 
-void status_lock(const char *state); /* kept until the process ends */
-void status_write(const char *state, int64_t started_ms, const struct status_role *roles, size_t n);
+void status_forget(const char *state); /* what a former station has written */
+/* certificates: lines without their first field */
+void status_write(const char *state, int64_t started_ms, const struct status_role *roles, size_t n,
+	struct str certificates);
 
 #endif

@@ -4,36 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "io/file.h"
 #include "io/ipc.h"
 
-enum { PIECE = 64 * 1024, SECRET = 16 };
+enum { SECRET = 16 };
 
-/* The whole table; the octets are nothing to master. */
-static bool
-copy(int from, int to)
-{
-	static char piece[PIECE];
-	ssize_t n;
-
-	for (off_t at = 0; at < IPC_TABLE_SIZE; at += n) {
-		n = pread(from, piece, sizeof piece, at);
-		if (n <= 0 || pwrite(to, piece, (size_t)n, at) != n)
-			return false;
-	}
-	return true;
-}
-
+/* The octets are nothing to master. */
 static bool
 read_kept(int fd, const char *state)
 {
+	struct buf octets = { .max = IPC_TABLE_SIZE };
 	char path[4096];
-	struct stat st;
 	bool is_whole;
 	int kept;
 
@@ -41,9 +27,10 @@ read_kept(int fd, const char *state)
 	kept = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (kept < 0)
 		return false;
-	is_whole = fstat(kept, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == IPC_TABLE_SIZE &&
-		   copy(kept, fd);
+	is_whole = file_read_whole(kept, &octets) && octets.n == IPC_TABLE_SIZE &&
+		   file_write_all(fd, buf_str(&octets));
 	close(kept);
+	buf_free(&octets);
 	return is_whole;
 }
 
@@ -65,17 +52,10 @@ table_open(const char *state)
 void
 table_keep(int fd, const char *state)
 {
-	char path[4096], fresh[4096];
-	bool is_kept;
-	int to;
+	void *octets = mmap(NULL, IPC_TABLE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
 
-	snprintf(path, sizeof path, "%s/gate", state);
-	snprintf(fresh, sizeof fresh, "%s/gate.new", state);
-	unlink(fresh);
-	to = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	is_kept = to >= 0 && copy(fd, to);
-	if (to >= 0)
-		is_kept &= close(to) == 0;
-	if (!is_kept || rename(fresh, path) != 0)
+	must(octets != MAP_FAILED);
+	if (!file_replace(state, "gate", (struct str){ octets, IPC_TABLE_SIZE }, 0600, true))
 		log_event("gate-not-kept", "errno=%d", errno);
+	munmap(octets, IPC_TABLE_SIZE);
 }

@@ -149,6 +149,13 @@ add_rule(struct buf *to, const struct road_choice *choice, struct str domain)
 			STR_ARG(domain));
 		return;
 	}
+	if (choice->is_refused && route) {
+		buf_addf(to,
+			"route \"%.*s\" of the file has no address as its `via`, and the resolver "
+			"section is off: refused",
+			STR_ARG(route->name));
+		return;
+	}
 	if (choice->is_refused) {
 		buf_add(to,
 			S("no route of the file fits, and its resolver section is off: refused"));

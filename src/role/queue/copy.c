@@ -53,9 +53,7 @@ sealed_copy(struct queue *q, const struct spool_mail *m, struct err *e)
 	int fd = memfd_create("mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd >= 0 && file_write_all(fd, m->prefix) &&
-		(m->big ? copy_big(q, fd, m, e) : file_write_all(fd, m->message)) &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
-			0)
+		(m->big ? copy_big(q, fd, m, e) : file_write_all(fd, m->message)) && file_seal(fd))
 		return fd;
 	if (!err_is(e))
 		err_set_errno(e, "no memory for a copy of the mail");

@@ -436,8 +436,7 @@ bool
 recipient_expanded(struct queue *q, uint32_t r, struct str targets)
 {
 	struct buf children = { .max = IPC_PACKET_MAX };
-	uint32_t mail = recipient_of(q, r)->mail, first = mail_of(q, mail)->recipients_n, n = 0,
-		 child = 0;
+	uint32_t mail = recipient_of(q, r)->mail, first = mail_of(q, mail)->recipients_n, n = 0;
 
 	for (struct str rest = targets, target; codec_scan_str(&rest, &target);)
 		n++;
@@ -453,7 +452,8 @@ recipient_expanded(struct queue *q, uint32_t r, struct str targets)
 	if (n > 1)
 		report_success(q, mail, &r, 1, DSN_EXPANDED);
 	for (struct str target; codec_scan_str(&targets, &target);) {
-		child = index_add_recipient(q, mail, str_from(target, 1), true);
+		uint32_t child = index_add_recipient(q, mail, str_from(target, 1), true);
+
 		recipient_of(q, child)->is_mailbox = target.n && target.p[0] == 'M';
 		recipient_of(q, child)->notify = member_notify(recipient_of(q, r)->notify, n) & 15;
 	}

@@ -82,22 +82,30 @@ admit_may_relay(const struct session *s)
 	return s->is_trusted || s->is_local || s->smtp.is_logged_in;
 }
 
+bool
+admit_comes_in(const struct session *s, struct err *e)
+{
+	if (s->house->is_draining)
+		return err_set(
+			e, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
+	if (s->house->sessions_n > s->house->role.config.limits.connections)
+		return err_set(e, ERR_TEMPORARY, ERR_OVERLOAD,
+			"too many connections, please try again later");
+	if (s->is_refused)
+		return err_set(e, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
+	if (s->unwelcome)
+		return err_set(e, ERR_TEMPORARY, ERR_OVERLOAD, "%s", s->unwelcome);
+	return true;
+}
+
 enum turn
 admit_client(struct session *s)
 {
 	struct err e = { 0 };
 	enum turn step;
 
-	if (s->house->is_draining)
-		return refuse_as(
-			s, ERR_TEMPORARY, ERR_SHUTDOWN, "closing down, please try again later");
-	if (s->house->sessions_n > s->house->role.config.limits.connections)
-		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD,
-			"too many connections, please try again later");
-	if (s->is_refused)
-		return refuse_as(s, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
-	if (s->unwelcome)
-		return refuse_as(s, ERR_TEMPORARY, ERR_OVERLOAD, s->unwelcome);
+	if (!admit_comes_in(s, &e))
+		return refuse(s, &e);
 	step = gate_greet(s, &e);
 	return step == NEXT ? refuse(s, &e) : step;
 }
@@ -116,7 +124,7 @@ admit_tls(struct session *s)
 }
 
 enum turn
-admit_other(struct session *s)
+admit_xclient(struct session *s)
 {
 	struct err e = { 0 };
 
@@ -167,9 +175,10 @@ admit_login(struct session *s)
 void
 admit_holds(struct session *s)
 {
+	bool may_send = s->is_submission || s->is_local || s->is_trusted || s->login.n;
 	int64_t most_s = s->house->role.config.queue.hold_most_ms / 1000;
 
-	s->smtp.hold_most_s = (uint32_t)(most_s < HOLD_MOST_S ? most_s : HOLD_MOST_S);
+	s->smtp.hold_most_s = !may_send ? 0 : most_s < HOLD_MOST_S ? (uint32_t)most_s : HOLD_MOST_S;
 }
 
 /* Refuse before the edge: a mail of the announced size, or else of the largest allowed one, must
@@ -332,15 +341,29 @@ admit_found(struct session *s)
 		       : refuse_as(s, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no such mailbox here");
 }
 
-/* Recipients of this minute: of a login, or of a client. */
+/* Recipients of this minute: of a login, or of a client. One letter before each keeps them apart. */
 static bool
 is_too_fast(const struct session *s)
 {
-	struct str who = s->login.n ? buf_str(&s->login) : str_of(s->client);
 	uint32_t most = s->house->role.config.limits.rate;
+	struct buf who = { .max = 1024 };
+	char key[MANNERS_KEY];
+	bool is_over;
 
-	return most &&
-	       crowd_count(s->house->crowd, CROWD_RATE, who, 60, loop_wall_ms() / 1000, 1) > most;
+	if (most == 0)
+		return false;
+	if (s->login.n) {
+		buf_add(&who, S("l"));
+		buf_add(&who, buf_str(&s->login));
+	} else {
+		buf_add(&who, s->is_local ? S("u") : S("a"));
+		buf_add(&who,
+			s->is_local ? str_of(s->client) : manners_key(&s->at, MANNERS_CLIENT, key));
+	}
+	is_over =
+		crowd_count(s->house->crowd, CROWD_RATE, buf_str(&who), 60, gate_now_s(), 1) > most;
+	buf_free(&who);
+	return is_over;
 }
 
 enum turn

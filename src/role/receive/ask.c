@@ -105,8 +105,8 @@ ask_came(struct receive *r, struct ipc_message *m)
 {
 	if (m->kind == IPC_found)
 		ask_answer(r, m->found.ask, m->found.kind, m->found.text, (struct str){ 0 });
-	else if (m->kind == IPC_sealed_with)
-		ask_answer(r, m->sealed_with.ask, 0, m->sealed_with.signature, (struct str){ 0 });
+	else if (m->kind == IPC_signature)
+		ask_answer(r, m->signature.ask, 0, m->signature.signature, (struct str){ 0 });
 	else
 		ask_answer(
 			r, m->checked.ask, m->checked.result, m->checked.login, m->checked.token);

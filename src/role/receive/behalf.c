@@ -20,15 +20,6 @@ set_low_water(struct session *s, int octets)
 }
 
 static void
-become(struct session *s, const struct config_network *client)
-{
-	struct sockaddr_storage a;
-
-	manners_make_socket(client, &a);
-	session_know_client(s, &a);
-}
-
-static void
 take_header(struct session *s, const struct proxy *p, size_t octets)
 {
 	char header[PROXY_HEADER_MAX];
@@ -43,8 +34,7 @@ take_header(struct session *s, const struct proxy *p, size_t octets)
 	if (p->family == PROXY_OWN)
 		return;
 	memcpy(client.address, p->source.address, sizeof client.address);
-	become(s, &client);
-	s->client_port = p->source.port;
+	session_know_client(s, &client, p->source.port);
 }
 
 /* The octets stay with the kernel until the header is whole, since what lies behind it may be TLS. Woken each time
@@ -77,7 +67,26 @@ behalf_proxy(struct session *s)
 	return DONE;
 }
 
-/* The gate begins anew with the client that was named; without an address it is the proxy itself. */
+/* A proxy that is not set up to say a header waits for our greeting as we wait for it: each of its connections ends like
+ * this, and one line a minute is enough. */
+void
+behalf_log_missing(const struct session *s)
+{
+	enum { AGAIN_MS = 60000 };
+	struct receive *r = s->house;
+	int64_t now_ms = loop_now_ms(r->role.loop);
+
+	if (r->proxy_missed_ms && now_ms - r->proxy_missed_ms < AGAIN_MS)
+		return;
+	r->proxy_missed_ms = now_ms ? now_ms : 1;
+	log_event("no-proxy-header", "client=%s octets=%zu do=%s", s->client, s->proxy_seen,
+		log_quote(S(
+			"the proxy must send it (haproxy: send-proxy-v2), or take its address out "
+			"of listen.proxy")));
+}
+
+/* The gate begins anew with the client that was named; without an address it is the proxy itself. Whether that client
+ * may come in is said by the greeting that follows: a no here would leave half of either. */
 bool
 behalf_xclient(struct session *s, struct err *e)
 {
@@ -88,21 +97,14 @@ behalf_xclient(struct session *s, struct err *e)
 
 	if (x->address.n && !manners_parse_address(x->address, &client))
 		return err_set(e, ERR_PERMANENT, ERR_REFUSED, "this is no address");
-	log_event("xclient", "host=%s client=%s name=%s hello=%s login=%s", s->client,
-		log_quote(x->address), log_quote(x->name), log_quote(x->hello),
-		log_quote(x->login));
+	log_event("xclient", "host=%s client=%s name=%s protocol=%s hello=%s login=%s", s->client,
+		log_quote(x->address), log_quote(x->name), log_quote(x->protocol),
+		log_quote(x->hello), log_quote(x->login));
 	gate_leave(s);
-	become(s, &client);
 	scan_u64(&port, &number);
-	s->client_port = (uint16_t)number;
+	session_know_client(s, &client, (uint16_t)number);
 	session_forget_login(s);
 	session_know_rights(s);
-	gate_enter(s);
-	if (s->gate && domain_is_valid(x->name, false))
-		snprintf(s->gate->name, sizeof s->gate->name, "%.*s", STR_ARG(x->name));
-	if (s->unwelcome)
-		return err_set(e, ERR_TEMPORARY, ERR_OVERLOAD, "%s", s->unwelcome);
-	if (s->is_refused)
-		return err_set(e, ERR_PERMANENT, ERR_REFUSED, "no service for your network here");
+	gate_enter(s, x->name);
 	return true;
 }

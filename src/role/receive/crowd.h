@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RECEIVE_CROWD_H
-#define RECEIVE_CROWD_H
+#ifndef ROLE_RECEIVE_CROWD_H
+#define ROLE_RECEIVE_CROWD_H
 
 #include "base/str.h"
 

@@ -2,11 +2,12 @@
 #include "role/receive/filter.h"
 #include "role/receive/gate.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sysexits.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/must.h"
 
@@ -16,6 +17,8 @@
 
 enum {
 	ACCEPTS_A_TURN = 64,
+	FD_OWN =
+		48, /* more descriptors than the role has for itself: doors, channels, tables, segments */
 	ENVELOPE_REST =
 		16 * 1024, /* octets of an envelope for all but recipients and their wishes */
 };
@@ -29,37 +32,52 @@ struct door {
 	unsigned listen; /* which of config.listens; they stay the same over reloads */
 };
 
-static bool
-is_loopback(const struct sockaddr *a)
-{
-	const struct config_networks loopback = { (struct config_network[]){
-							  { AF_INET, { 127 }, 8 },
-							  { AF_INET6, { [15] = 1 }, 128 } },
-		2 };
-
-	return config_networks_have(&loopback, a);
-}
-
 void
-session_know_client(struct session *s, const struct sockaddr_storage *peer)
+session_know_client(struct session *s, const struct config_network *at, uint16_t port)
 {
 	const struct config *c = &s->house->role.config;
-	const struct sockaddr *a = (const struct sockaddr *)peer;
+	struct sockaddr_storage storage;
+	const struct sockaddr *a = (const struct sockaddr *)&storage;
+	enum ip_family family = at->family == AF_INET ? IP_V4 : IP_V6;
+	struct buf text = { .max = IP_TEXT };
+
+	manners_make_socket(at, &storage);
+	s->at = *at;
+	s->client_port = port;
+	ip_add(&text, family, at->address);
+	snprintf(s->client, sizeof s->client, "%.*s", STR_ARG(buf_str(&text)));
+	buf_free(&text);
+	s->is_trusted = config_networks_have(&c->trusted, a);
+	s->is_refused = config_networks_have(&c->refuse, a);
+	s->is_loopback = ip_is_loopback(family, at->address);
+}
+
+static void
+know_user(struct session *s)
+{
 	struct ucred who = { 0 };
 	socklen_t n = sizeof who;
 
-	if (s->is_local) {
-		getsockopt(s->stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
-		snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
-		return;
-	}
-	manners_read_address(a, &s->at);
-	inet_ntop(s->at.family, s->at.address, s->client, sizeof s->client);
-	s->client_port = ntohs(((const struct sockaddr_in *)(const void *)peer)
-				       ->sin_port); /* IPv6: the same place */
-	s->is_trusted = config_networks_have(&c->trusted, a);
-	s->is_refused = config_networks_have(&c->refuse, a);
-	s->is_loopback = is_loopback(a);
+	getsockopt(s->stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
+	snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
+}
+
+static uint16_t
+port_of(const struct sockaddr_storage *a)
+{
+	struct sockaddr_in both; /* IPv6 has it in the same place */
+
+	memcpy(&both, a, sizeof both);
+	return ntohs(both.sin_port);
+}
+
+static void
+know_peer(struct session *s, const struct sockaddr_storage *peer)
+{
+	struct config_network at;
+
+	must(manners_read_address((const struct sockaddr *)peer, &at));
+	session_know_client(s, &at, port_of(peer));
 }
 
 /* What the file says of the door; NULL: nothing, it is our own. */
@@ -69,9 +87,12 @@ door_options(const struct door *d)
 	return d->kind == DOOR_SUBMIT ? NULL : &d->house->role.config.listens[d->listen];
 }
 
+/* Where strangers come in, nobody of ours has to: a login there is what those want who guess passwords. */
 static bool
 offers_auth(const struct session *s)
 {
+	if (!s->is_submission && !s->house->role.config.smtp.auth_on_smtp)
+		return false;
 	if (s->smtp.is_secure)
 		return true;
 	switch (s->house->role.config.smtp.auth_in_clear) {
@@ -91,8 +112,7 @@ session_know_rights(struct session *s)
 	s->smtp.offers_auth = offers_auth(s);
 	s->smtp.offers_starttls = s->has_tls && s->house->tls;
 	s->smtp.offers_xclient = s->may_speak_for;
-	if (s->is_submission || s->is_local || s->is_trusted)
-		admit_holds(s);
+	admit_holds(s);
 	s->smtp.repairs_line_ends = s->is_trusted && s->house->role.config.smtp.repair_line_ends;
 }
 
@@ -109,15 +129,15 @@ session_welcome(struct session *s)
 {
 	const struct config *c = &s->house->role.config;
 	struct sockaddr_storage client;
+	struct err e;
 
 	manners_make_socket(&s->at, &client);
 	s->may_speak_for = !s->is_local && config_networks_have(&c->listens[s->listen].xclient,
 						   (const struct sockaddr *)&client);
 	session_know_rights(s);
-	gate_enter(s);
-	if (s->smtp.begins_with_tls && s->unwelcome) { /* no words would be understood */
-		log_event("turned-away", "client=%s why=%s", s->client,
-			log_quote(str_of(s->unwelcome)));
+	gate_enter(s, S(""));
+	if (s->smtp.begins_with_tls && !admit_comes_in(s, &e)) { /* no words would be understood */
+		log_event("turned-away", "client=%s why=%s", s->client, log_quote(str_of(e.text)));
 		session_free(&s);
 		return;
 	}
@@ -165,9 +185,12 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 	s->terms->users++;
 	ask_clear(&s->ask);
 	stream_open(&s->stream, fd);
-	session_know_client(s, peer);
-	if (!s->is_local)
+	if (s->is_local) {
+		know_user(s);
+	} else {
+		know_peer(s, peer);
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	}
 	smtp_server_begin(&s->smtp, &s->terms->smtp);
 	s->smtp.begins_with_tls = d->kind == CONFIG_SUBMISSIONS;
 	s->watch = loop_watch_open(s->house->role.loop, fd, session_ready, s);
@@ -179,13 +202,24 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 		session_welcome(s);
 }
 
-/* No room for a session: the client is told so at once, not left hanging. */
+/* A session may want a connection to each filter, too: who came in shall not lack it. */
+static bool
+has_descriptors(const struct receive *r, int fd)
+{
+	int filters_n = (int)r->role.config.filters_n,
+	    most = r->fd_most > 2 * FD_OWN ? r->fd_most - FD_OWN : r->fd_most / 2;
+
+	return fd < r->fd_most && (filters_n == 0 || (int)r->sessions_n < most / (1 + filters_n));
+}
+
+/* No room for a session: the client is told so at once, where it would understand, and not left hanging. */
 static void
-turn_away(int fd)
+turn_away(const struct door *d, int fd)
 {
 	struct str words = S("421 4.3.2 too many connections, please try again later\r\n");
 
-	if (send(fd, words.p, words.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (d->kind != CONFIG_SUBMISSIONS &&
+		send(fd, words.p, words.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_event("turn-away", "errno=%d", errno);
 	close(fd);
 }
@@ -201,12 +235,16 @@ door_ready(void *owner, int events)
 		socklen_t n = sizeof peer;
 		int fd = accept4(d->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= d->house->fd_most) {
-			turn_away(fd);
-		} else if (fd >= 0) {
+		if (fd >= 0 && has_descriptors(d->house, fd)) {
 			session_begin(d, fd, &peer);
+		} else if (fd >= 0) {
+			turn_away(d, fd);
 		} else {
-			if (errno !=
+			if (errno == EINVAL) { /* it was shut down; master opens it for the next */
+				log_event("door-is-shut", "door=%u", d->kind);
+				role_exit(&d->house->role, EX_UNAVAILABLE);
+			} else if (
+				errno !=
 				EAGAIN) { /* the machine is out of descriptors or memory: look again at the next tick */
 				d->house->are_doors_open = false;
 				loop_watch_set(d->watch, 0);

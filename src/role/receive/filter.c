@@ -20,18 +20,30 @@
  *     the same event, the same question, and goes on where it was.
  *  2. A filter that is silent longer than its timeout, lies, closes or cannot be reached is down for the mail under
  *     way: the mail goes on without it, or is to be tried again later, as the file says. The next mail asks it anew.
- *  3. A no to MAIL, DATA or the message concerns the mail; a no to RCPT that recipient; one to client or hello every
+ *     One that asks for more time gets it, up to ten timeouts a question. Where the station itself lacks something, or
+ *     closes down, the mail is to be tried again later, whatever the file says: else who wants to be unseen would only
+ *     have to use up our descriptors.
+ *  3. Who the filters are, a mail learns at MAIL: a reload changes them for the next one. Master dials only by the
+ *     configuration that it has itself.
+ *  4. A no to MAIL, DATA or the message concerns the mail; a no to RCPT that recipient; one to client or hello every
  *     mail of the session.
  */
 
-enum { DIAL_AGAIN_MS = 50 }; /* when its queue of connections is full */
+enum {
+	DIAL_AGAIN_MS = 50, /* when its queue of connections is full */
+	PATIENCE =
+		10, /* timeouts for one question, with all the progress that it says it makes … */
+	PATIENCE_MOST_MS = 600000, /* … and no longer, unless one timeout is */
+};
+
+static const char no_memory[] = "no memory left for what it wants changed";
 
 /* What needs no answer: as far as the socket takes it now. If it is gone, the next question finds that out. */
 static void
 link_mention(struct filter_link *l)
 {
 	struct str out = milter_output(&l->milter);
-	ssize_t n = send(l->fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = out.n ? send(l->fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
 
 	if (n > 0)
 		milter_sent(&l->milter, (size_t)n);
@@ -52,24 +64,36 @@ link_close(struct filter_link *l)
 	l->state = LINK_CLOSED;
 	l->said = FILTER_NOTHING;
 	l->dial = 0;
-	l->was_used = l->is_done = false;
+	l->was_used = l->is_done = l->is_told = false;
 	l->refusal = (struct err){ 0 };
+}
+
+/* The mail goes on without its word, or is to be tried again later. */
+static void
+link_give_up(struct filter_link *l, const char *event, enum config_down then, const char *why)
+{
+	log_event(event, "filter=%s at=%s client=%s then=%s why=%s", log_quote(str_of(l->name)),
+		log_quote(str_of(l->at)), l->of->session->client,
+		then == CONFIG_ACCEPT ? "accept" : "tempfail", log_quote(str_of(why)));
+	link_close(l); /* which may be the owner of `why` */
+	l->is_out = true;
+	l->is_down = then == CONFIG_TEMPFAIL;
+}
+
+/* For want of something that this station lacks: it is no fault of the filter. */
+static void
+link_unheard(struct filter_link *l, const char *why)
+{
+	link_give_up(l, "filter-unheard", CONFIG_TEMPFAIL, why);
 }
 
 static void
 link_down(struct filter_link *l, const char *why)
 {
-	struct filters *f = l->of;
-	bool was_used = l->was_used;
-
-	link_close(l);
-	if (was_used && f->question == FILTER_SENDER)
-		return; /* and dial again */
-	log_event("filter-down", "filter=%s client=%s then=%s why=%s", log_quote(str_of(l->name)),
-		f->session->client, l->when_down == CONFIG_ACCEPT ? "accept" : "tempfail",
-		log_quote(str_of(why)));
-	l->is_out = true;
-	l->is_down = l->when_down == CONFIG_TEMPFAIL;
+	if (l->was_used && l->of->question == FILTER_SENDER)
+		link_close(l); /* and dial again */
+	else
+		link_give_up(l, "filter-down", l->when_down, why);
 }
 
 static void
@@ -91,6 +115,7 @@ link_ready(void *owner, int events)
 	struct filter_link *l = owner;
 
 	(void)events;
+	l->may_read = true;
 	loop_watch_set(l->watch, 0);
 	session_run(l->of->session);
 }
@@ -110,8 +135,10 @@ link_dial(struct filter_link *l)
 	l->state = LINK_DIALLING;
 	l->dial = ++r->asks;
 	loop_timer_set(l->timer, l->dialling_since_ms + l->timeout_ms - now_ms);
-	ipc_send_dial(
-		r->role.master, &(struct ipc_dial){ .fd = -1, .ask = l->dial, .filter = l->place });
+	ipc_send_dial(r->role.master, &(struct ipc_dial){ .fd = -1,
+					      .ask = l->dial,
+					      .configuration = l->of->configuration,
+					      .filter = l->place });
 }
 
 static struct filter_link *
@@ -139,7 +166,7 @@ link_open(struct filter_link *l, int fd)
 	l->watch = loop_watch_open(r->role.loop, fd, link_ready, l);
 	milter_begin(&l->milter, &f->facts, r->role.config.limits.message);
 	l->said = FILTER_OFFER;
-	l->is_heard = false;
+	l->is_heard = l->may_read = false;
 	l->has_moved = true;
 	l->progress = 0;
 }
@@ -149,20 +176,23 @@ filter_dialled(struct receive *r, uint64_t dial, uint32_t cause, int fd)
 {
 	struct filter_link *l = link_of_dial(r, dial);
 
-	if (!l || fd >= r->fd_most) {
-		if (fd >= 0)
-			close(fd);
-		if (!l)
-			return;
+	if (fd >= 0 && (!l || fd >= r->fd_most)) {
+		close(fd);
 		cause = EMFILE;
 		fd = -1;
 	}
+	if (!l)
+		return;
 	if (fd >= 0) {
 		link_open(l, fd);
 	} else if (cause == EAGAIN) {
 		l->dial = 0;
 		loop_timer_set(l->timer, DIAL_AGAIN_MS);
 		return;
+	} else if (cause == ESTALE) {
+		l->of->is_asking = false; /* MAIL is judged again, by the new configuration */
+	} else if (cause == EMFILE || cause == ENFILE) {
+		link_unheard(l, "no descriptor is left for a connection to it");
 	} else {
 		link_down(l, strerror((int)cause));
 	}
@@ -171,14 +201,28 @@ filter_dialled(struct receive *r, uint64_t dial, uint32_t cause, int fd)
 
 /* ── one filter, up to its answer ── */
 
+/* Until this question takes too long, whatever the filter says meanwhile. */
+static int64_t
+patience_left_ms(const struct filter_link *l)
+{
+	int64_t most_ms = l->timeout_ms < PATIENCE_MOST_MS / PATIENCE ? l->timeout_ms * PATIENCE
+								      : PATIENCE_MOST_MS;
+	int64_t due_ms = l->of->since_ms + (most_ms > l->timeout_ms ? most_ms : l->timeout_ms);
+	int64_t now_ms = loop_now_ms(l->of->session->house->role.loop);
+
+	return due_ms > now_ms ? due_ms - now_ms : 0;
+}
+
 static enum turn
 link_wait(struct filter_link *l, int events)
 {
+	int64_t left_ms = patience_left_ms(l);
+
 	if (l->progress != l->milter.progress)
 		l->has_moved = true;
 	l->progress = l->milter.progress;
 	if (l->has_moved)
-		loop_timer_set(l->timer, l->timeout_ms);
+		loop_timer_set(l->timer, l->timeout_ms < left_ms ? l->timeout_ms : left_ms);
 	l->has_moved = false;
 	loop_watch_set(l->watch, events);
 	return WAIT;
@@ -214,13 +258,19 @@ link_exchange(struct filter_link *l)
 		return WAIT;
 	if (l->state != LINK_OPEN)
 		return NEXT;
+	if (!l->may_read)
+		return link_wait(l, LOOP_READ);
+	l->may_read = false;
 	n = recv(l->fd, scratch, sizeof scratch, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return link_wait(l, LOOP_READ);
-	if (n > 0)
-		milter_feed(&l->milter, (struct str){ scratch, (size_t)n });
-	else
+	if (n <= 0) {
 		link_down(l, n < 0 ? strerror(errno) : "closed the connection");
+		return NEXT;
+	}
+	milter_feed(&l->milter, (struct str){ scratch, (size_t)n });
+	if (l->said == FILTER_MESSAGE && !filter_hold(l->of, 0))
+		link_unheard(l, no_memory);
 	return NEXT;
 }
 
@@ -278,8 +328,10 @@ link_heard(struct filter_link *l)
 	bool is_about_client = l->said < FILTER_SENDER;
 
 	l->is_heard = true;
-	if (l->said == FILTER_MESSAGE && l->milter.verdict <= MILTER_ACCEPT)
-		filter_amend(l);
+	if (l->said == FILTER_MESSAGE && l->milter.verdict <= MILTER_ACCEPT && !filter_amend(l)) {
+		link_unheard(l, no_memory);
+		return false;
+	}
 	switch (l->milter.verdict) {
 	case MILTER_CONTINUE:
 		return !l->is_told;
@@ -302,10 +354,15 @@ link_heard(struct filter_link *l)
 	return false;
 }
 
+/* What it promised not to answer may still have to leave. */
 static enum turn
 link_rest(struct filter_link *l)
 {
+	if (l->state != LINK_OPEN)
+		return NEXT;
+	link_mention(l);
 	loop_timer_set(l->timer, -1);
+	l->has_moved = true; /* the next wait sets it */
 	loop_watch_set(l->watch, 0);
 	return NEXT;
 }
@@ -349,6 +406,7 @@ ask_begin(struct filters *f, enum filter_question question)
 	f->is_asking = true;
 	f->question = question;
 	f->at = 0;
+	f->since_ms = 0;
 	for (size_t i = 0; i < f->n; i++)
 		f->links[i].is_told = false;
 }
@@ -365,18 +423,25 @@ not_without(struct filters *f)
 static enum turn
 filters_ask(struct filters *f, enum filter_question question, struct err *e)
 {
+	const struct receive *r = f->session->house;
+
 	if (!f->is_asking)
 		ask_begin(f, question);
 	while (f->at < f->n && !f->discards && !err_is(&f->refusal)) {
 		struct filter_link *l = &f->links[f->at];
 
+		if (f->since_ms == 0)
+			f->since_ms = loop_now_ms(r->role.loop);
 		if (!l->is_out && l->is_done)
 			f->refusal = l->refusal;
+		else if (!l->is_out && r->is_draining)
+			link_unheard(l, "closing down");
 		else if (link_run(l) == WAIT)
 			return WAIT;
 		if (l->is_down)
 			not_without(f);
 		f->at++;
+		f->since_ms = 0;
 	}
 	f->is_asking = false;
 	*e = f->refusal;
@@ -437,7 +502,7 @@ know_face(struct filters *f)
 	struct session *s = f->session;
 	struct buf face = { .max = f->face.max };
 
-	buf_addf(&face, "%s %d ", s->client, stream_is_secure(&s->stream));
+	buf_addf(&face, "%s %u %d ", s->client, s->client_port, stream_is_secure(&s->stream));
 	buf_add(&face, s->smtp.hello);
 	if (!str_eq(buf_str(&face), buf_str(&f->face)))
 		for (size_t i = 0; i < f->n; i++)
@@ -454,6 +519,7 @@ filters_open(struct session *s)
 
 	must(f && c->filters_n <= CONFIG_FILTERS_MAX);
 	f->session = s;
+	f->configuration = s->house->role.configuration;
 	f->n = c->filters_n;
 	f->face.max = 1024;
 	f->text.max = s->terms->smtp.message_size_max;
@@ -470,6 +536,7 @@ filters_open(struct session *s)
 			.timeout_ms = c->filters[i].timeout_ms,
 			.only_strangers = c->filters[i].only_strangers };
 		snprintf(l->name, sizeof l->name, "%.*s", STR_ARG(c->filters[i].name));
+		snprintf(l->at, sizeof l->at, "%.*s", STR_ARG(c->filters[i].at));
 	}
 	return f;
 }
@@ -477,8 +544,12 @@ filters_open(struct session *s)
 enum turn
 filter_sender(struct session *s, bool is_stranger, struct err *e)
 {
-	struct filters *f;
+	struct filters *f = s->filters;
 
+	if (f && !f->is_asking && f->configuration != s->house->role.configuration)
+		filter_close(s);
+	if (!s->filters && s->house->role.config.filters_n == 0)
+		return NEXT;
 	if (!s->filters)
 		s->filters = filters_open(s);
 	f = s->filters;

@@ -29,8 +29,8 @@ enum link_state { LINK_CLOSED, LINK_DIALLING, LINK_OPEN };
 /* The connection to one filter. */
 struct filter_link {
 	struct filters *of;
-	char name[64]; /* the file's */
-	uint8_t place; /* in the file's list, which master has, too */
+	char name[64], at[128]; /* the file's */
+	uint8_t place;		/* in the file's list, which master has, too */
 	enum config_down when_down;
 	int64_t timeout_ms;
 	bool only_strangers;
@@ -45,8 +45,9 @@ struct filter_link {
 	enum filter_question said; /* last */
 	bool is_heard;		   /* and answered */
 	bool is_told;		   /* what the session asks now, was said */
-	bool has_moved;		   /* something came or went since the timer was set */
+	bool has_moved; /* something came or went since the timer was set, or it is off: waiting sets it */
 	bool was_used; /* for an earlier mail: it may have been closed meanwhile, which is no failure */
+	bool may_read; /* the loop says so: once a turn, so that a filter that never stops talking stops nobody */
 	unsigned progress;
 
 	bool is_out,
@@ -57,6 +58,7 @@ struct filter_link {
 
 struct filters {
 	struct session *session;
+	uint32_t configuration; /* that names them: role.configuration then */
 	size_t n;
 	struct filter_link links[CONFIG_FILTERS_MAX];
 	struct milter_facts facts;
@@ -67,7 +69,8 @@ struct filters {
 	/* the question under way */
 	bool is_asking;
 	enum filter_question question;
-	size_t at; /* whose answer is waited for */
+	size_t at;	  /* whose answer is waited for */
+	int64_t since_ms; /* it was asked; 0: not yet */
 	struct err refusal;
 
 	/* the mail */
@@ -78,7 +81,9 @@ struct filters {
 	struct buf text;	  /* as it comes */
 	struct buf header, new_body, new_sender;
 	struct str body; /* in `text` or `new_body` */
-	uint64_t held;	 /* octets of it all, counted in receive.held */
+	uint64_t held; /* octets of it all and of what is to be changed, counted in receive.held */
+	struct holder
+		*holder; /* a stranger's network; NULL while nothing is held, and for all others */
 	uint32_t flags;	 /* of the envelope: what the changes brought */
 	size_t filled;	 /* octets of the body that the draft has */
 	bool is_filling;
@@ -101,7 +106,10 @@ void filter_dialled(struct receive *r, uint64_t dial, uint32_t cause, int fd);
 /* ── filter_mail.c: the message while filters look at it ── */
 bool filter_append(struct session *s, struct str piece, struct err *e);
 bool filter_split(struct filters *f, const struct header_facts *facts, struct err *e);
-void filter_amend(struct filter_link *l); /* what this filter wants changed */
+/* Counts what is held now, and `more` that will follow at once. False: there is no memory for it. */
+bool filter_hold(struct filters *f, uint64_t more);
+/* What this filter wants changed. False: there is no memory for it, and nothing has changed. */
+bool filter_amend(struct filter_link *l);
 enum turn filter_fill(struct filters *f, struct err *e);
 void filter_release(struct filters *f); /* memory of the message */
 void filter_amend_envelope(const struct session *s, struct spool_envelope *envelope);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/receive/filter.h"
+#include "role/receive/gate.h"
 
 #include "base/log.h"
 #include "base/must.h"
@@ -11,32 +12,120 @@
  *
  *   filter_append: pieces as they come ─▶ filter_split: header │ body ─▶ filter_amend, once a filter ─▶ filter_fill
  *
- * What all sessions hold so is at most limits.memory; above it a mail is answered with 452.
+ * What all sessions hold so, with what filters want changed while they say it, is at most limits.memory: above it a mail
+ * is answered with 452, and a filter counts as not asked. Strangers have half of it, a network of theirs an eighth, so
+ * that none of them takes the place of the others, and all together not that of who is trusted or logged in; but for
+ * one message there is place, where no other is held. Not in it: what a connection buffers of a packet (milter.c).
  */
 
 enum {
 	HEADER_MAX = 1024 * 1024, /* octets; also what a filter may make of it */
 	HEADER_ADDED_MAX = 4096,  /* by us: Date, Message-ID */
 	SLICE = 1024 * 1024,	  /* octets of a body that go to the draft in one turn */
+	STRANGERS_PART = 2,	  /* limits.memory by this is what all strangers may hold … */
+	NETWORK_PART = 8,	  /* … and those of one network */
 };
 
+/* What the strangers of one network hold, as long as there is any of them. */
+struct holder {
+	char octets[MANNERS_KEY];
+	struct str key; /* in `octets` */
+	unsigned users;
+	uint64_t held;
+};
+
+static struct str
+holder_key(const void *member)
+{
+	return ((const struct holder *)member)->key;
+}
+
+static struct holder *
+holder_use(struct receive *r, const struct config_network *at)
+{
+	char octets[MANNERS_KEY];
+	struct holder *h;
+
+	r->holders.key_of = holder_key;
+	h = map_get(&r->holders, manners_key(at, MANNERS_NETWORK, octets));
+	if (!h) {
+		h = calloc(1, sizeof *h);
+		must(h);
+		h->key = manners_key(at, MANNERS_NETWORK, h->octets);
+		map_put(&r->holders, h);
+	}
+	h->users++;
+	return h;
+}
+
+static void
+holder_drop(struct receive *r, struct holder *h)
+{
+	if (--h->users > 0)
+		return;
+	map_remove(&r->holders, h->key);
+	free(h);
+}
+
 static bool
-held_add(struct filters *f, size_t n)
+has_room(const struct filters *f, uint64_t more)
+{
+	const struct receive *r = f->session->house;
+	const struct config *c = &r->role.config;
+	uint64_t strangers_most = c->limits.memory / STRANGERS_PART;
+	bool is_alone;
+
+	if (r->held + more > c->limits.memory)
+		return false;
+	if (!f->holder)
+		return true;
+	if (strangers_most < c->limits.message + HEADER_MAX)
+		strangers_most = c->limits.message + HEADER_MAX;
+	is_alone = f->holder->held == f->held;
+	return r->held_by_strangers + more <= strangers_most &&
+	       (is_alone || f->holder->held + more <= c->limits.memory / NETWORK_PART);
+}
+
+/* This mail holds so much, from now on. */
+static void
+hold(struct filters *f, uint64_t now)
 {
 	struct receive *r = f->session->house;
 
-	if (n > r->role.config.limits.memory - r->held)
+	r->held += now - f->held;
+	if (f->holder) {
+		r->held_by_strangers += now - f->held;
+		f->holder->held += now - f->held;
+	}
+	f->held = now;
+}
+
+bool
+filter_hold(struct filters *f, uint64_t more)
+{
+	uint64_t now = more + f->text.n + f->header.n + f->new_body.n;
+
+	for (size_t i = 0; i < f->n; i++)
+		now += f->links[i].milter.changes.n + f->links[i].milter.new_body.n;
+	if (!f->holder && gate_is_stranger(f->session))
+		f->holder = holder_use(f->session->house, &f->session->at);
+	if (now > f->held && !has_room(f, now - f->held))
 		return false;
-	r->held += n;
-	f->held += n;
+	hold(f, now);
 	return true;
 }
 
 void
 filter_release(struct filters *f)
 {
-	f->session->house->held -= f->held;
-	f->held = 0;
+	for (size_t i = 0; i < f->n; i++) {
+		buf_free(&f->links[i].milter.changes);
+		buf_free(&f->links[i].milter.new_body);
+	}
+	hold(f, 0);
+	if (f->holder)
+		holder_drop(f->session->house, f->holder);
+	f->holder = NULL;
 	buf_free(&f->text);
 	buf_free(&f->header);
 	buf_free(&f->new_body);
@@ -48,6 +137,13 @@ filter_release(struct filters *f)
 	f->has_new_sender = f->has_separator = f->is_filling = false;
 }
 
+static bool
+no_memory(struct err *e)
+{
+	return err_set(e, ERR_TEMPORARY, ERR_NO_SPACE,
+		"no memory left for more mail at once, please try again");
+}
+
 bool
 filter_append(struct session *s, struct str piece, struct err *e)
 {
@@ -55,9 +151,8 @@ filter_append(struct session *s, struct str piece, struct err *e)
 
 	if (f->discards)
 		return true;
-	if (!held_add(f, piece.n))
-		return err_set(e, ERR_TEMPORARY, ERR_NO_SPACE,
-			"no memory left for more mail at once, please try again");
+	if (!filter_hold(f, piece.n))
+		return no_memory(e);
 	buf_add(&f->text, piece);
 	must(!f->text.overflow); /* the server's limit is lower */
 	return true;
@@ -83,7 +178,7 @@ filter_split(struct filters *f, const struct header_facts *facts, struct err *e)
 		return err_set(
 			e, ERR_PERMANENT, ERR_TOO_BIG, "the header of this message is too large");
 	buf_add(&f->header, str_part(text, 0, header_n));
-	return true;
+	return filter_hold(f, 0) || no_memory(e);
 }
 
 /* ── the draft ── */
@@ -362,11 +457,6 @@ amend_body(struct filter_link *l)
 
 	add_sound(&fresh, buf_str(&l->milter.new_body), &flags);
 	buf_free(&l->milter.new_body);
-	if (!held_add(f, fresh.n)) {
-		log_ignored(l, "no memory left for its new body", S(""));
-		buf_free(&fresh);
-		return;
-	}
 	buf_free(&f->new_body);
 	f->new_body = fresh;
 	f->body = buf_str(&f->new_body);
@@ -375,12 +465,33 @@ amend_body(struct filter_link *l)
 	log_change(l, "body-replaced", S(""));
 }
 
-void
+static size_t
+line_ends(struct str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		n += text.p[i] == '\r' || text.p[i] == '\n';
+	return n;
+}
+
+/* Octets that may join the message: a line end of one octet becomes CRLF, and in a field a tab stands behind it. */
+static uint64_t
+growth_most(const struct milter *m)
+{
+	struct str changes = buf_str(&m->changes), body = buf_str(&m->new_body);
+
+	return (uint64_t)changes.n + 2 * line_ends(changes) + body.n + line_ends(body);
+}
+
+bool
 filter_amend(struct filter_link *l)
 {
 	struct str changes = buf_str(&l->milter.changes);
 	struct milter_change c;
 
+	if (!filter_hold(l->of, growth_most(&l->milter)))
+		return false;
 	while (milter_scan_change(&changes, &c))
 		switch (c.kind) {
 		case MILTER_ADD_HEADER:
@@ -400,4 +511,7 @@ filter_amend(struct filter_link *l)
 		}
 	if (l->milter.has_new_body)
 		amend_body(l);
+	buf_free(&l->milter.changes);
+	must(filter_hold(l->of, 0)); /* no more than that */
+	return true;
 }

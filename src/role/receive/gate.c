@@ -11,9 +11,9 @@
  * doors keep to the limits alone.
  *
  *   connection        behalf.c: whose it is
- *   gate_enter        limits by address and network; the questions of inquiry.c go out, all at once
+ *   gate_enter        limits by address and network
  *   gate_greet        the pause; who speaks before the greeting is turned away
- *   judge_hello       what it calls itself is looked at
+ *   judge_hello       what it calls itself is looked at; the questions of inquiry.c go out, all at once
  *   judge_recipient   at each RCPT: waits for the answers, then one verdict (judge.c), so that a refusal is logged with
  *                     the mail that it concerned, and who logs in first is never judged
  *
@@ -22,9 +22,7 @@
  */
 
 enum {
-	FAULTS_MOST = 10,    /* of a client in an hour, then it is not greeted */
-	UNKNOWN_HOURLY = 10, /* times gate.unknown, over sessions */
-	LINES_MOST = 200,    /* without a recipient or a mail taken */
+	EARLY_MOST = 65536,  /* octets before the greeting that are thrown away */
 	SHAKE_MS = 30000,    /* a TLS handshake */
 	PROXY_MS = 5000,     /* a PROXY header */
 	MESSAGE_MS = 600000, /* a message may take so long, and a second more for each … */
@@ -109,10 +107,10 @@ why_unwelcome(const struct session *s)
 		return "too many connections from your network at once, please try again later";
 	if (s->is_submission)
 		return NULL;
-	if (gate_count(s, CROWD_FAULT, 0) >= FAULTS_MOST)
+	if (gate_count(s, CROWD_FAULT, 0) >= MANNERS_FAULTS_HOURLY)
 		return "too many of your sessions went wrong, please try again in an hour";
-	if (c->gate.unknown &&
-		gate_count(s, CROWD_UNKNOWN, 0) >= c->gate.unknown * (uint64_t)UNKNOWN_HOURLY)
+	if (c->gate.unknown && gate_count(s, CROWD_UNKNOWN, 0) >=
+				       c->gate.unknown * (uint64_t)MANNERS_UNKNOWN_HOURLY)
 		return "too many recipients that nobody here is, please try again in an hour";
 	if (stress(s) == STRESS_FULL && !is_good(s))
 		return "we are nearly full, please try again later";
@@ -158,8 +156,18 @@ gate_wake(struct session *s)
 
 /* ── coming and going ── */
 
+/* The session ends for what its client did. */
+static void
+note_fault(struct session *s)
+{
+	if (!s->gate || s->gate->has_fault)
+		return;
+	s->gate->has_fault = true;
+	gate_count(s, CROWD_FAULT, 1);
+}
+
 void
-gate_enter(struct session *s)
+gate_enter(struct session *s, struct str name)
 {
 	s->unwelcome = NULL;
 	s->is_spared = s->is_local || manners_spare(gate_config(s), &s->at);
@@ -172,7 +180,8 @@ gate_enter(struct session *s)
 		return;
 	s->gate = calloc(1, sizeof *s->gate);
 	must(s->gate);
-	inquiry_begin(s);
+	if (domain_is_valid(name, false))
+		snprintf(s->gate->name, sizeof s->gate->name, "%.*s", STR_ARG(name));
 }
 
 void
@@ -186,7 +195,7 @@ gate_leave(struct session *s)
 	if (!g)
 		return;
 	if (s->smtp.bad_commands > SMTP_BAD_COMMANDS_MAX)
-		gate_count(s, CROWD_FAULT, 1);
+		note_fault(s);
 	inquiry_drop_all(s);
 	loop_timer_close(&g->pause);
 	free(g);
@@ -225,8 +234,8 @@ has_spoken(struct session *s, bool *has_gone)
 	*has_gone = n == 0 || (n < 0 && errno != EAGAIN);
 	if (n <= 0)
 		return false;
-	while (recv(s->stream.fd, octets, sizeof octets, MSG_DONTWAIT) > 0)
-		;
+	for (size_t left = EARLY_MOST; left && n > 0; left -= sizeof octets)
+		n = recv(s->stream.fd, octets, sizeof octets, MSG_DONTWAIT);
 	return true;
 }
 
@@ -244,7 +253,7 @@ gate_greet(struct session *s, struct err *e)
 		return gate_wait(s);
 	}
 	if (has_spoken(s, &has_gone)) {
-		gate_count(s, CROWD_FAULT, 1);
+		note_fault(s);
 		err_set(e, ERR_PERMANENT, ERR_REFUSED, "you spoke before our greeting");
 		s->is_over = true;
 		return NEXT;
@@ -259,18 +268,18 @@ gate_greet(struct session *s, struct err *e)
 /* ── patience ── */
 
 bool
-gate_has_enough(const struct session *s, struct err *e)
+gate_has_enough(struct session *s, struct err *e)
 {
 	unsigned errors_most = manners_errors_most(stress(s));
+	bool has_lines = s->smtp.commands - s->useful_commands > MANNERS_LINES_MOST;
+	bool has_errors = errors_most && s->smtp.bad_commands > errors_most;
 
-	if (!gate_is_stranger(s))
+	if (!gate_is_stranger(s) || (!has_lines && !has_errors))
 		return false;
-	if (s->smtp.commands - s->useful_commands > LINES_MOST)
-		return !err_set(
-			e, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS, "too many commands and no mail");
-	if (errors_most && s->smtp.bad_commands > errors_most)
-		return !err_set(e, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS, "too many errors");
-	return false;
+	note_fault(s);
+	err_set(e, ERR_TEMPORARY, ERR_TOO_MANY_ERRORS,
+		has_lines ? "too many commands and no mail" : "too many errors");
+	return true;
 }
 
 /* A line that was worked off, or a handshake, begins the next request; octets alone do not. Those of a message do,

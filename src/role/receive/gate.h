@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RECEIVE_GATE_H
-#define RECEIVE_GATE_H
+#ifndef ROLE_RECEIVE_GATE_H
+#define ROLE_RECEIVE_GATE_H
 
 #include "base/map.h"
 #include "role/receive/crowd.h"
 #include "role/receive/manners.h"
 #include "role/receive/receive.h"
 
-/*
- * What the gate knows of one stranger at an smtp door. Sessions of all others have none: NULL.
- */
 struct inquiry {	 /* one question to resolve */
 	uint64_t number; /* 0: not under way */
 	struct session *session;
 	enum answer_result result;
+	bool was_asked;
 	bool was_answered; /* by resolve; else it was not asked, or the answer was not waited for any longer */
 };
 
+/* What the gate knows of one stranger at an smtp door. Sessions of all others have none: NULL. */
 struct gate {
 	struct inquiry reverse, lists[CONFIG_ZONES_MAX];
 	unsigned waiting; /* of them under way */
@@ -25,26 +24,27 @@ struct gate {
 	const char *hello_fault;  /* NULL: none */
 	char name[256];	  /* that leads to the address and back; or the one that XCLIENT said */
 	char listed[256]; /* "zen.example: what it says" */
-	bool was_noted;
+	bool lacks_place; /* what a verdict needs was not asked, since too much was under way */
+	bool was_noted, has_fault;
 };
 
 /* ── gate.c: who comes in, and how long it is listened to ── */
 
-/* The client is known, by its connection, a PROXY header or XCLIENT: counts it, and begins to ask about it.
- * What is to be said for its greeting stands in s->unwelcome. */
-void gate_enter(struct session *s);
+/* The client is known, by its connection, a PROXY header or XCLIENT: counts it. What is to be said for its greeting stands in s->unwelcome. name: what XCLIENT vouches for, so that the DNS is not
+ * asked; else empty. */
+void gate_enter(struct session *s, struct str name);
 void gate_leave(struct session *s);			/* its counts, and whatever is under way */
 enum turn gate_greet(struct session *s, struct err *e); /* ON_CONNECT; NEXT: e says why not */
 bool gate_has_enough(
-	const struct session *s, struct err *e); /* more lines or mistakes than we listen to */
-void gate_heard(struct session *s);		 /* all that came so far is worked off */
+	struct session *s, struct err *e); /* more lines or mistakes than we listen to */
+void gate_heard(struct session *s);	   /* all that came so far is worked off */
 const char *gate_late(
 	const struct session *s, int64_t now_ms); /* words for who is too slow; NULL: it is not */
 
-enum turn gate_wait(struct session *s); /* WAIT, until … */
-void gate_wake(struct session *s);	/* … the session goes on, where it waits for the gate */
-bool gate_hurry(struct session
-		*s); /* the same, and the caller runs it; false: it does not wait for the gate */
+enum turn gate_wait(struct session *s); /* WAIT, until gate_wake or gate_hurry */
+void gate_wake(struct session *s);	/* runs the session, where it waits for the gate */
+/* The caller will run it. False: it does not wait for the gate. */
+bool gate_hurry(struct session *s);
 
 bool gate_is_stranger(const struct session *s);
 const struct config *gate_config(const struct session *s);
@@ -53,8 +53,8 @@ void gate_remember(struct session *s, enum crowd_kind kind, struct str key, uint
 uint32_t gate_count(const struct session *s, enum crowd_kind kind,
 	uint32_t more); /* of this client, in an hour */
 
-/* ── inquiry.c: questions to resolve ── */
-void inquiry_begin(struct session *s);
+/* ── inquiry.c: questions to resolve, by the terms of the session ── */
+void inquiry_begin(struct session *s); /* asks what was not yet asked */
 void inquiry_drop_all(struct session *s);
 void inquiry_came(struct receive *r, const struct ipc_answer *m);
 void inquiry_give_up(struct receive *r, int64_t before_ms); /* what was asked up to that moment */

@@ -34,12 +34,12 @@ vault_came(void *owner, struct ipc *from, struct ipc_message *m)
 			log_event("no-address-table", "why=%s", log_quote(str_of(e.text)));
 		break;
 	case IPC_certificates:
-		secure_came(r, m->certificates.fd);
+		secure_came(r, &m->certificates);
 		house_open_doors(r);
 		break;
 	case IPC_found:
 	case IPC_checked:
-	case IPC_sealed_with:
+	case IPC_signature:
 		ask_came(r, m);
 		break;
 	default:
@@ -70,6 +70,8 @@ session_stop(struct session *s, enum err_kind kind, const char *words)
 {
 	struct err e;
 
+	if (s->awaits_proxy)
+		behalf_log_missing(s);
 	if (s->is_shaking || s->awaits_proxy) { /* no words would be understood */
 		session_free(&s);
 		return;
@@ -148,6 +150,9 @@ receive_configured(void *owner)
 
 	must(t && c->hostname.n < sizeof t->hostname);
 	memcpy(t->hostname, c->hostname.p, c->hostname.n);
+	t->zones_n = c->gate.dnsbl_n;
+	for (size_t i = 0; i < t->zones_n; i++)
+		snprintf(t->zones[i], sizeof t->zones[i], "%.*s", STR_ARG(c->gate.dnsbl[i]));
 	t->users = 1; /* the house itself */
 	t->smtp = (struct smtp_server_settings){ .hostname = str_of(t->hostname),
 		.message_size_max = c->limits.message,
@@ -248,5 +253,6 @@ receive_main(void)
 	r.role.loop = NULL;
 	code = role_run(&r.role, ROLE_RECEIVE, &hooks, &r);
 	spool_writer_close(&r.writer);
+	crowd_close(&r.crowd);
 	return code;
 }

@@ -8,7 +8,8 @@
  *
  * First contact: a network that has not written to us is asked to come again, and is known when it does; so is one
  * that brought a mail. Big senders come again from elsewhere: they are known too by the domain of their confirmed
- * name together with the sender's domain, which nobody else can have both of.
+ * name, for senders of that domain. Another sender's domain anybody can write into MAIL, and so could all customers
+ * of one provider make each other known.
  */
 
 enum {
@@ -20,6 +21,8 @@ enum {
 void
 judge_hello(struct session *s)
 {
+	if (s->gate)
+		inquiry_begin(s);
 	if (s->gate && gate_config(s)->gate.hello != CONFIG_IGNORE)
 		s->gate->hello_fault = manners_hello_fault(gate_config(s), s->smtp.hello, &s->at);
 }
@@ -42,17 +45,20 @@ has_name(const struct session *s, struct err *e)
 		"the DNS of your address %s does not answer: please try again later", s->client);
 }
 
-/* Empty: it has no confirmed name. */
+/* Empty: it has no confirmed name, or the sender is of another domain. */
 static struct str
 pool_key(const struct session *s, char to[512])
 {
 	struct str owner = manners_owner(str_of(s->gate->name));
-	int n = snprintf(to, 512, "%.*s %.*s", STR_ARG(owner),
-		STR_ARG(s->smtp.transaction.reverse_path.domain));
+	struct str sender = s->smtp.transaction.reverse_path.domain;
+	int n;
 
+	if (owner.n == 0 || !manners_is_within(sender, owner))
+		return S("");
+	n = snprintf(to, 512, "%.*s %.*s", STR_ARG(owner), STR_ARG(sender));
 	for (int i = 0; i < n && i < 512; i++)
 		to[i] = char_lower(to[i]);
-	return owner.n ? str_of(to) : S("");
+	return str_of(to);
 }
 
 /* Both keys begin to wait at the first try, and whichever waited long enough makes both known. */
@@ -98,6 +104,9 @@ is_welcome(struct session *s, struct err *e)
 	if (g->hello_fault && gate_config(s)->gate.hello == CONFIG_REFUSE)
 		return err_set(e, ERR_PERMANENT, ERR_MANNERS, "you call yourself %.*s, which is %s",
 			STR_ARG(str_part(s->smtp.hello, 0, 100)), g->hello_fault);
+	if (g->lacks_place)
+		return err_set(e, ERR_TEMPORARY, ERR_MANNERS,
+			"too many hosts are asked about already: please try again later");
 	return has_name(s, e) && was_here(s, e);
 }
 
@@ -120,10 +129,13 @@ judge_recipient(struct session *s, struct err *e)
 {
 	if (!s->gate || !gate_is_stranger(s))
 		return NEXT;
-	if (s->ask.state == ASK_NONE && s->gate->waiting)
-		return gate_wait(s);
 	if (s->ask.state != ASK_NONE && s->ask.number != ASK_GATE)
 		return NEXT; /* vault's answer about this recipient: judged before */
+	if (s->ask.state == ASK_NONE) {
+		inquiry_begin(s); /* what found no place before */
+		if (s->gate->waiting)
+			return gate_wait(s);
+	}
 	ask_clear(&s->ask);
 	note(s);
 	is_welcome(s, e);

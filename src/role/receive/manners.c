@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/receive/manners.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 
 #include "base/ip.h"
 
 /* ── addresses ── */
+
+/* IPv4 mapped into IPv6 is IPv4. */
+static void
+set_address(struct config_network *to, enum ip_family family, const unsigned char *octets)
+{
+	bool is_mapped = family == IP_V6 && ip_is_mapped(octets);
+
+	*to = (struct config_network){ .family = AF_INET6, .prefix = 128 };
+	if (family == IP_V4 || is_mapped)
+		*to = (struct config_network){ .family = AF_INET, .prefix = 32 };
+	memcpy(to->address, octets + (is_mapped ? 12 : 0), to->prefix / 8);
+}
 
 bool
 manners_read_address(const struct sockaddr *a, struct config_network *to)
@@ -14,33 +26,23 @@ manners_read_address(const struct sockaddr *a, struct config_network *to)
 	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)a;
 
 	*to = (struct config_network){ 0 };
-	if (a->sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
-		*to = (struct config_network){ .family = AF_INET6, .prefix = 128 };
-		memcpy(to->address, &six->sin6_addr, 16);
-	} else if (a->sa_family == AF_INET || a->sa_family == AF_INET6) {
-		*to = (struct config_network){ .family = AF_INET, .prefix = 32 };
-		memcpy(to->address,
-			a->sa_family == AF_INET ? (const void *)&four->sin_addr
-						: &six->sin6_addr.s6_addr[12],
-			4);
-	}
+	if (a->sa_family == AF_INET6)
+		set_address(to, IP_V6, six->sin6_addr.s6_addr);
+	else if (a->sa_family == AF_INET)
+		set_address(to, IP_V4, (const unsigned char *)&four->sin_addr);
 	return to->family != 0;
 }
 
 bool
 manners_parse_address(struct str text, struct config_network *to)
 {
-	struct str rest = text;
-	struct sockaddr_storage s;
+	unsigned char octets[16];
+	enum ip_family family;
 
-	*to = (struct config_network){ .family = AF_INET, .prefix = 32 };
-	if (ip_scan4(&rest, to->address) && rest.n == 0)
-		return true;
-	*to = (struct config_network){ .family = AF_INET6, .prefix = 128 };
-	if (!ip_read6(text, to->address))
+	if (!ip_read(text, &family, octets))
 		return false;
-	manners_make_socket(to, &s); /* it may be a mapped one */
-	return manners_read_address((const struct sockaddr *)&s, to);
+	set_address(to, family, octets);
+	return true;
 }
 
 void
@@ -133,19 +135,37 @@ manners_owner(struct str host)
 	return str_from(host, dots[1]);
 }
 
+bool
+manners_is_within(struct str domain, struct str owner)
+{
+	return str_ends_nocase(domain, owner) &&
+	       (domain.n == owner.n || domain.p[domain.n - owner.n - 1] == '.');
+}
+
 /* ── stress ── */
 
 enum { MOST_MS = 10000, MOST_ERRORS = 3 };
+
+unsigned
+manners_stress_percent(enum manners_stress s)
+{
+	static const unsigned percents[] = {
+		[STRESS_NONE] = 0, [STRESS_HALF] = 50, [STRESS_MOST] = 80, [STRESS_FULL] = 95
+	};
+
+	return percents[s];
+}
 
 enum manners_stress
 manners_stress(unsigned sessions, unsigned most)
 {
 	uint64_t percent = (uint64_t)sessions * 100 / (most ? most : 1);
 
-	return percent >= 95   ? STRESS_FULL
-	       : percent >= 80 ? STRESS_MOST
-	       : percent >= 50 ? STRESS_HALF
-			       : STRESS_NONE;
+	enum manners_stress s = STRESS_FULL;
+
+	while (percent < manners_stress_percent(s))
+		s--;
+	return s;
 }
 
 int64_t

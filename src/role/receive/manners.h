@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RECEIVE_MANNERS_H
-#define RECEIVE_MANNERS_H
+#ifndef ROLE_RECEIVE_MANNERS_H
+#define ROLE_RECEIVE_MANNERS_H
 
 #include "config/config.h"
 
@@ -35,9 +35,20 @@ const char *manners_hello_fault(
 /* The part of a host's name that its owner has bought: "mx7.eu.example.org" → "example.org", and with a short second
  * label one more: "mail.example.co.uk" → "example.co.uk". */
 struct str manners_owner(struct str host);
+bool manners_is_within(struct str domain, struct str owner); /* the same, or below it */
+
+/* Brakes that the file has no word for. */
+enum {
+	MANNERS_FAULTS_HOURLY =
+		10, /* sessions that we ended for what the client did, then it is not greeted */
+	MANNERS_UNKNOWN_HOURLY = 10, /* times gate.unknown, over sessions */
+	MANNERS_LINES_MOST = 200,    /* without a recipient or a mail taken */
+};
 
 /* How full the house is, and what that means for strangers. */
 enum manners_stress { STRESS_NONE, STRESS_HALF, STRESS_MOST, STRESS_FULL };
+unsigned manners_stress_percent(
+	enum manners_stress s); /* it begins with so many of all connections */
 enum manners_stress manners_stress(unsigned sessions, unsigned most);
 int64_t manners_patience_ms(
 	enum manners_stress s, int64_t idle_ms);     /* for one request of a stranger */

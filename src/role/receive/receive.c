@@ -55,10 +55,10 @@ session_run(struct session *s)
 			step = admit_tls(s);
 			break;
 		case SMTP_WANT_TLS:
-			step = session_secure(s);
+			step = secure_session(s);
 			break;
 		case SMTP_ON_XCLIENT:
-			step = admit_other(s);
+			step = admit_xclient(s);
 			break;
 		case SMTP_ON_AUTH:
 			step = admit_login(s);
@@ -342,6 +342,11 @@ session_ready(void *owner, int events)
 		door_read_proxy(s);
 		return;
 	}
+	if (s->is_leaving) {
+		if (secure_leave(s) == DONE)
+			session_free(&s);
+		return;
+	}
 	if (s->is_blocked) {
 		s->is_blocked = false;
 		session_run(s);
@@ -378,6 +383,8 @@ session_free(struct session **session)
 	s->house->sessions_n--;
 	loop_watch_close(&s->watch);
 	stream_close(&s->stream);
+	if (s->is_shaking)
+		secure_call_next(s->house);
 	smtp_server_free(&s->smtp);
 	ask_clear(&s->ask);
 	buf_free(&s->login);

@@ -32,6 +32,8 @@ struct ask {
 struct terms {
 	struct smtp_server_settings smtp;
 	char hostname[256];
+	char zones[CONFIG_ZONES_MAX][256]; /* gate.dnsbl: an answer is of the list that was asked */
+	size_t zones_n;
 	unsigned users;
 };
 
@@ -57,6 +59,8 @@ struct session {
 	bool has_tls;	 /* its door offers TLS */
 	bool is_shaking; /* hands: the TLS handshake is under way */
 	struct list late_shake;
+	bool is_leaving; /* no handshake came of it: what it says is thrown away until it closes */
+	size_t left;	 /* octets thrown away */
 	bool is_submission, is_local, is_trusted, is_loopback, is_refused, is_over;
 	bool is_running; /* session_run is on the stack: completions must not enter it again */
 	char client[64]; /* "192.0.2.1", "uid 1000" */
@@ -87,29 +91,36 @@ struct receive {
 	struct tls *tls;	     /* of the doors; NULL: vault has not given certificates */
 	struct list late_shakes;     /* sessions whose handshake waits for others' */
 	struct loop_timer *shake_timer;
+	bool is_crowded; /* a handshake found no place among those under way */
 	struct terms *terms;
 	struct list sessions;
 	unsigned sessions_n;
 	uint64_t asks;
 	struct loop_timer *tick;
 	struct list doors;
-	struct list broken;   /* segments whose failure the queue has not yet logged */
-	struct crowd *crowd;  /* what is known of clients, by all receivers */
-	struct map inquiries; /* of gate.c, by number */
+	struct list broken;	 /* segments whose failure the queue has not yet logged */
+	struct crowd *crowd;	 /* what is known of clients, by all receivers */
+	struct map inquiries;	 /* of inquiry.c, by number */
+	int64_t proxy_missed_ms; /* the log last told that a proxy says nothing; 0: never */
+	unsigned names_asked;	 /* of them, for names */
 	int fd_most; /* sessions have descriptors below it; the rest is for segments, files, tables, channels */
 	int64_t began_ms; /* 0: not yet */
 	bool are_doors_open, is_draining;
 	bool queue_is_full; /* as many recipients wait as may */
 	uint64_t held; /* octets of messages that content filters look at; at most limits.memory */
+	uint64_t held_by_strangers; /* of them */
+	struct map holders;	    /* of filter_mail.c: the strangers' networks */
 };
 
 /* ── admit.c: who may send what to whom ── */
+/* Is there place, and is this client wanted? What it says itself does not matter yet. */
+bool admit_comes_in(const struct session *s, struct err *e);
 enum turn admit_client(struct session *s);
 enum turn admit_hello(struct session *s);
 enum turn admit_tls(struct session *s);
-enum turn admit_other(struct session *s); /* XCLIENT */
+enum turn admit_xclient(struct session *s);
 enum turn admit_login(struct session *s);
-void admit_holds(struct session *s); /* this client may have mail held */
+void admit_holds(struct session *s); /* may this client have mail held? */
 enum turn admit_sender(struct session *s);
 enum turn admit_recipient(struct session *s);
 enum turn admit_message(struct session *s);
@@ -126,7 +137,8 @@ void trace_add_missing(
 	struct buf *to, const struct session *s, const struct header_facts *facts, int64_t now_ms);
 
 /* ── behalf.c: whom a connection speaks for ── */
-enum turn behalf_proxy(struct session *s); /* NEXT: the header is taken */
+enum turn behalf_proxy(struct session *s);	  /* NEXT: the header is taken */
+void behalf_log_missing(const struct session *s); /* it was waited for in vain */
 bool behalf_xclient(
 	struct session *s, struct err *e); /* ON_XCLIENT; false: it is answered with e */
 
@@ -135,13 +147,16 @@ enum turn ask_lookup(struct session *s, uint8_t why, struct address a);
 enum turn ask_check(struct session *s);
 enum turn ask_signature(struct session *s); /* of what the handshake wants signed */
 void ask_clear(struct ask *a);
-void ask_came(struct receive *r, struct ipc_message *m); /* found, checked, sealed_with */
+void ask_came(struct receive *r, struct ipc_message *m); /* found, checked, signature */
 void ask_fail_all(struct receive *r);			 /* vault is gone */
 void ask_tick(struct session *s, int64_t now_ms);	 /* too long without an answer */
 
 /* ── secure.c: TLS ── */
-void secure_came(struct receive *r, int fd); /* certificates */
-enum turn session_secure(struct session *s);
+void secure_came(struct receive *r, const struct ipc_certificates *m);
+enum turn secure_session(struct session *s); /* WANT_TLS */
+enum turn secure_leave(
+	struct session *s); /* is_leaving: more has come; DONE: it has closed, or said enough */
+void secure_call_next(struct receive *r); /* a handshake that was under way is so no more */
 
 /* ── receive.c: a session ── */
 void session_run(struct session *s);
@@ -155,7 +170,7 @@ void session_free(struct session **s);
 void door_listener(void *owner, unsigned kind, unsigned listen, int fd); /* role_hooks.listener */
 void door_watch_all(struct receive *r, bool is_open);
 void door_read_proxy(struct session *s); /* more of a PROXY header may have come */
-void session_know_client(struct session *s, const struct sockaddr_storage *peer);
+void session_know_client(struct session *s, const struct config_network *at, uint16_t port);
 void session_know_rights(struct session *s); /* what it may, as far as TLS and its address decide */
 void session_forget_login(struct session *s);
 

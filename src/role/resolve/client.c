@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/resolve/resolve.h"
 
-#include <arpa/inet.h>
-
+#include "base/ip.h"
+#include "base/log.h"
 #include "base/must.h"
 
 /*
@@ -19,13 +19,14 @@
  */
 
 enum { INQUIRY_MS = 4500, NAMES_MAX = 4, TEXT_MAX = 200, TURNED_MAX = 64, FIRST = 0, SECOND = 1 };
+enum { REFUSED_AGAIN_MS = 3600000 };
 
 struct inquiry {
 	struct list link; /* in resolve.inquiries */
 	struct resolve *house;
 	uint64_t ask;
 	enum question_kind kind;
-	int family;
+	enum ip_family family;
 	unsigned char address[16];
 	struct question *questions[SECOND + NAMES_MAX];
 	char names[NAMES_MAX][DNS_NAME_MAX + 1];
@@ -77,7 +78,7 @@ ask(struct inquiry *q, unsigned number, struct str name, enum dns_type type)
 static void
 ask_address(struct inquiry *q, unsigned number)
 {
-	ask(q, number, str_of(q->names[number - SECOND]), q->family == AF_INET ? DNS_A : DNS_AAAA);
+	ask(q, number, str_of(q->names[number - SECOND]), q->family == IP_V4 ? DNS_A : DNS_AAAA);
 }
 
 static void
@@ -97,27 +98,46 @@ static void
 take_address(struct inquiry *q, unsigned number, const struct dns_answer *a)
 {
 	for (size_t i = 0; i < a->records_n; i++)
-		if (memcmp(a->records[i].address, q->address, q->family == AF_INET ? 4 : 16) == 0 &&
+		if (memcmp(a->records[i].address, q->address, q->family == IP_V4 ? 4 : 16) == 0 &&
 			q->result != ANSWER_YES) {
 			q->result = ANSWER_YES;
 			memcpy(q->text, q->names[number - SECOND], sizeof q->text);
 		}
 }
 
-/* 127.255.255.0/24 is how the large lists say that they do not answer us. */
+/* The list is of no use until the operator does something: mail comes in as though it said no. */
+static void
+log_refusal(const struct inquiry *q, const unsigned char octets[4])
+{
+	struct resolve *r = q->house;
+	int64_t now_ms = loop_now_ms(r->role.loop);
+
+	if (r->refused_ms && now_ms - r->refused_ms < REFUSED_AGAIN_MS)
+		return;
+	r->refused_ms = now_ms ? now_ms : 1;
+	log_event("dnsbl-refuses-us", "asked=%s answer=127.255.255.%u do=%s",
+		log_quote(str_of(q->names[0])), octets[3],
+		log_quote(S("use a resolver of your own, or another list")));
+}
+
+/* 127.255.255.0/24 is how the large lists say that they do not answer us: then nothing else that they say counts. */
 static void
 take_listing(struct inquiry *q, const struct dns_answer *a)
 {
+	bool is_error = false;
+
 	for (size_t i = 0; i < a->records_n; i++) {
 		const unsigned char *octets = a->records[i].address;
 
 		if (octets[0] != 127)
 			continue;
-		if (octets[1] == 255 && octets[2] == 255)
-			q->result = ANSWER_UNKNOWN;
-		else
-			q->result = ANSWER_YES;
+		if (octets[1] == 255 && octets[2] == 255 && !is_error)
+			log_refusal(q, octets);
+		is_error |= octets[1] == 255 && octets[2] == 255;
+		q->result = ANSWER_YES;
 	}
+	if (is_error)
+		q->result = ANSWER_UNKNOWN;
 	if (q->result == ANSWER_YES)
 		ask(q, SECOND, str_of(q->names[0]), DNS_TXT);
 }
@@ -184,7 +204,7 @@ begin(struct inquiry *q, struct str name)
 {
 	struct buf text = { .max = DNS_NAME_MAX };
 
-	size_t octets = q->family == AF_INET ? 4 : 16;
+	size_t octets = q->family == IP_V4 ? 4 : 16;
 
 	q->is_asking = true;
 	if (q->kind == QUESTION_REVERSE) {
@@ -192,15 +212,9 @@ begin(struct inquiry *q, struct str name)
 			&text, q->address, octets, octets == 4 ? S("in-addr.arpa") : S("ip6.arpa"));
 		ask(q, FIRST, buf_str(&text), DNS_PTR);
 	} else {
-		if (q->kind == QUESTION_LISTED)
-			dns_add_turned(&text, q->address, octets, name);
-		else
-			buf_add(&text, name);
+		dns_add_turned(&text, q->address, octets, name);
 		snprintf(q->names[0], sizeof q->names[0], "%.*s", STR_ARG(buf_str(&text)));
-		if (q->kind == QUESTION_LISTED)
-			ask(q, FIRST, str_of(q->names[0]), DNS_A);
-		else
-			ask_address(q, SECOND);
+		ask(q, FIRST, str_of(q->names[0]), DNS_A);
 	}
 	buf_free(&text);
 	q->is_asking = false;
@@ -211,14 +225,8 @@ begin(struct inquiry *q, struct str name)
 static bool
 read_question(const struct ipc_question *m, struct inquiry *q)
 {
-	char address[INET6_ADDRSTRLEN];
-
-	snprintf(address, sizeof address, "%.*s", STR_ARG(m->address));
 	q->kind = (enum question_kind)m->kind;
-	q->family = inet_pton(AF_INET, address, q->address) == 1    ? AF_INET
-		    : inet_pton(AF_INET6, address, q->address) == 1 ? AF_INET6
-								    : 0;
-	return q->family && m->kind < QUESTION_KINDS &&
+	return ip_read(m->address, &q->family, q->address) && m->kind < QUESTION_KINDS &&
 	       (m->kind == QUESTION_REVERSE ||
 		       (dns_name_is_valid(m->name) && m->name.n <= DNS_NAME_MAX - TURNED_MAX));
 }

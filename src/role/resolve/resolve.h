@@ -23,6 +23,7 @@ struct resolve {
 	unsigned errands_n;
 	struct list inquiries; /* struct inquiry */
 	unsigned inquiries_n;
+	int64_t refused_ms; /* a list last said that it does not answer us; 0: none has */
 };
 
 /* ── errand.c: one road under way; it ends by itself in `hops` ── */

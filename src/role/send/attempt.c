@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/must.h"
 #include "message/message.h"
 #include "route/road.h"
@@ -37,6 +38,9 @@
  *
  * When no hop was asked to take the mail, the attempt has failed for good only if every one of them
  * said so.
+ *
+ * A login of ours that is wrong, or that is wanted and not given, is never for good: the fault is in
+ * the file, not in the mail, which waits until it is mended (blame_login).
  *
  * The road is the queue's order. When the queue that gave it is gone (link_queue_lost), the next one
  * gives it anew, and numbers its attempts anew: those that are before the end of the message are
@@ -423,6 +427,48 @@ note_failure(struct attempt *a, const struct err *e, enum smtp_stage stage)
 	a->why_stage = stage;
 }
 
+/* Of hosts that the file does not name nobody here has a login: their 530 is theirs to explain. */
+static bool
+is_about_login(const struct attempt *a, const struct err *e, enum smtp_stage stage)
+{
+	const struct config_route *route = attempt_route(a);
+
+	if (e->class != ERR_PERMANENT)
+		return false;
+	return stage == STAGE_AUTH || (e->code == 530 && stage >= STAGE_MAIL && route &&
+					      route->via.text.n); /* RFC 4954 §6 */
+}
+
+/* The head's last law: e becomes our own fault, with the host's words behind ours. */
+static bool
+blame_login(const struct attempt *a, struct err *e, enum smtp_stage stage)
+{
+	char said[sizeof e->text + 16] = "";
+
+	if (!is_about_login(a, e, stage))
+		return false;
+	if (e->code)
+		snprintf(said, sizeof said, "%u ", e->code);
+	snprintf(said + strlen(said), sizeof said - strlen(said), "%.120s", e->text);
+	if (stage == STAGE_AUTH)
+		err_set(e, ERR_TEMPORARY, ERR_LOGIN_REFUSED,
+			"this station's login is not taken: %s", said);
+	else
+		err_set(e, ERR_TEMPORARY, ERR_LOGIN_NEEDED,
+			"this station must log in, or encrypt, first: %s", said);
+	return true;
+}
+
+static void
+log_blame(const struct attempt *a, const struct err *e)
+{
+	const struct config_route *route = attempt_route(a);
+
+	log_event("login-refused", "host=%s route=%s file=%s why=%s", log_quote(a->at->hop.host),
+		log_quote(a->route), log_quote(route ? route->login_file : S("")),
+		log_quote(str_of(e->text)));
+}
+
 void
 attempt_drop(struct attempt *a)
 {
@@ -509,7 +555,13 @@ void
 attempt_settle(struct attempt *a, bool may_be_delivered)
 {
 	const struct smtp_outcome *telling = &a->outcomes[0];
+	const struct err *blamed = NULL;
 
+	for (size_t i = 0; i < a->asked.recipients_n; i++)
+		if (blame_login(a, &a->outcomes[i].err, a->outcomes[i].stage))
+			blamed = &a->outcomes[i].err;
+	if (blamed)
+		log_blame(a, blamed);
 	for (size_t i = 0; i < a->asked.recipients_n && err_is(&telling->err); i++)
 		if (!err_is(&a->outcomes[i].err))
 			telling = &a->outcomes[i];
@@ -558,7 +610,11 @@ attempt_go_on(struct attempt *a)
 void
 attempt_hop_failed(struct attempt *a, const struct err *e, enum smtp_stage stage)
 {
-	note_failure(a, e, stage);
+	struct err blamed = *e;
+
+	if (blame_login(a, &blamed, stage))
+		log_blame(a, &blamed);
+	note_failure(a, &blamed, stage);
 	attempt_go_on(a);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/send/send.h"
 
+#include "base/ip.h"
 #include "base/log.h"
 
 /*
@@ -36,8 +37,12 @@ secure_configure(struct send *s)
 	if (!fresh) {
 		log_event(s->tls ? "trust-unchanged" : "no-trust", "why=%s",
 			log_quote(str_of(e.text)));
-		if (!s->tls)
+		if (!s->tls) {
 			fresh = tls_client_open(S(""), &e);
+			s->trusts_nobody = true;
+		}
+	} else {
+		s->trusts_nobody = false;
 	}
 	if (!fresh)
 		return;
@@ -48,17 +53,8 @@ secure_configure(struct send *s)
 static bool
 is_this_machine(const struct hop *h)
 {
-	static const unsigned char loopback6[16] = { [15] = 1 };
-
-	switch (h->family) {
-	case HOP_UNIX:
-		return true;
-	case HOP_IPV4:
-		return h->address[0] == 127;
-	case HOP_IPV6:
-		return memcmp(h->address, loopback6, sizeof loopback6) == 0;
-	}
-	return false;
+	return h->family == HOP_UNIX ||
+	       ip_is_loopback(h->family == HOP_IPV4 ? IP_V4 : IP_V6, h->address);
 }
 
 void
@@ -73,12 +69,11 @@ secure_choose(const struct link *l, struct smtp_client_settings *settings)
 	settings->tls = CLIENT_TLS_TRY;
 	if (at->hop.protocol == HOP_SMTPS)
 		settings->tls = CLIENT_TLS_FIRST;
-	else if (at->hop.family == HOP_UNIX || demand == CONFIG_TLS_NEVER)
+	else if (at->hop.family == HOP_UNIX || demand == CONFIG_TLS_NEVER ||
+		 (demand == CONFIG_TLS_TRY && fails && !smtp_client_needs_tls(settings)))
 		settings->tls = CLIENT_TLS_NEVER;
 	else if (demand != CONFIG_TLS_TRY)
 		settings->tls = CLIENT_TLS_REQUIRE;
-	else if (fails && !smtp_client_needs_tls(settings))
-		settings->tls = CLIENT_TLS_NEVER;
 }
 
 /* The name that the host has to prove: of a literal, the address itself. */
@@ -118,19 +113,23 @@ secure_shake(struct link *l, struct err *e)
 		step = stream_shake(&l->stream, &cause);
 	if (step == STREAM_DONE)
 		stream_add_facts(&l->tls, &l->stream);
-	if (step == STREAM_FAILED)
-		err_set(e, ERR_TEMPORARY, ERR_TLS, "%.*s: %s",
-			STR_ARG(str_part(l->attempt->at->hop.host, 0, 80)), cause.text);
+	if (step == STREAM_FAILED && l->attempt->at->hop.protocol == HOP_SMTPS &&
+		stream_met_no_tls(&l->stream))
+		err_set(e, ERR_TEMPORARY, ERR_TLS,
+			"no TLS at this port: smtps:// is for 465; for 25 and 587 write smtp:// "
+			"with "
+			"tls = \"require\"");
+	else if (step == STREAM_FAILED && l->house->trusts_nobody &&
+		 attempt_demand(l->attempt) == CONFIG_TLS_VERIFY)
+		err_set(e, ERR_TEMPORARY, ERR_TLS,
+			"no authorities are known: tls.trust could not be read");
+	else if (step == STREAM_FAILED)
+		err_set(e, ERR_TEMPORARY, ERR_TLS, "%s", cause.text);
 	return step;
 }
 
-/* Some hosts say only behind the handshake, and without a word, that they do not like it. */
 bool
 secure_may_go_clear(const struct link *l)
 {
-	const struct smtp_client *c = &l->client;
-	bool is_about_tls = c->stage == STAGE_TLS || (c->is_secure && c->stage == STAGE_HELLO &&
-							     c->error.kind != ERR_REMOTE);
-
-	return is_about_tls && !smtp_client_needs_tls(c->settings) && !l->attempt->is_orphan;
+	return smtp_client_may_go_clear(&l->client) && !l->attempt->is_orphan;
 }

@@ -87,7 +87,8 @@ struct send {
 	struct list links;
 	struct map warm; /* struct warm, by key: the links that wait */
 	struct health health;
-	struct tls *tls; /* ours towards all hops; NULL: there is none */
+	struct tls *tls;    /* ours towards all hops; NULL: there is none */
+	bool trusts_nobody; /* the file of authorities could not be read */
 	uint64_t asks;
 	unsigned turns;	     /* of equal hosts: attempts that had such a choice */
 	uint32_t configured; /* how often: links of an older configuration serve no new mail */

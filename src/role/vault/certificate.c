@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/codec.h"
@@ -23,6 +24,7 @@ enum {
 	SIGNATURE_MAX = 1024,
 	DAY_S = 24 * 3600,
 	SELF_SIGNED_DAYS = 3650,
+	SOON_DAYS = 14,
 };
 
 /* ── keys ── */
@@ -38,18 +40,18 @@ key_number(const EVP_PKEY *pkey)
 	return codec_get_u64(digest);
 }
 
-static enum sealing_key
+static enum signing_key
 key_type(const EVP_PKEY *pkey)
 {
 	if (EVP_PKEY_is_a(pkey, "RSA"))
-		return SEALING_RSA;
+		return SIGNING_RSA;
 	switch (EVP_PKEY_get_bits(pkey)) {
 	case 256:
-		return SEALING_P256;
+		return SIGNING_P256;
 	case 384:
-		return SEALING_P384;
+		return SIGNING_P384;
 	}
-	return SEALING_P521;
+	return SIGNING_P521;
 }
 
 static void
@@ -72,13 +74,13 @@ ring_get(const struct key_ring *r, uint64_t number)
 /* ── reading ── */
 
 static bool
-add_pair(struct key_ring *r, struct buf *octets, struct str certificate, struct str key,
-	struct err *e)
+add_pair(struct key_ring *r, struct buf *octets, const char *hostname, struct str certificate,
+	struct str key, struct err *e)
 {
 	struct private_key *to = &r->keys[r->n];
-	int64_t ends_s;
 
-	if (!tls_check_pair(certificate, key, loop_wall_ms() / 1000, &ends_s, e))
+	*to = (struct private_key){ 0 };
+	if (!tls_check_pair(certificate, key, hostname, &to->facts, e))
 		return false;
 	to->pkey = tls_read_key(key, e);
 	must(to->pkey);
@@ -92,19 +94,76 @@ add_pair(struct key_ring *r, struct buf *octets, struct str certificate, struct 
 	return true;
 }
 
+static const char *
+day_of(int64_t at_s, char text[16])
+{
+	time_t at = (time_t)at_s;
+	struct tm tm;
+
+	text[0] = 0;
+	if (gmtime_r(&at, &tm))
+		strftime(text, 16, "%Y-%m-%d", &tm);
+	return text;
+}
+
+static void
+take_name(struct key_ring *r, struct str file, bool is_self_signed)
+{
+	struct private_key *k = &r->keys[r->n - 1];
+	char day[16];
+
+	snprintf(k->file, sizeof k->file, "%.*s", STR_ARG(file));
+	k->is_self_signed = is_self_signed;
+	log_event("certificate", "names=%s key=%s until=%s file=%s",
+		log_quote(str_of(k->facts.names)), k->facts.kind, day_of(k->facts.ends_s, day),
+		log_quote(file));
+}
+
+static struct str
+key_path(const struct config *c, size_t i)
+{
+	return c->tls.keys_n ? c->tls.keys[i] : c->tls.certificates[i];
+}
+
+static bool
+get_pair(const struct config *c, size_t i, const struct files *files, struct str *certificate,
+	struct str *key, struct err *e)
+{
+	return files_get(files, c->tls.certificates[i], certificate, e) &&
+	       files_get(files, key_path(c, i), key, e);
+}
+
+bool
+certificates_fit(const struct config *c, const struct files *files)
+{
+	struct str certificate, key;
+	struct tls_facts facts;
+	char hostname[256];
+	struct err e;
+
+	snprintf(hostname, sizeof hostname, "%.*s", STR_ARG(c->hostname));
+	for (size_t i = 0; i < c->tls.certificates_n; i++)
+		if (!get_pair(c, i, files, &certificate, &key, &e) ||
+			!tls_check_pair(certificate, key, hostname, &facts, &e))
+			return false;
+	return true;
+}
+
 static void
 read_pairs(
 	struct key_ring *r, struct buf *octets, const struct config *c, const struct files *files)
 {
+	char hostname[256];
+
+	snprintf(hostname, sizeof hostname, "%.*s", STR_ARG(c->hostname));
 	for (size_t i = 0; i < c->tls.certificates_n; i++) {
-		struct str at = c->tls.certificates[i],
-			   key_at = c->tls.keys_n ? c->tls.keys[i] : at;
-		struct str certificate, key;
+		struct str at = c->tls.certificates[i], key_at = key_path(c, i), certificate, key;
 		struct err e;
 
-		if (!files_get(files, at, &certificate, &e) ||
-			!files_get(files, key_at, &key, &e) ||
-			!add_pair(r, octets, certificate, key, &e))
+		if (get_pair(c, i, files, &certificate, &key, &e) &&
+			add_pair(r, octets, hostname, certificate, key, &e))
+			take_name(r, at, false);
+		else
 			log_event("certificate-unusable", "certificate=%s key=%s why=%s",
 				log_quote(at), log_quote(key_at), log_quote(str_of(e.text)));
 	}
@@ -173,24 +232,19 @@ self_signed_make(const char *hostname, struct buf *pem)
 static bool
 self_signed_is_good(struct str pem, const char *hostname)
 {
-	BIO *in = BIO_new_mem_buf(pem.n ? pem.p : "", (int)pem.n);
-	X509 *x = PEM_read_bio_X509(in, NULL, NULL, NULL);
+	int64_t now_s = loop_wall_ms() / 1000;
+	struct tls_facts facts;
 	struct err e;
-	int64_t ends_s;
-	bool good = x && X509_check_host(x, hostname, 0, 0, NULL) == 1 &&
-		    tls_check_pair(pem, pem, loop_wall_ms() / 1000, &ends_s, &e);
 
-	X509_free(x);
-	BIO_free(in);
-	ERR_clear_error();
-	return good;
+	return tls_check_pair(pem, pem, hostname, &facts, &e) && facts.is_for_host &&
+	       facts.begins_s <= now_s && facts.ends_s > now_s;
 }
 
 static bool
 add_self_signed(struct key_ring *r, struct buf *octets, const struct config *c, struct err *e)
 {
 	struct buf pem = { .max = PEM_MAX };
-	char hostname[256];
+	char hostname[256], file[256];
 	bool good = secret_read(c->state, "self-signed.pem", &pem), is_new;
 
 	snprintf(hostname, sizeof hostname, "%.*s", STR_ARG(c->hostname));
@@ -203,7 +257,10 @@ add_self_signed(struct key_ring *r, struct buf *octets, const struct config *c, 
 	}
 	log_event("self-signed", "hostname=%s made=%s file=%.*s/vault/self-signed.pem", hostname,
 		is_new ? "now" : "earlier", STR_ARG(c->state));
-	good = add_pair(r, octets, buf_str(&pem), buf_str(&pem), e);
+	snprintf(file, sizeof file, "%.*s/vault/self-signed.pem", STR_ARG(c->state));
+	good = add_pair(r, octets, hostname, buf_str(&pem), buf_str(&pem), e);
+	if (good)
+		take_name(r, str_of(file), true);
 	explicit_bzero(pem.p, pem.capacity);
 	buf_free(&pem);
 	return good;
@@ -238,6 +295,43 @@ certificates_read(struct certificates *c, const struct config *config, const str
 	return true;
 }
 
+/* ── for people ── */
+
+void
+certificates_describe(const struct certificates *c, struct buf *lines)
+{
+	for (size_t i = 0; i < c->now.n; i++) {
+		const struct private_key *k = &c->now.keys[i];
+
+		buf_addf(lines, "%s\t%s\t%lld\t%s\n", k->facts.names,
+			k->is_self_signed ? "self-signed" : k->facts.kind,
+			(long long)k->facts.ends_s, k->file);
+	}
+}
+
+void
+certificates_warn(const struct certificates *c, int64_t now_s)
+{
+	for (size_t i = 0; i < c->now.n; i++) {
+		const struct private_key *k = &c->now.keys[i];
+		int64_t left_s = k->facts.ends_s - now_s;
+		char day[16];
+
+		if (k->facts.begins_s > now_s)
+			log_event("certificate-not-yet", "names=%s from=%s file=%s",
+				log_quote(str_of(k->facts.names)), day_of(k->facts.begins_s, day),
+				log_quote(str_of(k->file)));
+		else if (left_s <= 0)
+			log_event("certificate-expired", "names=%s on=%s file=%s",
+				log_quote(str_of(k->facts.names)), day_of(k->facts.ends_s, day),
+				log_quote(str_of(k->file)));
+		else if (left_s < SOON_DAYS * DAY_S)
+			log_event("certificate-expires", "names=%s on=%s days=%lld file=%s",
+				log_quote(str_of(k->facts.names)), day_of(k->facts.ends_s, day),
+				(long long)(left_s / DAY_S), log_quote(str_of(k->file)));
+	}
+}
+
 /* ── signing ── */
 
 bool
@@ -245,7 +339,7 @@ certificates_sign(const struct certificates *c, uint64_t key, uint16_t scheme, s
 	struct buf *signature, struct err *e)
 {
 	const struct private_key *k = ring_get(&c->now, key);
-	const struct sealing_scheme *how;
+	const struct signing_scheme *how;
 	size_t n = SIGNATURE_MAX;
 	EVP_PKEY_CTX *padding;
 	EVP_MD_CTX *digest;
@@ -255,7 +349,7 @@ certificates_sign(const struct certificates *c, uint64_t key, uint16_t scheme, s
 		k = ring_get(&c->before, key);
 	if (!k)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "no such key");
-	how = sealing_check(k->type, scheme, content);
+	how = signing_check(k->type, scheme, content);
 	if (!how)
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "no content of a TLS handshake");
 	digest = EVP_MD_CTX_new();

@@ -2,10 +2,9 @@
 #include "role/vault/files.h"
 
 #include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/must.h"
+#include "io/file.h"
 
 struct kept_file {
 	struct list link;
@@ -19,26 +18,6 @@ files_begin(struct files *f)
 	list_init(&f->list);
 }
 
-static int
-read_all(int fd, struct buf *to)
-{
-	struct stat st;
-	char *p;
-
-	if (fstat(fd, &st) != 0)
-		return errno;
-	if (!S_ISREG(st.st_mode))
-		return EINVAL;
-	if (st.st_size > FILES_OCTETS_MAX)
-		return EFBIG;
-	p = buf_room(to, (size_t)st.st_size + 1);
-	must(p);
-	if (pread(fd, p, (size_t)st.st_size, 0) != st.st_size)
-		return EIO;
-	buf_grew(to, (size_t)st.st_size);
-	return 0;
-}
-
 void
 files_add(struct files *f, struct str path, int fd, int cause)
 {
@@ -46,11 +25,11 @@ files_add(struct files *f, struct str path, int fd, int cause)
 
 	must(k);
 	*k = (struct kept_file){
-		.path.max = path.n, .octets.max = FILES_OCTETS_MAX + 1, .cause = cause
+		.path.max = path.n, .octets.max = FILES_OCTETS_MAX, .cause = cause
 	};
 	buf_add(&k->path, path);
 	if (fd >= 0)
-		k->cause = read_all(fd, &k->octets);
+		k->cause = file_read_whole(fd, &k->octets) ? 0 : errno;
 	list_append(&f->list, &k->link);
 }
 

@@ -15,58 +15,31 @@ enum { LOGIN_FILE_MAX = 4096 };
 
 /* ── files of our own ── */
 
-static int
-open_state(struct str state)
-{
-	char path[STATE_PATH_MAX];
-
-	return open(state_vault(state, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 bool
 secret_keep(struct str state, const char *name, struct str octets, struct err *e)
 {
-	int directory = open_state(state), fd = -1;
-	char new[64];
-	bool good;
+	char directory[STATE_PATH_MAX];
 
-	snprintf(new, sizeof new, "%s.new", name);
-	if (directory >= 0)
-		fd = openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			0600);
-	good = fd >= 0 && file_write_all(fd, octets) && fsync(fd) == 0 &&
-	       renameat(directory, new, directory, name) == 0 && fsync(directory) == 0;
-	if (!good)
-		err_set_errno(e, "%.*s/vault/%s: cannot be made", STR_ARG(state), name);
-	if (fd >= 0)
-		close(fd);
-	if (directory >= 0)
-		close(directory);
-	return good;
+	return file_replace(state_vault(state, directory), name, octets, 0600, true) ||
+	       err_set_errno(e, "%.*s/vault/%s: cannot be made", STR_ARG(state), name);
 }
 
 bool
 secret_read(struct str state, const char *name, struct buf *octets)
 {
-	int directory = open_state(state), fd = -1, cause;
-	char *room = buf_room(octets, octets->max);
-	ssize_t n = -1;
+	char directory[STATE_PATH_MAX], path[STATE_PATH_MAX + 64];
+	bool good;
+	int fd, cause;
 
-	must(room);
-	if (directory >= 0)
-		fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		n = read(fd, room, octets->max);
-	cause = errno;
-	if (fd >= 0)
-		close(fd);
-	if (directory >= 0)
-		close(directory);
-	errno = cause;
-	if (n < 0)
+	snprintf(path, sizeof path, "%s/%s", state_vault(state, directory), name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
 		return false;
-	buf_grew(octets, (size_t)n);
-	return true;
+	good = file_read_whole(fd, octets);
+	cause = errno;
+	close(fd);
+	errno = cause;
+	return good;
 }
 
 /* ── the token key ── */
@@ -90,7 +63,8 @@ secret_token_key(struct str state, char key[TOKEN_KEY_SIZE], struct err *e)
 	} else {
 		good = err_set_errno(e, "%.*s/vault/token.key: cannot be read", STR_ARG(state));
 	}
-	explicit_bzero(octets.p, octets.capacity);
+	if (octets.p)
+		explicit_bzero(octets.p, octets.capacity);
 	buf_free(&octets);
 	return good;
 }

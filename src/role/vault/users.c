@@ -106,6 +106,10 @@ create_file(const char *path, struct err *e)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
+	if (fd < 0 && errno == EACCES)
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+			"%s: you may not read it: run this as root, or as the station's user",
+			path);
 	if (fd < 0)
 		return errno == EEXIST || err_set_errno(e, "%s: cannot be made", path);
 	close(fd);

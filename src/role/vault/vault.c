@@ -20,7 +20,7 @@
  *
  *   receive  lookup → found        whom does this address mean; may this login use it
  *   receive  check → checked       is this password right; if so, a token that says whose it was
- *   receive  sign → sealed_with    a signature for a TLS handshake (certificate.h, sealing.h)
+ *   receive  sign → signature      a signature for a TLS handshake (certificate.h, signing.h)
  *   queue    expand → expanded     where does a recipient's mail go in the end
  *   send     secret → secret_is    the login of one route
  *
@@ -29,7 +29,8 @@
  * one's place, and receive gets a new address table.
  */
 
-enum { WATCH_MS = 500, RECEIVES_MAX = 64, ANSWER_MAX = 4 * 1024 * 1024 };
+enum { REOPEN_MS = 500, REOPEN_MOST = 8 };
+enum { WATCH_MS = 500, DAY_MS = 24 * 3600 * 1000, RECEIVES_MAX = 64, ANSWER_MAX = 4 * 1024 * 1024 };
 
 struct receiver {
 	struct vault *vault;
@@ -48,7 +49,8 @@ struct vault {
 	struct secret_logins logins;
 	struct files files;
 	struct certificates certificates;
-	struct loop_timer *watch;
+	struct loop_timer *watch, *daily, *reopen;
+	unsigned reopened; /* how often since a pair did not fit */
 	char key[TOKEN_KEY_SIZE];
 };
 
@@ -212,8 +214,8 @@ on_sign(struct receiver *r, const struct ipc_sign *m)
 		log_event("signature-refused", "key=%016llx scheme=%04x octets=%zu why=%s",
 			(unsigned long long)m->key, m->scheme, m->content.n,
 			log_quote(str_of(e.text)));
-	ipc_send_sealed_with(
-		r->channel, &(struct ipc_sealed_with){
+	ipc_send_signature(
+		r->channel, &(struct ipc_signature){
 				    .fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
 	buf_free(&signature);
 }
@@ -330,7 +332,29 @@ publish_certificates(struct vault *v, struct ipc *only)
 	for (unsigned i = 0; i < RECEIVES_MAX; i++)
 		if (v->receivers[i].channel && (!only || only == v->receivers[i].channel))
 			ipc_send_certificates(v->receivers[i].channel,
-				&(struct ipc_certificates){ .fd = v->certificates.fd });
+				&(struct ipc_certificates){ .fd = v->certificates.fd,
+					.has_no_tickets = v->role.config.tls.has_no_tickets });
+}
+
+static void
+on_day(void *owner)
+{
+	struct vault *v = owner;
+
+	certificates_warn(&v->certificates, loop_wall_ms() / 1000);
+	loop_timer_set(v->daily, DAY_MS);
+}
+
+static void
+describe_certificates(struct vault *v)
+{
+	struct buf lines = { .max = IPC_TEXT_MAX };
+
+	certificates_describe(&v->certificates, &lines);
+	certificates_warn(&v->certificates, loop_wall_ms() / 1000);
+	ipc_send_certified(
+		v->role.master, &(struct ipc_certified){ .fd = -1, .lines = buf_str(&lines) });
+	buf_free(&lines);
 }
 
 static void
@@ -339,17 +363,35 @@ on_file(void *owner, struct str path, int fd, int cause)
 	files_add(&((struct vault *)owner)->files, path, fd, cause);
 }
 
-/* What the files of the configuration hold; they are wiped then. */
+static void
+on_reopen(void *owner)
+{
+	struct vault *v = owner;
+
+	v->reopened++;
+	ipc_send_reopen(v->role.master, &(struct ipc_reopen){ .fd = -1 });
+}
+
+/* What the files of the configuration hold; they are wiped then. A renewal writes two files, and between them no pair fits: for
+ * some seconds the earlier ones serve on, where receive has them, rather than one of our own making. */
 static void
 take_files(struct vault *v)
 {
 	struct err e;
 
 	secret_logins_read(&v->logins, &v->role.config, &v->files);
-	if (certificates_read(&v->certificates, &v->role.config, &v->files, &e))
+	if (v->reopened < REOPEN_MOST && !certificates_fit(&v->role.config, &v->files)) {
+		loop_timer_set(v->reopen, REOPEN_MS);
+		files_wipe(&v->files);
+		return;
+	}
+	v->reopened = 0;
+	if (certificates_read(&v->certificates, &v->role.config, &v->files, &e)) {
 		publish_certificates(v, NULL);
-	else
+		describe_certificates(v);
+	} else {
 		log_event("no-certificates", "why=%s", log_quote(str_of(e.text)));
+	}
 	files_wipe(&v->files);
 }
 
@@ -365,6 +407,8 @@ on_configured(void *owner)
 		log_event("accounts-unreadable", "why=%s", log_quote(str_of(e.text)));
 		exit(EX_CONFIG);
 	}
+	if (!v->reopen)
+		v->reopen = loop_timer_open(v->role.loop, on_reopen, v);
 	take_files(v);
 	if (!v->pool)
 		v->pool = hash_pool_open(v->role.loop, on_hashed, v);
@@ -410,6 +454,8 @@ on_begin(void *owner)
 
 	v->watch = loop_timer_open(v->role.loop, on_watch, v);
 	loop_timer_set(v->watch, WATCH_MS);
+	v->daily = loop_timer_open(v->role.loop, on_day, v);
+	loop_timer_set(v->daily, DAY_MS);
 }
 
 static void

@@ -5,14 +5,26 @@
 /*
  * The input is what a filter says to the whole of a session with two mails; its first octet chooses how many of
  * these octets come at a time. Whatever they are: each question is answered, waits, or the conversation failed
- * with a reason; changes can be read, and output stays under its cap.
+ * with a reason; changes can be read, and output stays far under its cap, even if nothing of it is
+ * read for as long as the core does not wish so.
  */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { QUESTIONS = 7, BODY = 300000 };
+enum { QUESTIONS = 7, BODY = 300000, RECIPIENTS = 100000, OUT_MOST = 512 * 1024 };
 
 static char body[BODY];
+
+/* More recipients, if the filter does not answer them. */
+static void
+tell_more(struct milter *m)
+{
+	for (unsigned i = 0; i < RECIPIENTS; i++) {
+		if (milter_next(m) != MILTER_ON_ANSWER || m->verdict != MILTER_CONTINUE)
+			return;
+		milter_recipient(m);
+	}
+}
 
 static void
 ask(struct milter *m, unsigned n)
@@ -20,11 +32,14 @@ ask(struct milter *m, unsigned n)
 	static void (*const questions[QUESTIONS - 1])(struct milter * m) = { milter_client,
 		milter_hello, milter_sender, milter_recipient, milter_recipient, milter_data };
 
-	if (n < QUESTIONS - 1)
-		questions[n](m);
-	else
+	if (n == QUESTIONS - 1) {
 		milter_message(
 			m, S("From: a@b.c\r\nSubject: x\r\n\ty\r\n"), (struct str){ body, BODY });
+		return;
+	}
+	questions[n](m);
+	if (questions[n] == milter_recipient)
+		tell_more(m);
 }
 
 static void
@@ -44,7 +59,8 @@ check_answer(const struct milter *m)
 static bool
 run(struct milter *m, unsigned *asked)
 {
-	for (;;)
+	for (;;) {
+		must(milter_output(m).n < OUT_MOST);
 		switch (milter_next(m)) {
 		case MILTER_WANT_INPUT:
 			milter_sent(m, milter_output(m).n);
@@ -63,6 +79,7 @@ run(struct milter *m, unsigned *asked)
 			must(err_is(&m->error) && m->error.text[0]);
 			return false;
 		}
+	}
 }
 
 int

@@ -117,6 +117,7 @@ a_full_file_means_what_it_says(void **state)
 	assert_text(c.routes[2].from[0], "@example.net");
 	assert_int_equal(c.routes[1].via.family, HOP_IPV4);
 	assert_memory_equal(c.routes[1].via.address, "\177\0\0\1", 4);
+	assert_text(c.routes[1].via.host, "localhost"); /* what it has to prove */
 	assert_int_equal(c.routes[1].via.port, 25);
 	assert_int_equal(c.smtp.vrfy, CONFIG_ALWAYS);
 	assert_int_equal(c.smtp.expn, CONFIG_NEVER);
@@ -191,6 +192,40 @@ doors_have_locks_and_manners(void **state)
 }
 
 static void
+a_filter_may_be_written_as_others_write_it(void **state)
+{
+	static const struct {
+		const char *at, *address;
+		unsigned port;
+	} forms[] = {
+		{ "127.0.0.1:8891", "127.0.0.1", 8891 },
+		{ "localhost:8891", "127.0.0.1", 8891 },
+		{ "inet:8891@localhost", "127.0.0.1", 8891 },
+		{ "inet:192.0.2.1:8891", "192.0.2.1", 8891 },
+		{ "inet:localhost:8891", "127.0.0.1", 8891 },
+		{ "inet6:8891@::1", "::1", 8891 },
+		{ "inet6:8891@localhost", "::1", 8891 },
+		{ "[::1]:8891", "::1", 8891 },
+		{ "unix:/run/m", NULL, 0 },
+		{ "local:/run/m", NULL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		char text[256];
+		struct config c;
+
+		snprintf(text, sizeof text, HEAD LISTEN "filter f { at = \"%s\" }", forms[i].at);
+		c = parse(text);
+		if (forms[i].address)
+			assert_socket(&c.filters[0].address, forms[i].address, forms[i].port);
+		else
+			assert_int_equal(c.filters[0].address.ss_family, AF_UNIX);
+		config_free(&c);
+	}
+}
+
+static void
 what_is_left_out_has_its_default(void **state)
 {
 	struct config c = parse(HEAD LISTEN "route \"*\" { via = \"smtp://192.0.2.1\" }");
@@ -233,8 +268,8 @@ static const struct {
 		"posthouse.conf:3: `certificate = x` is no absolute path of at most 200 octets" },
 	{ "route \"*\" {\n tls = none }",
 		"posthouse.conf:2: `tls = none` is not one of try, never, require, verify" },
-	{ "filter f { at = \"localhost:1\" }",
-		"posthouse.conf:1: `at = localhost:1` is no place of a Milter; write one such as "
+	{ "filter f { at = \"localhorst:1\" }",
+		"posthouse.conf:1: `at = localhorst:1` is no place of a Milter; write one such as "
 		"unix:/run/rspamd/milter.sock or 127.0.0.1:11332" },
 	{ "filter f { at = \"unix:run/x\" }",
 		"posthouse.conf:1: `at = unix:run/x` is no place of a Milter; write one such as "
@@ -272,7 +307,11 @@ static const struct {
 	{ "listen smtp on", "posthouse.conf:1: `listen` needs an opening brace" },
 	/* twice, or not at all */
 	{ HEAD HEAD, "posthouse.conf:2: `hostname` is set twice" },
-	{ LISTEN LISTEN, "posthouse.conf:2: `smtp` is here twice" },
+	{ LISTEN LISTEN, "posthouse.conf:2: `smtp` is here twice; write both addresses in one: on "
+			 "= {\"…\", \"…\"}" },
+	{ "listen smtps { on = \"*:465\" }",
+		"posthouse.conf:1: `listen smtps` is no door; did you mean submissions (TLS from "
+		"the first octet, port 465)?" },
 	{ "domain a.example {}\ndomain A.example {\n}",
 		"posthouse.conf:2: `domain A.example` is here twice" },
 	{ "limits { rate = 1 }\nlimits { idle = 1m }", "posthouse.conf:2: `limits` is here twice" },
@@ -440,6 +479,8 @@ the_file_is_found_by_the_environment(void **state)
 	assert_text(c.hostname, "mail.example.org");
 	config_free(&c);
 	assert_false(config_load(&c, "/nonexistent/other.conf", &e)); /* the argument wins */
+	setenv("POSTHOUSE_CONFIG", "", 1);			      /* as if it were not set */
+	assert_string_equal(config_path(NULL), "/etc/posthouse/posthouse.conf");
 	unsetenv("POSTHOUSE_CONFIG");
 	unlink(path);
 }
@@ -507,6 +548,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_file_means_what_it_says),
 		cmocka_unit_test(doors_have_locks_and_manners),
+		cmocka_unit_test(a_filter_may_be_written_as_others_write_it),
+		cmocka_unit_test(a_filter_may_be_written_as_others_write_it),
 		cmocka_unit_test(what_is_left_out_has_its_default),
 		cmocka_unit_test(each_mistake_is_named_with_its_line),
 		cmocka_unit_test(a_nul_is_refused),

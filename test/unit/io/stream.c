@@ -787,6 +787,67 @@ terms_outlive_their_owner_in_streams(void **state)
 	pair_close(&p);
 }
 
+/* A client of our own making, since streams say nothing of themselves behind the handshake. */
+static SSL *
+foreign_client(struct pair *p, SSL_CTX *context, struct tls *server)
+{
+	SSL *ssl = SSL_new(context);
+	struct err e;
+
+	pair_open(p);
+	p->client_step = STREAM_DONE;
+	assert_true(stream_secure_server(&p->server, server, &e));
+	assert_true(SSL_set_fd(ssl, p->client.fd) == 1);
+	SSL_set_connect_state(ssl);
+	for (int i = 0; i < 20 && p->server_step != STREAM_DONE; i++) {
+		SSL_do_handshake(ssl);
+		pair_turn(p);
+	}
+	assert_int_equal(p->server_step, STREAM_DONE);
+	return ssl;
+}
+
+static void
+say_key_updates(SSL *ssl, unsigned n)
+{
+	for (; n; n--) {
+		assert_true(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+		assert_true(SSL_do_handshake(ssl) == 1);
+	}
+}
+
+/* New keys are work for us and a few octets for the client (RFC 8446 §4.6.3). */
+static void
+who_only_changes_keys_is_closed(void **state)
+{
+	struct tls *server = server_terms(1, (struct tls_settings){ 0 });
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	static char octets[STREAM_RECORD], room[STREAM_RECORD];
+	struct pair p;
+	SSL *ssl = foreign_client(&p, context, server);
+
+	(void)state;
+	for (int i = 0; i < 10; i++) { /* as many as there is data for */
+		say_key_updates(ssl, i == 0 ? 30 : 1);
+		assert_int_equal(stream_read(&p.server, room, sizeof room), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(SSL_write(ssl, octets, sizeof octets), sizeof octets);
+		assert_int_equal(stream_read(&p.server, room, sizeof room), sizeof octets);
+	}
+	say_key_updates(ssl, 3);
+	assert_int_equal(SSL_write(ssl, "NOOP", 4), 4);
+	assert_int_equal(
+		stream_read(&p.server, room, sizeof room), 4); /* in one call behind them */
+	say_key_updates(ssl, 40);
+	assert_int_equal(SSL_write(ssl, "NOOP", 4), 4);
+	assert_int_equal(stream_read(&p.server, room, sizeof room), -1);
+	assert_int_equal(errno, EPROTO);
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	pair_close(&p);
+	tls_close(&server);
+}
+
 int
 main(void)
 {
@@ -805,6 +866,7 @@ main(void)
 		cmocka_unit_test(no_cut_certificates_pass),
 		cmocka_unit_test(much_travels_in_parts),
 		cmocka_unit_test(terms_outlive_their_owner_in_streams),
+		cmocka_unit_test(who_only_changes_keys_is_closed),
 	};
 	int failed;
 

@@ -414,6 +414,46 @@ test_greylisting_is_told_apart(void **state)
 	}
 }
 
+/* Block lists are no answer to what this station found out itself, nor to codes about logins and TLS. */
+static void
+test_operators_are_told_what_it_is(void **state)
+{
+	static const struct {
+		enum err_kind kind;
+		const char *text, *wanted;
+	} own[] = {
+		{ ERR_TLS, "TLS: the certificate is not good for this host: x", "tls { trust }" },
+		{ ERR_TLS, "no answer", "the route demands it" },
+		{ ERR_LOGIN_REFUSED, "", "correct it, reload" },
+		{ ERR_LOGIN_NEEDED, "", "needs a login" },
+		{ ERR_LOCAL, "the mailbox cannot be written", "mailbox-failed" },
+		{ ERR_NO_SPACE, "", "make room" },
+		{ ERR_REMOTE, "", NULL },
+		{ ERR_TIMEOUT, "", NULL },
+	};
+	static const unsigned details[] = { 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 30 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+		struct err e;
+		struct str told;
+
+		err_set(&e, ERR_TEMPORARY, own[i].kind, "%s", own[i].text);
+		told = dsn_explain_own(&e);
+		assert_true(
+			own[i].wanted ? str_has_nocase(told, str_of(own[i].wanted)) : told.n == 0);
+	}
+	for (size_t i = 0; i < sizeof details / sizeof details[0]; i++)
+		assert_false(
+			str_has_nocase(dsn_explain((struct enhanced){ 5, 7, (uint16_t)details[i] },
+					       S(""), DSN_ENGLISH)
+					       .for_operator,
+				S("block list")));
+	assert_true(str_has_nocase(
+		dsn_explain((struct enhanced){ 5, 7, 28 }, S(""), DSN_ENGLISH).for_operator,
+		S("block list")));
+}
+
 /* The header of a mail that came by BDAT: its report goes to hosts that take no such thing. */
 /* The queue counts on it: it keeps a report in a record of the log, of 256 KiB. */
 static void
@@ -489,6 +529,7 @@ main(void)
 		cmocka_unit_test(test_utf8_addresses),
 		cmocka_unit_test(test_every_code_is_explained),
 		cmocka_unit_test(test_greylisting_is_told_apart),
+		cmocka_unit_test(test_operators_are_told_what_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,9 +69,9 @@ came(void *owner, struct ipc *from, struct ipc_message *m)
 		close(m->certificates.fd);
 		assert_non_null(s->tls);
 		break;
-	case IPC_sealed_with:
+	case IPC_signature:
 		buf_reset(&s->signature);
-		buf_add(&s->signature, m->sealed_with.signature);
+		buf_add(&s->signature, m->signature.signature);
 		break;
 	case IPC_token_key:
 		assert_int_equal(m->token_key.key.n, TOKEN_KEY_SIZE);
@@ -145,7 +145,8 @@ configure(struct station *s)
 	char text[1024];
 	int fd = memfd_create("config", MFD_CLOEXEC), login_file = open(s->login_file, O_RDONLY);
 	int n = snprintf(text, sizeof text,
-		"hostname = mail.example.org\nstate = \"%s\"\nlisten smtp { on = \"*:25\" }\n"
+		"hostname = mail.example.org\nusers = \"\"\nstate = \"%s\"\nlisten smtp { on = "
+		"\"*:25\" }\n"
 		"domain example.org { alias sales { to = alice } }\n"
 		"route \"*\" { via = \"smtp://192.0.2.1\"  login = \"file:%s\" }\n",
 		s->state, s->login_file);
@@ -420,7 +421,7 @@ ask_signature(struct station *s, struct stream_to_sign what)
 					  .key = what.key,
 					  .scheme = what.scheme,
 					  .content = what.content });
-	await(s, IPC_sealed_with);
+	await(s, IPC_signature);
 }
 
 struct shake {

@@ -950,6 +950,49 @@ test_a_handshake_that_fails_ends_the_session(void **state)
 	scene_end(&s);
 }
 
+static void
+test_when_the_same_may_be_tried_in_clear(void **state)
+{
+	static const struct {
+		const char *script;
+		enum smtp_client_tls tls;
+		bool has_login, may;
+	} ends[] = {
+		/* where the connection breaks */
+		{ OFFERED "C: STARTTLS\n", CLIENT_TLS_TRY, false, true },
+		{ OFFERED "C: STARTTLS\nS: 220 go on\n", CLIENT_TLS_TRY, false, true },
+		{ OFFERED "C: STARTTLS\nS: 454 no\nC: QUIT\n", CLIENT_TLS_TRY, false, true },
+		{ OFFERED SECURED, CLIENT_TLS_TRY, false, true },
+		{ OFFERED SECURED, CLIENT_TLS_TRY, true, false },
+		{ OFFERED SECURED, CLIENT_TLS_REQUIRE, false, false },
+		{ "TLS\n", CLIENT_TLS_FIRST, false, false },
+		{ GREETING, CLIENT_TLS_TRY, false, false },
+		{ OFFERED SECURED
+			"S: 554 not you\nC: HELO client.example\nS: 554 not you\nC: QUIT\n",
+			CLIENT_TLS_TRY, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+		struct scene s = scene_with_tls(NULL, ends[i].tls);
+		struct err e;
+
+		if (ends[i].has_login) {
+			s.settings.login = S("alice");
+			s.settings.password = S("wonderland");
+		}
+		scene_play(&s, ends[i].script);
+		err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "gone");
+		if (!s.is_failed)
+			smtp_client_lost(&s.c, &e);
+		scene_run(&s);
+		assert_true(s.is_failed);
+		if (smtp_client_may_go_clear(&s.c) != ends[i].may)
+			fail_msg("%s", ends[i].script);
+		scene_end(&s);
+	}
+}
+
 /* ── Lies, and the end of the line ───────────────────────────────────────────────────────────── */
 
 #define DATA_GROUP GREETING "S: 250-mx\nS: 250 PIPELINING\n"
@@ -1410,6 +1453,7 @@ main(void)
 		cmocka_unit_test(test_replies_injected_behind_220_are_thrown_away),
 		cmocka_unit_test(test_where_there_is_no_tls),
 		cmocka_unit_test(test_a_handshake_that_fails_ends_the_session),
+		cmocka_unit_test(test_when_the_same_may_be_tried_in_clear),
 		cmocka_unit_test(test_no_lie_delivers_a_mail),
 		cmocka_unit_test(test_a_peer_without_end_is_cut_off),
 		cmocka_unit_test(test_answers_ahead_of_their_questions_are_lies),

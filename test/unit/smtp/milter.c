@@ -12,6 +12,8 @@ struct talk {
 
 enum {
 	ALL_ACTIONS = 0xff,
+	SILENT_SENDER = 0x4000,
+	SILENT_RECIPIENTS = 0x8000,
 	SILENT_HEADERS = 0x80,
 	SILENT_BODY = 0x80000,
 	SKIP = 0x400,
@@ -208,6 +210,34 @@ test_body_in_chunks(void **state)
 		took(&t);
 	}
 	assert_int_equal(got, sizeof large);
+	milter_free(&t.m);
+}
+
+/* One that promised not to answer, and does not read: what it is told waits until some of it has gone. */
+static void
+test_silent_and_unread(void **state)
+{
+	struct talk t;
+	unsigned waits = 0;
+
+	(void)state;
+	begin(&t, 0, SILENT_SENDER | SILENT_RECIPIENTS);
+	for (int mail = 0; mail < 10; mail++) {
+		milter_sender(&t.m);
+		for (int i = 0; i < 10000; i++) {
+			while (milter_next(&t.m) == MILTER_WANT_OUTPUT) {
+				assert_true(milter_output(&t.m).n < 512 * 1024);
+				took(&t);
+				waits++;
+			}
+			assert_int_equal(milter_next(&t.m), MILTER_ON_ANSWER);
+			milter_recipient(&t.m);
+		}
+		milter_reset(&t.m);
+		while (milter_next(&t.m) == MILTER_WANT_OUTPUT)
+			took(&t);
+	}
+	assert_true(waits > 0);
 	milter_free(&t.m);
 }
 
@@ -442,6 +472,7 @@ main(void)
 		cmocka_unit_test(test_whole_mail),
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_body_in_chunks),
+		cmocka_unit_test(test_silent_and_unread),
 		cmocka_unit_test(test_skip),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_replies),

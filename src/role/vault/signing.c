@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/vault/sealing.h"
+#include "role/vault/signing.h"
 
 /*
  * The two contents that a server of ours signs:
@@ -16,18 +16,18 @@ enum { RANDOMS = 64 };
 
 static const struct row {
 	uint16_t scheme;
-	struct sealing_scheme how;
-	enum sealing_key key; /* of ECDSA: in TLS 1.3 the curve belongs to the scheme */
+	struct signing_scheme how;
+	enum signing_key key; /* of ECDSA: in TLS 1.3 the curve belongs to the scheme */
 } rows[] = {
-	{ 0x0403, { "SHA256", false }, SEALING_P256 },
-	{ 0x0503, { "SHA384", false }, SEALING_P384 },
-	{ 0x0603, { "SHA512", false }, SEALING_P521 },
-	{ 0x0804, { "SHA256", true }, SEALING_RSA },
-	{ 0x0805, { "SHA384", true }, SEALING_RSA },
-	{ 0x0806, { "SHA512", true }, SEALING_RSA },
-	{ 0x0401, { "SHA256", false }, SEALING_RSA }, /* PKCS #1: TLS 1.2 only */
-	{ 0x0501, { "SHA384", false }, SEALING_RSA },
-	{ 0x0601, { "SHA512", false }, SEALING_RSA },
+	{ 0x0403, { "SHA256", false }, SIGNING_P256 },
+	{ 0x0503, { "SHA384", false }, SIGNING_P384 },
+	{ 0x0603, { "SHA512", false }, SIGNING_P521 },
+	{ 0x0804, { "SHA256", true }, SIGNING_RSA },
+	{ 0x0805, { "SHA384", true }, SIGNING_RSA },
+	{ 0x0806, { "SHA512", true }, SIGNING_RSA },
+	{ 0x0401, { "SHA256", false }, SIGNING_RSA }, /* PKCS #1: TLS 1.2 only */
+	{ 0x0501, { "SHA384", false }, SIGNING_RSA },
+	{ 0x0601, { "SHA512", false }, SIGNING_RSA },
 };
 
 /* Supported groups, RFC 8446 §4.2.7, with the length of their points. */
@@ -71,11 +71,11 @@ is_key_exchange(struct str content)
 }
 
 static bool
-is_allowed(const struct row *row, enum sealing_key key, struct str content)
+is_allowed(const struct row *row, enum signing_key key, struct str content)
 {
-	bool is_rsa = row->key == SEALING_RSA;
+	bool is_rsa = row->key == SIGNING_RSA;
 
-	if (is_rsa != (key == SEALING_RSA))
+	if (is_rsa != (key == SIGNING_RSA))
 		return false;
 	if (is_certificate_verify(content))
 		return is_rsa ? row->how.is_pss : row->key == key;
@@ -83,8 +83,8 @@ is_allowed(const struct row *row, enum sealing_key key, struct str content)
 		content); /* with any ECDSA digest: TLS 1.2 does not bind it to a curve */
 }
 
-const struct sealing_scheme *
-sealing_check(enum sealing_key key, uint16_t scheme, struct str content)
+const struct signing_scheme *
+signing_check(enum signing_key key, uint16_t scheme, struct str content)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		if (rows[i].scheme == scheme)

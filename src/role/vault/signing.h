@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef ROLE_VAULT_SEALING_H
-#define ROLE_VAULT_SEALING_H
+#ifndef ROLE_VAULT_SIGNING_H
+#define ROLE_VAULT_SIGNING_H
 
 #include "base/str.h"
 
@@ -10,16 +10,16 @@
  * client's CertificateVerify, a certificate, a DKIM header.
  */
 
-enum sealing_key { SEALING_P256, SEALING_P384, SEALING_P521, SEALING_RSA };
+enum signing_key { SIGNING_P256, SIGNING_P384, SIGNING_P521, SIGNING_RSA };
 
 /* How a scheme of RFC 8446 §4.2.3 signs. */
-struct sealing_scheme {
+struct signing_scheme {
 	const char *digest; /* OpenSSL's name */
 	bool is_pss;
 };
 
 /* NULL: not for this key, or the content is no handshake's in which it is allowed. Pure. */
-const struct sealing_scheme *sealing_check(
-	enum sealing_key key, uint16_t scheme, struct str content);
+const struct signing_scheme *signing_check(
+	enum signing_key key, uint16_t scheme, struct str content);
 
 #endif

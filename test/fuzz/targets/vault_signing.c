@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "role/vault/sealing.h"
+#include "role/vault/signing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,7 +15,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	scheme = (uint16_t)(data[1] << 8 | data[2]);
 	content = (struct str){ (const char *)data + 3, size - 3 };
-	if (!sealing_check((enum sealing_key)(data[0] % 4), scheme, content))
+	if (!signing_check((enum signing_key)(data[0] % 4), scheme, content))
 		return 0;
 	must(content.n > 64);
 	if (content.p[64] == 'T')
