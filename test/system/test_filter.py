@@ -260,8 +260,8 @@ def test_when_it_is_down(with_milters, letter, answer):
     station = with_milters(Milter(**{letter: answer}), down="accept", timeout="300ms")
     send(station)
     mail, = station.wait_mails("bob", 1)
-    told = re.search(r"filter-down filter=(\S+) at=(\S+) .* why=(\S+)", station.log_text())
-    assert mail.endswith(MESSAGE) and told and told[2].startswith(("unix:/", "127.0.0.1:")) and told[3] != '""'
+    told = until(lambda: re.search(r"filter-down filter=(\S+) at=(\S+) .* why=(\S+)", station.log_text()), "the log to tell")
+    assert mail.endswith(MESSAGE) and told[2].startswith(("unix:/", "127.0.0.1:")) and told[3] != '""'
 
 
 @pytest.mark.parametrize("letter", "OMTBE")

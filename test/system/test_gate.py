@@ -239,6 +239,7 @@ def test_a_list_that_is_none_refuses_nobody(make_station, make_knot, zone):
     station = accounts(make_station(resolver=asks(knot), gate=f'dnsbl = {{"{zone}"}}'))
     for _ in range(2):
         assert rcpt(stranger(station)).startswith("250")
+    assert station.stop() == 0
     told = [line for line in station.log_text().splitlines() if "dnsbl-refuses-us" in line]
     assert len(told) == (zone in ("error.test", "torn.test", "nrot.test")), "it is told, and once an hour"
     assert all(zone in line and "answer=127.255.255.254" in line for line in told)
@@ -495,7 +496,7 @@ def test_a_header_that_does_not_come_closes(make_station):
     assert cut.closed()
     for talk in talks:  # limits.idle is five minutes: a header has less
         assert talk.closed()
-    told, = [line for line in station.log_text().splitlines() if "no-proxy-header" in line]
+    told, = until(lambda: [line for line in station.log_text().splitlines() if "no-proxy-header" in line], "the log to tell")
     assert f"client={PROXY}" in told and "send-proxy-v2" in told
 
 
