@@ -66,7 +66,8 @@ plan_path(char *to, size_t size, struct str path, const char *option, const char
 			size - 1);
 		return false;
 	}
-	memcpy(to, path.p, path.n);
+	if (path.n > 0) /* an option that was left out has no octets to copy */
+		memcpy(to, path.p, path.n);
 	return true;
 }
 
