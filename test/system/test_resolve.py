@@ -16,6 +16,7 @@ from station import BUILD, PATIENCE, until
 
 CONFIG = """\
 hostname = "mail.example.org"
+users    = ""
 state    = "{directory}"
 spool    = "{directory}"
 listen smtp {{ on = "{door}" }}

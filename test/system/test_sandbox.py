@@ -145,7 +145,7 @@ def test_status(station):
     assert done.returncode == 69 and "does not run" in done.stderr
 
 
-def test_status_where_processes_are_hidden(as_root, make_station):
+def test_a_station_where_processes_are_hidden(as_root, make_station):
     """As under our own unit (ProtectProc=invisible, ProcSubset=pid): what is not there to be tried has not worked."""
     station = make_station(start=False)
     hide = 'mount -t proc -o hidepid=invisible,subset=pid proc /proc && exec "$0" "$@"'
@@ -185,7 +185,7 @@ def say_as(pid, *packets):
             channel.send(packet)
 
 
-def test_a_role_begins_with_nothing_of_ours(make_station):
+def test_a_role_begins_with_nothing_of_ours(as_root, make_station):
     """No terminal, no session of the operator, no descriptor that master was started with, no words of the service manager."""
     station = make_station(start=False, environment={"NOTIFY_SOCKET": "/nowhere"})
     secret = station.directory / "secret"
@@ -243,18 +243,27 @@ def test_accusations(as_root, station):
 
 
 def listeners(pid):
+    """Our own copies of its listening sockets."""
+    found = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:") and int(name) > 3:
-            with socket.socket(fileno=descriptor_of(pid, int(name))) as s:
-                if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    yield s
+            s = socket.socket(fileno=descriptor_of(pid, int(name)))
+            if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                found.append(s)
+            else:
+                s.close()
+    return found
 
 
 def test_doors_outlive_who_shuts_them(as_root, station):
     """Master opens each of them again, TCP and UNIX, for the next."""
     before = station.pid("receive")
     station.may_end = "role=receive"
-    assert [s.shutdown(socket.SHUT_RDWR) for s in listeners(before)] == [None] * 4
+    doors = listeners(before)
+    assert len(doors) == 4
+    for door in doors:  # the first of them may end it
+        door.shutdown(socket.SHUT_RDWR)
+        door.close()
     until(lambda: station.pids().get("receive") not in (None, before), "another receive")
     with until_answers(station) as talk:
         talk.mail("a@src.test", "bob@example.org", b"Subject: s\r\n\r\nb\r\n")

@@ -40,8 +40,9 @@
 enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MOST_MS = 5000,
-	YOUNG_MS = 2000,		    /* a role that dies younger makes the pause grow */
-	COMPLAINTS_MS = 60000,		    /* so long they are remembered */
+	YOUNG_MS = 2000,       /* a role that dies younger makes the pause grow */
+	COMPLAINTS_MS = 60000, /* so long they are remembered */
+	JOIN_MS = 20,
 	LOST_MOST = 64,			    /* channels that one may lose to another in that time */
 	DRAIN_MS = 30000,		    /* then what is left is killed */
 	TABLE_MS = 10 * 60 * 1000,	    /* so often the gate's memory goes to disk */
@@ -55,6 +56,7 @@ static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE,
 enum { STAGES = sizeof drain_order / sizeof drain_order[0] };
 
 static void role_start(struct process *p);
+static void forget_cuts(struct process *p);
 static void say_status(const struct master *m);
 static void master_came(void *owner, struct ipc *from, struct ipc_message *m);
 static void drain_next(struct master *m);
@@ -133,6 +135,7 @@ role_again(void *owner)
 static void
 role_start(struct process *p)
 {
+	forget_cuts(p);
 	if (start_role(p, role_died, master_came))
 		say_status(p->master);
 	else
@@ -226,6 +229,35 @@ end_liar(struct process *p, const char *why)
 	kill(p->pid, SIGKILL);
 }
 
+/* After a moment, in which the death of either would have come to us: nobody is joined to who is dying, and one time is enough
+ * where both have told. */
+static void
+join_again(void *owner)
+{
+	struct master *m = owner;
+
+	for (size_t i = 0; i < PROCESSES; i++)
+		for (size_t k = 0; k < PROCESSES; k++) {
+			struct process *a = &m->processes[i], *b = &m->processes[k];
+
+			if (!a->complaints[k].is_cut)
+				continue;
+			a->complaints[k].is_cut = b->complaints[i].is_cut = false;
+			start_join(a, b);
+		}
+}
+
+/* Whoever waits to be joined to it is so when it begins again. */
+static void
+forget_cuts(struct process *p)
+{
+	struct master *m = p->master;
+
+	for (size_t i = 0; i < PROCESSES; i++)
+		p->complaints[i].is_cut = m->processes[i].complaints[p - m->processes].is_cut =
+			false;
+}
+
 /* Its channel to a peer is closed. Who was taken over could have its peers killed for ever by accusing them: the second time
  * within COMPLAINTS_MS the accuser ends as well, and so does who loses channels without end. */
 static void
@@ -235,13 +267,14 @@ role_lost_peer(struct process *p, struct process *other, bool broke_rules)
 	int64_t now = loop_now_ms(p->master->loop);
 
 	if (c->since_ms == 0 || now - c->since_ms > COMPLAINTS_MS)
-		*c = (struct complaint){ .since_ms = now };
+		*c = (struct complaint){ .since_ms = now, .is_cut = c->is_cut };
 	if (++c->lost > LOST_MOST) {
 		end_liar(p, "loses-channels");
 		return;
 	}
 	if (!broke_rules) {
-		start_join(p, other);
+		c->is_cut = true;
+		loop_timer_set(p->master->join, JOIN_MS);
 		return;
 	}
 	log_event("fault", "role=%s says=%s", ipc_role_name(other->role), ipc_role_name(p->role));
@@ -281,7 +314,7 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 		break;
 	case IPC_lost:
 		other = process_of(p->master, (enum ipc_role)message->lost.role);
-		if (!other || !other->pid || !start_may_talk(p->role, other->role) ||
+		if (!other || !other->channel || !start_may_talk(p->role, other->role) ||
 			p->master->draining)
 			break;
 		role_lost_peer(p, other, message->lost.broke_rules);
@@ -518,6 +551,7 @@ master_run(const char *path, master_read *read_config)
 	}
 	m.deadline = loop_timer_open(m.loop, drain_late, &m);
 	m.table = table_open(m.plan.state);
+	m.join = loop_timer_open(m.loop, join_again, &m);
 	m.keep_table = loop_timer_open(m.loop, keep_table, &m);
 	loop_timer_set(m.keep_table, TABLE_MS);
 	for (size_t i = 0; i < PROCESSES; i++) {

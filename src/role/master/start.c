@@ -250,7 +250,7 @@ start_join(struct process *a, struct process *b)
 {
 	int pair[2];
 
-	if (!a->pid || !b->pid || !start_may_talk(a->role, b->role))
+	if (!a->channel || !b->channel || !start_may_talk(a->role, b->role))
 		return;
 	if (!channel_pair(pair)) {
 		log_event("no-channel", "between=%s,%s errno=%d", ipc_role_name(a->role),

@@ -33,6 +33,7 @@ struct process {
 	struct complaint {
 		int64_t since_ms;
 		unsigned lost, faults;
+		bool is_cut;	     /* the channel between the two is to be made anew */
 	} complaints[MASTER_PLACES]; /* of this process about its peers, lately */
 	struct master *master;
 };
@@ -52,6 +53,7 @@ struct master {
 	struct loop_timer *watchdog;
 	int table; /* what the gate remembers */
 	struct loop_timer *keep_table;
+	struct loop_timer *join;
 	struct process processes[PROCESSES];
 	struct loop_watch *signals;
 	struct loop_timer *deadline;
