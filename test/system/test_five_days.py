@@ -16,7 +16,7 @@ LIBRARY = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime
 
 
 class Clock:
-    """The wall clock of the processes that run with `environment`."""
+    """The wall clock of the queue that runs with `environment` and this spool; the locks keep all other roles from reading it."""
 
     def __init__(self):
         if not LIBRARY:
@@ -24,7 +24,10 @@ class Clock:
         if "sanitize" in BUILD.name:
             pytest.skip("a sanitizer wants to be the first library, and so does faketime")
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-clock."))
-        self.file = self.directory / "offset"
+        self.directory.chmod(0o755)
+        self.spool = self.directory / "spool"
+        self.file = self.spool / "fate" / "offset"  # the queue may open files there, and nowhere else
+        self.file.parent.mkdir(parents=True)
         self.minutes = 0
         self.file.write_text("+0")
         self.environment = {"LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
@@ -32,7 +35,7 @@ class Clock:
 
     def advance(self, minutes):
         self.minutes += minutes
-        part = self.directory / "next"
+        part = self.file.with_name("next")
         part.write_text(f"+{self.minutes * 60}")
         part.rename(self.file)
 
@@ -60,7 +63,7 @@ def test_a_clock_set_back_stops_no_retry(make_station, clock):
     clock.advance(120)
     with Sink(answer=lambda recipient: None if is_up else "450 4.2.2 the mailbox is full for now") as sink:
         station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{sink.port}" }}',
-                               queue='retry-first = "1s" retry-most = "1s"', environment=clock.environment)
+                               queue='retry-first = "1s" retry-most = "1s"', environment=clock.environment, spool=clock.spool)
         talk = station.hello(source=TRUSTED)
         talk.mail("alice@example.org", "before@dst.test", b"Subject: before\r\n\r\ntext\r\n")
         tries = lambda to: next((e["tries"] for e in station.queue() if e["to"] == to), 0)  # noqa: E731
@@ -80,7 +83,7 @@ def test_tries_then_a_warning_then_a_bounce(make_station, clock):
         return "450 4.2.2 the mailbox is full for now"
 
     with Sink(answer=later) as sink:
-        station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{sink.port}" }}', environment=clock.environment)
+        station = make_station(routes=f'route "dst.test" {{ via = "smtp://127.0.0.1:{sink.port}" }}', environment=clock.environment, spool=clock.spool)
         station.add_user("alice", "wonderland")
         station.hello(source=TRUSTED).mail("alice@example.org", "box@dst.test", b"Subject: patience\r\n\r\ntext\r\n")
         until(lambda: len(asked) == 1, "the first try")

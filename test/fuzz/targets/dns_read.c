@@ -18,6 +18,18 @@ check_name(struct str name)
 		must(name.p[i] == char_lower(name.p[i]));
 }
 
+/* An alias may also hold slashes: RFC 2317 §4. */
+static void
+check_alias(struct str name)
+{
+	char text[256];
+
+	must(name.n < sizeof text);
+	for (size_t i = 0; i < name.n; i++)
+		text[i] = name.p[i] == '/' ? '-' : name.p[i];
+	check_name((struct str){ text, name.n });
+}
+
 static void
 check(const struct dns_answer *a, enum dns_type type)
 {
@@ -30,7 +42,7 @@ check(const struct dns_answer *a, enum dns_type type)
 	must(!a->was_cut || a->records_n + a->unusable >= DNS_RECORDS_MAX);
 	must(a->ttl_s <= (is_no ? (uint32_t)DNS_NEGATIVE_TTL_MAX : INT32_MAX));
 	for (size_t i = 0; i < a->aliases; i++)
-		check_name(a->chain[i]);
+		check_alias(a->chain[i]);
 	for (size_t i = 0; type == DNS_MX && i < a->records_n; i++)
 		if (a->records[i].name.n)
 			check_name(a->records[i].name);
