@@ -257,7 +257,7 @@ test_fuzz()
 		[ ! -d "$target" ] || continue # its object files
 		name=${target##*/fuzz-}
 		mkdir -p "build-fuzz/found/$name"
-		record "fuzz-$name" "$target" -max_total_time="${1:-3}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+		record "fuzz-$name" "$target" -error_exitcode=1 -max_total_time="${1:-3}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 			-artifact_prefix="build-fuzz/found/$name/" "build-fuzz/found/$name" "test/fuzz/corpus/$name"
 	done
 }
