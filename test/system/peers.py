@@ -80,18 +80,11 @@ class Sink:
         return self.mails
 
 
-class Scripted:
-    """A host that says what a test wants, on TCP or, with a path, on a UNIX socket: a greeting, then a reply to each command in turn.
-    "" closes the connection; behind the last reply it is silent. `pause` seconds pass before each octet. `heard` has the commands, and the
-    lines of messages, of all connections."""
+class Listening:
+    """Accepts on self.listener; each connection gets a thread with serve(connection). `sessions` counts them."""
 
-    def __init__(self, *replies, path=None, pause=0):
-        self.replies, self.pause, self.path = replies, pause, path
-        self.heard, self.sessions, self.ended = [], 0, threading.Event()
-        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(str(path) if path else ("127.0.0.1", free_ports(1)[0]))
-        self.port = None if path else self.listener.getsockname()[1]
+    def __init__(self):
+        self.sessions, self.ended = 0, threading.Event()
 
     def __enter__(self):
         self.listener.listen(50)
@@ -111,6 +104,21 @@ class Scripted:
                 return
             self.sessions += 1
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+
+class Scripted(Listening):
+    """A host that says what a test wants, on TCP or, with a path, on a UNIX socket: a greeting, then a reply to each command in turn.
+    "" closes the connection; behind the last reply it is silent. `pause` seconds pass before each octet. `heard` has the commands, and the
+    lines of messages, of all connections."""
+
+    def __init__(self, *replies, path=None, pause=0):
+        super().__init__()
+        self.replies, self.pause, self.path = replies, pause, path
+        self.heard = []
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(str(path) if path else ("127.0.0.1", free_ports(1)[0]))
+        self.port = None if path else self.listener.getsockname()[1]
 
     def say(self, connection, reply):
         octets = reply.encode() + b"\r\n"

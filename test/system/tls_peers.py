@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 
+from peers import Listening
 from station import free_ports, until
 
 CLONE_NEWNET = 0x40000000  # of sched.h
@@ -48,7 +49,7 @@ class Ended(Exception):
     pass
 
 
-class TlsPeer:
+class TlsPeer(Listening):
     """A host with a certificate, which takes every mail and every password. `mails` has (TLS version or None, recipient, octets);
     `clear` all octets that came to it unencrypted; `names` what was asked for by SNI; `logins` how often the right password came. How it does TLS:
 
@@ -61,11 +62,12 @@ class TlsPeer:
     """
 
     def __init__(self, leaf, way="good", login=False, address="127.0.0.1", port=None, namespace=None):
+        super().__init__()
         self.way, self.login = way, login
         self.context = old_context(leaf) if way == "old" else context(leaf)
-        self.names, self.mails, self.clear, self.sessions = [], [], b"", 0
+        self.names, self.mails, self.clear = [], [], b""
         self.context.sni_callback = lambda _, name, __: self.names.append(name)
-        self.ended, self.release = threading.Event(), threading.Event()
+        self.release = threading.Event()
         self.logins = 0
         with inside(namespace):
             self.listener = socket.socket()
@@ -73,25 +75,9 @@ class TlsPeer:
         self.port = port or free_ports(1)[0]
         self.listener.bind((address, self.port))
 
-    def __enter__(self):
-        self.listener.listen(50)
-        threading.Thread(target=self.accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
+    def __exit__(self, *ending):
         self.release.set()
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        while not self.ended.is_set():
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.sessions += 1
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+        super().__exit__(*ending)
 
     def serve(self, connection):
         try:
@@ -137,7 +123,7 @@ class Session:
     def run(self):
         self.say("220 peer.test ESMTP")
         while True:
-            line = self.read(b"\r\n").decode()
+            line = self.read(b"\r\n").decode(errors="replace")  # it may be a handshake
             verb = line[:4].upper()
             if verb in ("EHLO", "LHLO"):
                 self.offer()
