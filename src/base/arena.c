@@ -26,8 +26,9 @@ arena_take(struct arena *a, size_t n)
 	if (!c || c->size - c->used < n) {
 		size_t size = n > CHUNK_SIZE ? n : CHUNK_SIZE;
 
-		c = malloc(sizeof *c + size);
-		must(c);
+		c = memory_resize(a->memory, NULL, sizeof *c + size);
+		if (!c)
+			return NULL;
 		*c = (struct arena_chunk){ .next = a->chunks, .size = size };
 		a->chunks = c;
 	}
@@ -57,7 +58,7 @@ arena_free(struct arena *a)
 
 	for (struct arena_chunk *c = a->chunks; c; c = next) {
 		next = c->next;
-		free(c);
+		memory_release(a->memory, c);
 	}
-	*a = (struct arena){ .max = a->max };
+	*a = (struct arena){ .max = a->max, .memory = a->memory };
 }

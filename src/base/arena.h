@@ -2,6 +2,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include "base/memory.h"
 #include "base/str.h"
 
 /*
@@ -12,6 +13,7 @@
 struct arena {
 	struct arena_chunk *chunks;
 	size_t used, max;
+	const struct memory *memory; /* NULL: the C library's; outlives the arena */
 };
 
 void *arena_take(struct arena *a, size_t n); /* zeroed, aligned for any type; NULL over the cap */

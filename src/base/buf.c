@@ -17,13 +17,18 @@ buf_room(struct buf *b, size_t n)
 	}
 	if (want > b->capacity || !b->p) {
 		size_t capacity = b->capacity ? b->capacity : 64;
+		char *p;
 
 		while (capacity < want)
 			capacity *= 2;
 		if (capacity > b->max)
 			capacity = b->max;
-		b->p = realloc(b->p, capacity);
-		must(b->p);
+		p = memory_resize(b->memory, b->p, capacity);
+		if (!p) {
+			b->overflow = true;
+			return NULL;
+		}
+		b->p = p;
 		b->capacity = capacity;
 	}
 	return b->p + b->n;
@@ -119,6 +124,6 @@ buf_reset(struct buf *b)
 void
 buf_free(struct buf *b)
 {
-	free(b->p);
-	*b = (struct buf){ .max = b->max };
+	memory_release(b->memory, b->p);
+	*b = (struct buf){ .max = b->max, .memory = b->memory };
 }

@@ -2,6 +2,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include "base/memory.h"
 #include "base/str.h"
 
 /*
@@ -14,6 +15,7 @@ struct buf {
 	char *p;
 	size_t n, capacity, max;
 	bool overflow;
+	const struct memory *memory; /* NULL: the C library's; outlives the buf */
 };
 
 void buf_add(struct buf *b, struct str s);

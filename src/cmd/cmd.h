@@ -20,8 +20,6 @@ int cmd_why(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_explain_session(
 	const char *config, char **words, int n, bool is_json); /* ADDRESS [HELO] [DOOR] */
-int cmd_explain_session(
-	const char *config, char **words, int n, bool is_json); /* ADDRESS [HELO] [DOOR] */
 int cmd_top(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_vault(int argc, char **argv); /* user, alias: done by the executable beside us that alone

@@ -862,6 +862,9 @@ converse(struct sender *s)
 		case CLIENT_WANT_ASCII: /* what we compose has an ASCII header; another's is its own affair */
 			smtp_client_ascii(&s->client, 0);
 			break;
+		case CLIENT_WANT_TOKEN:
+		case CLIENT_WANT_AHEAD:
+			break;
 		case CLIENT_WANT_BODY:
 			give_body(s);
 			break;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "message/compose.h"
+
 #include "message/message.h"
 
 static bool
@@ -58,4 +60,65 @@ message_compose(struct buf *to, const struct message_parts *parts, struct err *e
 		return err_set(e, ERR_PERMANENT, ERR_TOO_BIG,
 			"the message would be larger than %zu octets", to->max);
 	return true;
+}
+
+bool
+compose_plan(struct compose_plan *plan, const struct compose *c, struct err *e)
+{
+	struct message_parts parts = { .from = c->from,
+		.to = c->to,
+		.to_n = c->to_n,
+		.subject = c->subject,
+		.text = c->text,
+		.unix_seconds = c->unix_seconds,
+		.message_id = c->message_id };
+
+	plan->octets = (struct buf){ .max = COMPOSE_SIZE_MAX, .memory = plan->memory };
+	if (!message_compose(&plan->octets, &parts, e))
+		return false;
+	plan->size = plan->octets.n;
+	return true;
+}
+
+void
+compose_free(struct compose_plan *plan)
+{
+	buf_free(&plan->octets);
+}
+
+bool
+compose_is_field_name(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] >= 0x7f || name.p[i] == ':')
+			return false;
+	return name.n > 0;
+}
+
+struct str
+compose_guess_type(struct str name)
+{
+	(void)name;
+	return S("application/octet-stream");
+}
+
+void
+compose_begin(struct compose_reader *r, const struct compose_plan *plan)
+{
+	r->plan = plan;
+	r->hole = r->at = 0;
+}
+
+enum compose_step
+compose_next(struct compose_reader *r, struct str *piece)
+{
+	*piece = str_part(buf_str(&r->plan->octets), r->at, COMPOSE_PIECE_MAX);
+	r->at += piece->n;
+	return piece->n ? COMPOSE_PIECE : COMPOSE_OVER;
+}
+
+void
+compose_feed(struct compose_reader *r, struct str octets)
+{
+	(void)r, (void)octets;
 }

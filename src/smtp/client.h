@@ -30,6 +30,11 @@ enum smtp_client_event {
 			       (smtp_client_mail) or smtp_client_quit */
 	CLIENT_WANT_ASCII, /* the peer does not offer SMTPUTF8, which this mail needs for its header
 			       alone: smtp_client_ascii */
+	CLIENT_WANT_TOKEN, /* a login by token: smtp_client_token. client.token_was_refused: a fresh one */
+	CLIENT_WANT_AHEAD, /* once a mail, if settings.goes_ahead and the peer takes it (RFC 2920): the whole
+			      message is in the output. The next mail may be given now (smtp_client_mail): its
+			      commands leave behind the dot. CLIENT_ON_DONE is the first one's still; behind it the next
+			      one is under way, without another word of the driver */
 	CLIENT_WANT_BODY,  /* give the next piece of the message: smtp_client_body */
 	CLIENT_ON_DONE,	   /* the mail is settled: every recipient has its outcome; ready for the
 			       next */
@@ -87,13 +92,17 @@ struct smtp_client_mail {
 	struct smtp_outcome *outcomes;	   /* as many, zeroed; filled by the core */
 	const struct smtp_client_dsn *dsn; /* as many; NULL: nothing was asked for anybody */
 	size_t recipients_n;		   /* 1 … SMTP_CLIENT_RECIPIENTS_MAX */
-	uint64_t size;		/* octets of the message: exactly what smtp_client_body will give */
-	char ret;		/* what a bounce shall bring back (RFC 3461 §4.3): 'F' all, 'H' the
+	uint64_t size;	  /* octets of the message: exactly what smtp_client_body will give */
+	char ret;	  /* what a bounce shall bring back (RFC 3461 §4.3): 'F' all, 'H' the
 				   header, 0: nothing said */
-	struct str envid;	/* as on the wire, xtext; empty: none */
-	bool smtputf8;		/* needs it: addresses, or header text, are not ASCII */
-	bool has_8bit;		/* BODY=8BITMIME where the peer offers it */
-	bool needs_chunking;	/* holds NUL or lines over 998: only BDAT can carry it */
+	struct str envid; /* as on the wire, xtext; empty: none */
+	bool smtputf8;	  /* needs it: addresses, or header text, are not ASCII */
+	bool has_8bit;	  /* BODY=8BITMIME where the peer offers it */
+	bool needs_chunking; /* holds NUL or lines over 998: only BDAT can carry it; said as BODY=BINARYMIME (RFC
+				   3030) where that is offered */
+	bool requires_tls; /* on the whole way (RFC 8689); where that is not offered, or this session is in clear, it
+				   comes back */
+	uint64_t hold_s; /* HOLDFOR (RFC 4865); 0: none. Where that is not offered, it comes back */
 	struct str final_words; /* set by the core: the peer's text at the end, e.g. "2.0.0 Ok:
 				   queued as …"; valid until the session's next mail */
 };
@@ -105,9 +114,27 @@ enum smtp_client_tls {
 	CLIENT_TLS_FIRST,   /* before the greeting (RFC 8314 §3.3) */
 };
 
+/* Ways to log in, by falling worth. */
+enum {					  /* bits of settings.mechanisms */
+	MECHANISM_SCRAM_SHA_256_PLUS = 1, /* RFC 7677 */
+	MECHANISM_SCRAM_SHA_256 = 2,
+	MECHANISM_CRAM_MD5 = 4, /* RFC 2195 */
+	MECHANISM_PLAIN = 8,	/* RFC 4616 */
+	MECHANISM_LOGIN = 16,
+	MECHANISM_OAUTHBEARER = 32, /* RFC 7628: with a token */
+	MECHANISM_XOAUTH2 = 64,
+};
+
 struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
 	struct str login, password; /* empty login: no AUTH */
+	unsigned mechanisms;	    /* only these; 0: PLAIN and LOGIN */
+	bool has_token;		    /* the login is by token: CLIENT_WANT_TOKEN asks for it */
+	struct str
+		nonce; /* SCRAM: 18 octets or more in base64 that nobody can guess, other ones in each session */
+	struct str host;	     /* whom we called, for OAUTHBEARER; may be empty */
+	bool goes_ahead;	     /* CLIENT_WANT_AHEAD is wanted */
+	const struct memory *memory; /* of the session's buffers; NULL: the C library's */
 	enum smtp_client_tls tls;
 	bool shows_password; /* AUTH may go in clear; else a login requires TLS */
 	bool is_lmtp;	     /* RFC 2033: each recipient has its own reply at the end */
@@ -124,6 +151,9 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_AUTH_LOGIN = 64,
 	OFFERS_DSN = 128,
 	OFFERS_STARTTLS = 256,
+	OFFERS_BINARYMIME = 512,
+	OFFERS_REQUIRETLS = 1024,
+	OFFERS_FUTURERELEASE = 2048,
 };
 
 struct smtp_client {
@@ -137,6 +167,9 @@ struct smtp_client {
 				  no reply has said no to it: nobody else may get it now */
 	bool is_secure;	       /* the handshake is done */
 	struct smtp_client_mail *mail;
+	bool token_was_refused; /* see CLIENT_WANT_TOKEN */
+	struct smtp_client_mail
+		*ahead; /* given behind CLIENT_WANT_AHEAD, and its predecessor is not done yet */
 	bool output_is_secret; /* what output holds now has a password in it: not for eyes or logs
 				*/
 
@@ -169,6 +202,13 @@ enum smtp_client_event smtp_client_next(struct smtp_client *c);
 /* After CLIENT_WANT_TLS. What was heard in clear is forgotten. */
 void smtp_client_secured(struct smtp_client *c);
 
+/* Between CLIENT_WANT_TLS and smtp_client_secured, where the driver knows: what binds a login to this TLS session (RFC 5929, RFC 9266),
+ * "tls-exporter" or "tls-server-end-point" and its octets, at most 64. Without it there is no SCRAM-SHA-256-PLUS. */
+void smtp_client_bind(struct smtp_client *c, struct str kind, struct str octets);
+
+/* After CLIENT_WANT_TOKEN; empty: there is none, and the session fails. */
+void smtp_client_token(struct smtp_client *c, struct str token);
+
 /* Must the session fail where there is no TLS? Else one in clear serves as well (RFC 7435). */
 bool smtp_client_needs_tls(const struct smtp_client_settings *settings);
 
@@ -176,8 +216,8 @@ bool smtp_client_needs_tls(const struct smtp_client_settings *settings);
  * host drops the connection before its first words behind the handshake: some say only so that they do not like it. */
 bool smtp_client_may_go_clear(const struct smtp_client *c);
 
-void smtp_client_mail(
-	struct smtp_client *c, struct smtp_client_mail *mail); /* after ON_READY or ON_DONE */
+void smtp_client_mail(struct smtp_client *c,
+	struct smtp_client_mail *mail); /* after ON_READY, ON_DONE, WANT_AHEAD */
 
 /*
  * After CLIENT_WANT_ASCII: the header has been turned into ASCII (RFC 2047, RFC 2231), and what

@@ -260,3 +260,15 @@ client_become_ready(struct smtp_client *c)
 	client_enter(c, IDLE);
 	c->event = CLIENT_ON_READY;
 }
+
+void
+smtp_client_bind(struct smtp_client *c, struct str kind, struct str octets)
+{
+	(void)c, (void)kind, (void)octets;
+}
+
+void
+smtp_client_token(struct smtp_client *c, struct str token)
+{
+	(void)c, (void)token;
+}

@@ -683,6 +683,9 @@ link_run(struct link *l)
 		case CLIENT_WANT_ASCII:
 			smtp_client_ascii(&l->client, attempt_to_ascii(l->attempt));
 			break;
+		case CLIENT_WANT_TOKEN: /* not by these settings */
+		case CLIENT_WANT_AHEAD:
+			break;
 		case CLIENT_WANT_BODY:
 			link_give_body(l);
 			break;

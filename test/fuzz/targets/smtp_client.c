@@ -88,6 +88,9 @@ talk_run(struct talk *t, unsigned set_up)
 		case CLIENT_WANT_ASCII:
 			smtp_client_ascii(&t->c, set_up & LARGE ? 0 : 200);
 			break;
+		case CLIENT_WANT_TOKEN:
+		case CLIENT_WANT_AHEAD:
+			break;
 		case CLIENT_WANT_BODY:
 			piece = str_part((struct str){ message, t->mail.size }, t->given, 40000);
 			t->given += piece.n;

@@ -105,6 +105,9 @@ scene_run(struct scene *s)
 			if (s->ascii.n)
 				s->message = s->ascii;
 			break;
+		case CLIENT_WANT_TOKEN:
+		case CLIENT_WANT_AHEAD:
+			break;
 		case CLIENT_WANT_BODY:
 			scene_give_body(s);
 			break;

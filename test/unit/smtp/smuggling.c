@@ -291,6 +291,8 @@ send_through(struct host *h, struct smtp_client *c, struct smtp_client_mail *mai
 		case CLIENT_WANT_OUTPUT:
 		case CLIENT_WANT_ASCII:
 		case CLIENT_WANT_TLS:
+		case CLIENT_WANT_TOKEN:
+		case CLIENT_WANT_AHEAD:
 		case CLIENT_ON_FAILED:
 		case CLIENT_WANT_CLOSE:
 			fail_msg("the client goes astray");

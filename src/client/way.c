@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/client.h"
+
+/* HOST, HOST:PORT, [IPV6], [IPV6]:PORT */
+static bool
+parse_host(struct way *way, struct str text)
+{
+	size_t end = text.n && text.p[0] == '[' ? str_find(text, ']') : str_find(text, ':');
+	struct str host, port = str_of(way->is_smtps  ? "465"
+				       : way->is_lmtp ? "24"
+				       : way->user[0] ? "587"
+						      : "25");
+
+	if (text.n && text.p[0] == '[') {
+		host = str_part(text, 1, end - 1);
+		end++;
+	} else {
+		host = str_part(text, 0, end);
+	}
+	if (end < text.n)
+		port = str_from(text, end + 1);
+	if (host.n == 0 || host.n >= sizeof way->host || port.n == 0 ||
+		port.n >= sizeof way->port || (end < text.n && text.p[end] != ':'))
+		return false;
+	memcpy(way->host, host.p, host.n);
+	memcpy(way->port, port.p, port.n);
+	return true;
+}
+
+static bool
+parse_path(struct way *way, struct str path)
+{
+	if (path.n == 0 || path.n >= sizeof way->path)
+		return false;
+	memcpy(way->path, path.p, path.n);
+	return true;
+}
+
+static bool
+parse(struct way *way, struct str text)
+{
+	size_t at;
+
+	way->is_lmtp = str_starts_nocase(text, S("lmtp"));
+	if (scan_word_nocase(&text, S("unix:")) || scan_word_nocase(&text, S("lmtp+unix:")))
+		return parse_path(way, text);
+	way->is_smtps = scan_word_nocase(&text, S("smtps://"));
+	if (!way->is_smtps && !scan_word_nocase(&text, S("smtp://")) &&
+		!scan_word_nocase(&text, S("lmtp://")))
+		return false;
+	while (text.n && text.p[text.n - 1] == '/')
+		text.n--;
+	/* the last @, for a login may be an address */
+	for (at = text.n; at > 0 && text.p[at - 1] != '@'; at--)
+		;
+	if (at > sizeof way->user)
+		return false;
+	if (at > 0)
+		memcpy(way->user, text.p, at - 1);
+	return parse_host(way, str_from(text, at));
+}
+
+bool
+way_parse(struct way *way, struct str url, struct err *e)
+{
+	*way = (struct way){ 0 };
+	return parse(way, url) ||
+	       err_set(e, ERR_PERMANENT, ERR_OTHER,
+		       "smtp://[USER@]HOST[:PORT], smtps://…, lmtp://… or unix:PATH, not %.*s",
+		       STR_ARG(url));
+}
