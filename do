@@ -10,12 +10,12 @@ PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH # Debian's python3 and meson, before an
 export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev
-	libunbound-dev libidn2-dev libseccomp-dev"
+	libunbound-dev libidn2-dev libseccomp-dev libjansson-dev"
 packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
 	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
-	python3-aiosmtpd strace knot faketime iproute2
-	dovecot-imapd dovecot-lmtpd opendkim opendkim-tools rspamd testssl.sh mutt openssl bsdextrautils haproxy"
-packages_bench="postfix python3 python3-pytest python3-aiosmtpd"
+	python3-aiosmtpd python3-hypothesis libgmime-3.0-dev valgrind mandoc strace knot faketime iproute2
+	dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools rspamd testssl.sh mutt s-nail cron php-cli openssl bsdextrautils haproxy"
+packages_bench="postfix python3 python3-pytest python3-aiosmtpd libcurl4-openssl-dev"
 
 jobs=$(nproc)
 log=build/log
@@ -32,7 +32,8 @@ usage: ./do COMMAND
   test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 8 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
-  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation   (needs root; side by side with Postfix)
+  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose
+                       (most need root: side by side with Postfix; bulk: with libcurl)
   lint                 layout, clang-tidy, cppcheck, layers
   install [--prefix P] install it (/usr/local)
 END
@@ -231,14 +232,14 @@ test_sanitize()
 	build_sanitize
 	meson_test sanitize build-sanitize
 	say "running the short system tests with build-sanitize"
-	python_test sanitize-system build-sanitize -m "not slow" test/system
+	python_test sanitize-system build-sanitize -m "not slow" test/system test/client
 }
 
 test_system()
 {
 	compile build gcc
 	say "running the system tests"
-	python_test system build test/system test/conformance
+	python_test system build test/system test/conformance test/client
 }
 
 test_crash()

@@ -48,7 +48,7 @@ typedef struct ph_pool ph_pool;	      /* several connections to one server, for 
 typedef struct ph_core ph_core;	      /* the dialogue alone: octets in, octets out, events */
 
 /* Own memory: resize works as realloc; n = 0 gives p back. It may refuse (NULL): the call then fails as any other. TLS has the
- * memory of OpenSSL. The struct must live as long as the objects. */
+ * memory of OpenSSL. The struct is copied. */
 struct ph_memory {
 	void *(*resize)(void *context, void *p, size_t n);
 	void *context;
@@ -148,7 +148,7 @@ enum ph_tls {
 	PH_TLS_NEVER,	/* in clear, passwords too */
 };
 void ph_tls(ph_session *s, enum ph_tls tls); /* unix: is PH_TLS_NEVER from the beginning */
-void ph_trust(ph_session *s, const char *pem_file); /* authorities, in place of the system's */
+void ph_trust(ph_session *s, const char *pem_file); /* authorities, in place of $SSL_CERT_FILE's, else the system's */
 void ph_hostname(ph_session *s, const char *name);  /* said in EHLO; else this host's */
 void ph_patience(ph_session *s, int seconds);	    /* for each answer; else what RFC 5321 §4.5.3.2 says: minutes */
 
@@ -214,7 +214,7 @@ const char *ph_core_output(const ph_core *c, size_t *n);
 void ph_core_sent(ph_core *c, size_t n); /* so many octets of the output are gone */
 void ph_core_secured(ph_core *c);
 void ph_core_lost(ph_core *c, const char *why); /* the connection broke, or took too long */
-void ph_core_mail(ph_core *c, ph_mail *m);
+bool ph_core_mail(ph_core *c, ph_mail *m); /* false: it is wrong, see ph_mail_error */
 void ph_core_quit(ph_core *c);
 const char *ph_core_error(const ph_core *c);
 

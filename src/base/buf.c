@@ -25,7 +25,7 @@ buf_room(struct buf *b, size_t n)
 			capacity = b->max;
 		p = memory_resize(b->memory, b->p, capacity);
 		if (!p) {
-			b->overflow = true;
+			b->overflow = b->refused = true;
 			return NULL;
 		}
 		b->p = p;

@@ -15,6 +15,7 @@ struct buf {
 	char *p;
 	size_t n, capacity, max;
 	bool overflow;
+	bool refused;		     /* memory said no; set with overflow, until buf_free */
 	const struct memory *memory; /* NULL: the C library's; outlives the buf */
 };
 

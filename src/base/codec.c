@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/codec.h"
 
+#include <endian.h>
+
 #include "base/hash.h"
 #include "base/must.h"
 
@@ -255,6 +257,16 @@ scan_xtext_octet(struct str *in, char *octet)
 	return codec_from_hex(hex, octet, 1);
 }
 
+void
+codec_add_xtext(struct buf *to, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == '+' || s.p[i] == '=')
+			buf_addf(to, "+%02X", (unsigned char)s.p[i]);
+		else
+			buf_add_char(to, s.p[i]);
+}
+
 bool
 codec_add_from_xtext(struct buf *to, struct str xtext)
 {
@@ -271,23 +283,64 @@ codec_add_from_xtext(struct buf *to, struct str xtext)
 	return true;
 }
 
-static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/* What every 12 bits become: 64 × 64 pairs of digits (RFC 4648 §4). */
+/* clang-format off */
+#define ROW(a) \
+	a "A" a "B" a "C" a "D" a "E" a "F" a "G" a "H" a "I" a "J" a "K" a "L" a "M" a "N" a "O" a "P" \
+	a "Q" a "R" a "S" a "T" a "U" a "V" a "W" a "X" a "Y" a "Z" a "a" a "b" a "c" a "d" a "e" a "f" \
+	a "g" a "h" a "i" a "j" a "k" a "l" a "m" a "n" a "o" a "p" a "q" a "r" a "s" a "t" a "u" a "v" \
+	a "w" a "x" a "y" a "z" a "0" a "1" a "2" a "3" a "4" a "5" a "6" a "7" a "8" a "9" a "+" a "/"
+static const char base64_pairs[] =
+	ROW("A") ROW("B") ROW("C") ROW("D") ROW("E") ROW("F") ROW("G") ROW("H")
+	ROW("I") ROW("J") ROW("K") ROW("L") ROW("M") ROW("N") ROW("O") ROW("P")
+	ROW("Q") ROW("R") ROW("S") ROW("T") ROW("U") ROW("V") ROW("W") ROW("X")
+	ROW("Y") ROW("Z") ROW("a") ROW("b") ROW("c") ROW("d") ROW("e") ROW("f")
+	ROW("g") ROW("h") ROW("i") ROW("j") ROW("k") ROW("l") ROW("m") ROW("n")
+	ROW("o") ROW("p") ROW("q") ROW("r") ROW("s") ROW("t") ROW("u") ROW("v")
+	ROW("w") ROW("x") ROW("y") ROW("z") ROW("0") ROW("1") ROW("2") ROW("3")
+	ROW("4") ROW("5") ROW("6") ROW("7") ROW("8") ROW("9") ROW("+") ROW("/");
+#undef ROW
+/* clang-format on */
+
+static void
+put_base64_pair(char *to, uint64_t bits)
+{
+	memcpy(to, base64_pairs + 2 * (bits & 0xfff), 2);
+}
+
+size_t
+codec_base64(char *to, struct str s)
+{
+	char *begin = to;
+	size_t i = 0;
+
+	for (uint64_t word; i + sizeof word <= s.n; i += 6, to += 8) {
+		memcpy(&word, s.p + i, sizeof word); /* two octets too many */
+		word = be64toh(word);
+		put_base64_pair(to, word >> 52);
+		put_base64_pair(to + 2, word >> 40);
+		put_base64_pair(to + 4, word >> 28);
+		put_base64_pair(to + 6, word >> 16);
+	}
+	for (; i < s.n; i += 3, to += 4) {
+		unsigned char three[3] = { 0 };
+		size_t n = s.n - i < 3 ? s.n - i : 3;
+
+		memcpy(three, s.p + i, n);
+		put_base64_pair(to, (uint64_t)three[0] << 4 | three[1] >> 4);
+		put_base64_pair(to + 2, (uint64_t)three[1] << 8 | three[2]);
+		memset(to + n + 1, '=', 3 - n);
+	}
+	return (size_t)(to - begin);
+}
 
 void
 codec_add_base64(struct buf *to, struct str s)
 {
-	for (size_t i = 0; i < s.n; i += 3) {
-		struct str three = str_part(s, i, 3);
-		uint32_t v = 0;
-		char quad[4];
+	char *room = buf_room(to, codec_base64_size(s.n));
 
-		for (size_t k = 0; k < 3; k++)
-			v = v << 8 | (k < three.n ? (unsigned char)three.p[k] : 0u);
-		for (size_t k = 0; k < 4; k++)
-			quad[k] = k <= three.n ? base64_digits[v >> (18 - 6 * k) & 63] : '=';
-		buf_add(to, (struct str){ quad, 4 });
-	}
+	if (room)
+		buf_grew(to, codec_base64(room, s));
 }
 
 static int
@@ -333,19 +386,6 @@ codec_add_from_base64(struct buf *to, struct str base64)
 bad:
 	to->n = begin;
 	return false;
-}
-
-struct mail_id
-mail_id_random(void)
-{
-	static _Thread_local struct mail_id store[64]; /* the kernel is asked once for many */
-	static _Thread_local size_t left;
-
-	if (left == 0) {
-		hash_random(store, sizeof store);
-		left = sizeof store / sizeof store[0];
-	}
-	return store[--left];
 }
 
 bool

@@ -38,9 +38,18 @@ bool codec_from_hex(struct str hex, void *to, size_t n); /* exactly n octets; ei
  * and *to as it was. */
 void codec_add_base64(struct buf *to, struct str s);
 bool codec_add_from_base64(struct buf *to, struct str base64);
+/* Encoded to a place with room for codec_base64_size(s.n) characters; how many came. */
+size_t codec_base64(char *to, struct str s);
+
+static inline size_t
+codec_base64_size(size_t n)
+{
+	return (n + 2) / 3 * 4;
+}
 
 /* xtext (RFC 3461 §4): printable ASCII in which "+2B" stands for an octet. Decoding is strict: upper
  * case digits, no bare '=' or blank; false and *to as it was. */
+void codec_add_xtext(struct buf *to, struct str s);
 bool codec_add_from_xtext(struct buf *to, struct str xtext);
 
 /* The 128-bit name of a mail. As text it is 32 hexadecimal digits. */

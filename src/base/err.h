@@ -69,6 +69,8 @@ enum err_kind {
 	ERR_PRIVATE_ADDRESS, /* its hosts are where mail of the world does not go */
 	ERR_NEEDS_8BITMIME,  /* the next host takes no 8-bit mail, and we do not send it unasked */
 	ERR_TLS, /* encryption is demanded, and the next host cannot do it, or proves to be another */
+	ERR_NEEDS_REQUIRETLS, /* the next host does not promise TLS on the whole way: RFC 8689 */
+	ERR_NEEDS_HOLD,	      /* the next host does not hold mail for later: RFC 4865 */
 	ERR_KINDS
 };
 

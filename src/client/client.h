@@ -8,27 +8,36 @@
 #include "io/stream.h"
 #include "message/compose.h"
 #include "smtp/client.h"
+#include "smtp/data.h"
 
 /*
  * What the files of libposthouse know of each other.
  *
- *   mail.c     a mail: its fields, recipients, results; the plan of its message
- *   body.c     the octets of its message, in pieces, from memory and files
- *   core.c     one mail after another through smtp/client: no socket, no clock (ph_core)
- *   way.c      what a URL says
- *   session.c  a core with a connection: connect, TLS, move octets, watch the time
- *   pool.c     many mails over several sessions
+ *   mail.c      a mail as it is written: fields, recipients, parts
+ *   prepare.c   its envelope, and the plan of its message, before it is sent
+ *   body.c      the octets of its message, in pieces, from memory and files
+ *   result.c    what became of its recipients
+ *   core.c      one mail after another through smtp/client: no socket, no clock (ph_core)
+ *   way.c       what a URL says
+ *   settings.c  what a session was told: who, to whom, how
+ *   session.c   a core with a connection: connect, TLS, move octets, watch the time
+ *   connect.c   from a way to a connection
+ *   trace.c     the dialogue for people's eyes
+ *   pool.c      many mails over several sessions
  */
 
 /* ── mail.c ── */
 
 enum {
 	CLIENT_MAIL_MEMORY_MAX = 256 << 20, /* octets of one mail's fields and texts */
-	CLIENT_MESSAGE_MAX = 1 << 30,	    /* octets of a finished message; */
 };
+
+/* The caller's memory as base knows it; NULL: the C library's, which may refuse here as any other. */
+struct memory client_memory(const struct ph_memory *given);
 
 struct recipient {
 	struct str address; /* as on the wire */
+	struct str said;    /* as a field had it */
 	struct ph_result result;
 	char enhanced[20];
 };
@@ -37,61 +46,133 @@ struct recipient {
 struct source {
 	struct str data;
 	const char *path; /* NULL: data */
-	uint64_t size;	  /* of the file, when it was named */
+	uint64_t size;	  /* of the file: when it was named */
+};
+
+struct mailboxes {
+	struct str *p;
+	size_t n;
 };
 
 struct ph_mail {
-	const struct ph_memory *memory; /* NULL: the C library's */
-	struct arena arena;		/* every text of the mail */
-	struct err error;		/* the first thing that was wrong */
+	struct memory memory;
+	struct arena arena;   /* every text of the mail */
+	struct arena answers; /* texts of its results */
+	struct err error;     /* the first thing that was wrong */
+	bool is_underway;
+	struct ph_mail *behind; /* in a pool's line */
+
+	/* the message: as it is told … */
 	struct compose compose;
-	bool is_finished; /* a message of the caller's, in `finished` */
+	struct mailboxes to, cc, reply_to;
+	struct compose_field *fields;
+	struct compose_part *parts;
+	struct source *sources; /* of the parts */
+	bool has_date;
+	char message_id[320];
+	/* … or finished */
+	bool is_finished;
 	struct source finished;
-	bool has_return_path;
+
+	/* the envelope */
+	bool has_return_path, needs_utf8;
 	struct str return_path; /* as on the wire */
 	struct recipient *recipients;
-	size_t recipients_n, recipients_room;
-	struct str *wire; /* their addresses, as smtp/client wants them */
-	struct smtp_outcome *outcomes;
-	bool needs_utf8; /* for an address of the envelope */
+	size_t recipients_n;
+	unsigned notify;
+	char ret;
+	struct str envelope_id;
+	bool requires_tls;
+	uint64_t hold_s;
 
 	/* made by mail_prepare */
 	bool is_prepared;
 	struct compose_plan plan;
 	uint64_t size;
 	bool has_8bit, needs_chunking;
-	struct buf finished_octets;
-	struct str *to; /* of the header */
-	size_t to_room;
-	char message_id[320];
+	struct str *wire; /* the recipients' addresses, as smtp/client wants them */
+	struct smtp_outcome *outcomes;
+	struct smtp_client_dsn *dsn;
 };
+
+bool mail_fail(struct ph_mail *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool mail_no_memory(struct ph_mail *m);
+bool mail_keep(struct ph_mail *m, struct str text, struct str *copy); /* which ends in NUL */
+
+/* ── prepare.c ── */
 
 /* Everything that can be wrong is found here, before a word is said. */
 bool mail_prepare(struct ph_mail *m);
-void mail_begin_results(struct ph_mail *m);
+
+/* ── body.c ── */
+
+struct source_reader {
+	const struct source *source;
+	int fd;
+	uint64_t at; /* octets that were read */
+	int64_t changed_ns;
+	char octets[COMPOSE_FEED_MAX];
+};
+
+struct body {
+	const struct ph_mail *mail;
+	uint64_t given; /* octets so far */
+	struct compose_reader reader;
+	struct data data; /* of a finished message */
+	struct str rest;  /* of what was read of it */
+	bool is_over;
+	struct source_reader source;
+};
+
+enum body_step { BODY_PIECE, BODY_OVER, BODY_FAILED };
+
+void body_begin(struct body *b, const struct ph_mail *m); /* a zeroed or an ended one */
+enum body_step body_next(struct body *b, struct str *piece, struct err *e);
+void body_end(struct body *b);
+
+bool source_look(struct ph_mail *m, struct source *s); /* is the file there, and how large? */
+/* What compose and the envelope must know of a source's octets: all of it is read once. */
+bool source_scan(struct ph_mail *m, const struct source *s, struct data *facts);
+bool body_measure(struct ph_mail *m); /* size, has_8bit, needs_chunking of a finished message */
+
+/* ── result.c ── */
+
+void result_begin(struct ph_mail *m);
+void result_clear(struct recipient *r); /* not tried yet */
 /* What smtp/client says of recipients [begin, end). words: of the last reply. */
-void mail_note_outcomes(
-	struct ph_mail *m, size_t begin, size_t end, struct str words, bool may_be_delivered);
-void mail_settle_rest(struct ph_mail *m, const struct err *e, enum smtp_stage stage);
-enum ph_status mail_status(const struct ph_mail *m);
+void result_note(struct ph_mail *m, size_t begin, size_t end, struct str words);
+void result_settle_rest(struct ph_mail *m, const struct err *e, enum smtp_stage stage);
+bool result_is_settled(const struct ph_mail *m); /* since result_begin */
+enum ph_status result_status(const struct ph_mail *m);
 
 /* ── core.c ── */
 
+/* What one transaction has of a mail: up to SMTP_CLIENT_RECIPIENTS_MAX of its recipients. */
+struct part {
+	struct ph_mail *mail;
+	size_t begin, end;
+	struct smtp_client_mail smtp;
+};
+
 struct ph_core {
-	const struct ph_memory *memory;
+	struct memory memory;
 	struct arena arena;
 	struct smtp_client smtp;
 	struct smtp_client_settings settings;
 	bool has_begun;
-	struct ph_mail *mail;	      /* under way */
-	struct smtp_client_mail part; /* up to SMTP_CLIENT_RECIPIENTS_MAX of its recipients */
-	size_t begin, end;	      /* which */
-	struct compose_reader *reader;
-	size_t given; /* octets of a finished message */
+	struct part parts[2]; /* the one under way, and one ahead of its time */
+	int now;
+	bool has_ahead;
+	struct ph_mail *mail; /* under way */
+	struct ph_mail *next; /* may leave behind its dot */
+	struct body *body;
+	const char *(*on_token)(void *context, bool again);
+	void *token_context;
+	char nonce[32];
 	char error[256];
 };
 
-void core_begin(struct ph_core *c); /* settings are complete */
+struct ph_core *core_new(struct str hostname, unsigned flags, const struct memory *memory);
 
 /* ── way.c ── */
 
@@ -99,9 +180,86 @@ struct way {
 	char host[256], port[8];
 	char path[108]; /* of a UNIX socket; then host is empty */
 	char user[256];
-	bool is_smtps, is_lmtp;
+	bool is_smtps, is_lmtp, has_port;
 };
 
+void way_set_default_port(struct way *way); /* unless the URL named one */
 bool way_parse(struct way *way, struct str url, struct err *e);
+
+/* ── trace.c ── */
+
+struct trace {
+	void (*hook)(void *context, char who, const char *line, size_t n);
+	void *context;
+	struct buf ours, theirs; /* lines that are not whole yet */
+	bool in_message, has_prompt;
+	uint64_t chunk;	 /* octets of BDAT still to come */
+	uint64_t hidden; /* octets of the message that were not shown */
+};
+
+void trace_ours(struct trace *t, struct str octets);
+void trace_theirs(struct trace *t, struct str octets);
+void trace_happened(struct trace *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trace_begin(struct trace *t); /* of a connection */
+void trace_free(struct trace *t);
+
+/* ── settings.c, session.c, connect.c ── */
+
+/* What a session was told. Those of a pool look at their model's. */
+struct settings {
+	struct way way;
+	char hostname[256];
+	struct str password, token;
+	bool has_token;
+	const char *(*on_token)(void *context, bool again);
+	void *token_context;
+	unsigned mechanisms; /* 0: all */
+	enum ph_tls tls;
+	struct tls *terms; /* NULL: not needed yet */
+	int patience_ms;   /* 0: what the RFC says */
+	void (*on_trace)(void *context, char who, const char *line, size_t n);
+	void *trace_context;
+	struct err error; /* the first that was wrong */
+};
+
+enum session_state { SESSION_IDLE, SESSION_CONNECTING, SESSION_TALKING, SESSION_SHAKING };
+
+struct ph_session {
+	struct memory memory;
+	struct arena arena;
+	struct settings own, *set;
+	enum session_state state;
+	struct ph_mail *mail; /* under way; NULL: none, or quitting */
+	struct ph_mail *next; /* may leave behind its dot */
+	struct ph_core *core;
+	struct stream stream;
+	struct addrinfo *addresses, *address; /* those that were found; the next to be tried */
+	int problem;			      /* errno of the last one tried */
+	unsigned connection;		      /* how many there were */
+	int given_fd;			      /* of ph_connected */
+	bool is_local;			      /* the other end is on this machine */
+	bool is_ready;			      /* the connection waits for a mail */
+	bool was_kept;			      /* it had one before */
+	bool goes_clear;		      /* TLS was tried and did not work */
+	int want;
+	int64_t deadline_ms;
+	uint64_t progress; /* of the core, when the deadline was set */
+	struct buf facts;
+	struct trace trace;
+	char error[256];
+};
+
+struct ph_session *session_new_like(struct ph_session *model);
+/* The mail behind the one under way, NULL: none. It is the session's only when session.mail says so. */
+void session_offer(struct ph_session *s, struct ph_mail *next);
+int64_t session_now_ms(void);
+bool settings_open_terms(struct settings *set, struct err *e);
+void session_wait(struct ph_session *s, int want, int64_t patience_ms);
+
+/* The first or the next address. False: e, and there is none left. */
+bool connect_begin(struct ph_session *s, struct err *e);
+bool connect_next(struct ph_session *s, struct err *e);
+/* Done? Else the next one is tried. False: e. */
+bool connect_step(struct ph_session *s, struct err *e);
 
 #endif

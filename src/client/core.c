@@ -1,132 +1,244 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
-/* The dialogue of libposthouse: smtp/client with a mail's recipients in groups and its message from mail.c. */
+#include "base/codec.h"
+#include "base/hash.h"
 
-static const struct memory *
-memory_of(const struct ph_core *c)
-{
-	return (const void *)c->memory;
-}
+/*
+ * The dialogue of libposthouse: smtp/client, with a mail's recipients in parts of as many as one transaction takes, and its message
+ * from body.c. Where the server allows it, the commands of the next part, or of the next mail, leave behind the dot of this one:
+ *
+ *   parts[now]   under way; CLIENT_ON_DONE is about it
+ *   the other    ahead (has_ahead): under way as soon as that came
+ */
 
-ph_core *
-ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *memory)
+enum { CORE_MEMORY_MAX = 65536, NONCE_OCTETS = 18 };
+
+struct ph_core *
+core_new(struct str hostname, unsigned flags, const struct memory *memory)
 {
-	struct ph_core *c = memory_take((const void *)memory, sizeof *c);
+	struct ph_core *c = memory_take(memory, sizeof *c);
 
 	if (!c)
 		return NULL;
-	c->memory = memory;
-	c->arena = (struct arena){ .max = 65536, .memory = memory_of(c) };
-	c->reader = memory_take(memory_of(c), sizeof *c->reader);
+	c->memory = *memory;
+	c->arena = (struct arena){ .max = CORE_MEMORY_MAX, .memory = &c->memory };
+	c->body = memory_take(&c->memory, sizeof *c->body);
 	c->settings.tls = flags & PH_CORE_TLS_FIRST  ? CLIENT_TLS_FIRST
 			  : flags & PH_CORE_STARTTLS ? CLIENT_TLS_REQUIRE
 						     : CLIENT_TLS_NEVER;
 	c->settings.is_lmtp = flags & PH_CORE_LMTP;
 	c->settings.shows_password = flags & PH_CORE_CLEAR_LOGIN;
-	if (!c->reader || !arena_dup(&c->arena, str_of(hostname), &c->settings.hostname)) {
+	c->settings.goes_ahead = true;
+	c->settings.memory = &c->memory;
+	if (!c->body || !arena_dup(&c->arena, hostname, &c->settings.hostname)) {
 		ph_core_free(c);
 		return NULL;
 	}
 	return c;
 }
 
+ph_core *
+ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *given)
+{
+	struct memory memory = client_memory(given);
+
+	return core_new(str_of(hostname), flags, &memory);
+}
+
 void
 ph_core_free(ph_core *c)
 {
+	struct memory memory;
+
 	if (!c)
 		return;
+	memory = c->memory;
 	if (c->has_begun)
 		smtp_client_free(&c->smtp);
-	memory_release(memory_of(c), c->reader);
+	if (c->body)
+		body_end(c->body);
+	memory_release(&memory, c->body);
 	arena_free(&c->arena);
-	memory_release(memory_of(c), c);
+	memory_release(&memory, c);
 }
 
 void
 ph_core_login(ph_core *c, const char *user, const char *password)
 {
-	arena_dup(&c->arena, str_of(user), &c->settings.login);
-	arena_dup(&c->arena, str_of(password), &c->settings.password);
+	if (!arena_dup(&c->arena, str_of(user), &c->settings.login) ||
+		!arena_dup(&c->arena, str_of(password), &c->settings.password))
+		snprintf(c->error, sizeof c->error, "no memory for the login");
 }
 
-void
-core_begin(struct ph_core *c)
+/* The nonce of SCRAM (RFC 5802 §5.1). */
+static void
+choose_nonce(struct ph_core *c)
 {
-	if (c->has_begun)
-		smtp_client_free(&c->smtp);
+	char octets[NONCE_OCTETS];
+	struct buf text = { .p = c->nonce, .capacity = sizeof c->nonce, .max = sizeof c->nonce };
+
+	hash_random(octets, sizeof octets);
+	codec_add_base64(&text, (struct str){ octets, sizeof octets });
+	c->settings.nonce = buf_str(&text);
+}
+
+static void
+begin(struct ph_core *c)
+{
 	c->has_begun = true;
+	choose_nonce(c);
 	smtp_client_begin(&c->smtp, &c->settings);
 }
 
-/* The next recipients, as many as one transaction takes. False: all of them are settled. */
-static bool
-next_part(struct ph_core *c)
-{
-	struct ph_mail *m = c->mail;
-	size_t n = m->recipients_n - c->end;
+/* ── parts ── */
 
-	if (n == 0)
-		return false;
+static void
+begin_part(struct ph_core *c, struct part *p, struct ph_mail *m, size_t begin)
+{
+	size_t n = m->recipients_n - begin;
+
 	if (n > SMTP_CLIENT_RECIPIENTS_MAX)
 		n = SMTP_CLIENT_RECIPIENTS_MAX;
-	c->begin = c->end;
-	c->end += n;
-	c->given = 0;
-	if (!m->is_finished)
-		compose_begin(c->reader, &m->plan);
-	c->part = (struct smtp_client_mail){
+	p->mail = m;
+	p->begin = begin;
+	p->end = begin + n;
+	p->smtp = (struct smtp_client_mail){
 		.reverse_path = m->return_path,
-		.recipients = m->wire + c->begin,
-		.outcomes = m->outcomes + c->begin,
+		.recipients = m->wire + begin,
+		.outcomes = m->outcomes + begin,
+		.dsn = m->notify ? m->dsn + begin : NULL,
 		.recipients_n = n,
 		.size = m->size,
-		.smtputf8 = m->needs_utf8,
+		.ret = m->ret,
+		.envid = m->envelope_id,
+		.smtputf8 = m->needs_utf8 || (!m->is_finished && m->plan.needs_smtputf8),
 		.has_8bit = m->has_8bit,
 		.needs_chunking = m->needs_chunking,
+		.requires_tls = m->requires_tls,
+		.hold_s = m->hold_s,
 	};
-	smtp_client_mail(&c->smtp, &c->part);
+	smtp_client_mail(&c->smtp, &p->smtp);
+}
+
+bool
+ph_core_mail(ph_core *c, ph_mail *m)
+{
+	if (!mail_prepare(m))
+		return false;
+	c->mail = m;
+	if (c->next == m)
+		c->next = NULL;
+	result_begin(m);
+	begin_part(c, &c->parts[c->now], m, 0);
+	body_begin(c->body, m);
 	return true;
 }
 
-void
-ph_core_mail(ph_core *c, ph_mail *m)
+/* The whole message of parts[now] has been written. */
+static void
+go_ahead(struct ph_core *c)
 {
-	c->mail = m;
-	c->begin = c->end = 0;
-	mail_begin_results(m);
-	next_part(c);
+	const struct part *p = &c->parts[c->now];
+	struct part *other = &c->parts[!c->now];
+
+	if (p->end < p->mail->recipients_n) {
+		begin_part(c, other, p->mail, p->end);
+	} else if (c->next) {
+		result_begin(c->next);
+		begin_part(c, other, c->next, 0);
+	} else {
+		return;
+	}
+	c->has_ahead = true;
+	body_begin(c->body, other->mail);
+}
+
+static void
+note(const struct part *p)
+{
+	result_note(p->mail, p->begin, p->end, p->smtp.final_words);
+}
+
+/* parts[now] has its outcomes. False: so has the whole mail. */
+static bool
+go_on(struct ph_core *c)
+{
+	const struct part *done = &c->parts[c->now];
+	struct ph_mail *m = done->mail;
+
+	note(done);
+	if (c->has_ahead) {
+		c->has_ahead = false;
+		c->now = !c->now;
+		if (c->parts[c->now].mail == m)
+			return true;
+		c->mail = c->next;
+		c->next = NULL;
+		return false;
+	}
+	if (done->end < m->recipients_n) {
+		begin_part(c, &c->parts[c->now], m, done->end);
+		body_begin(c->body, m);
+		return true;
+	}
+	c->mail = NULL;
+	return false;
+}
+
+/* The session is over. A mail that was ahead is as if it had never been given, unless all of it may have got there. */
+static void
+give_up(struct ph_core *c)
+{
+	const struct part *other = &c->parts[!c->now];
+
+	if (c->mail)
+		note(&c->parts[c->now]);
+	if (c->has_ahead &&
+		(other->mail == c->mail || other->mail->outcomes[other->begin].may_be_delivered)) {
+		note(other);
+		result_settle_rest(other->mail, &c->smtp.error, c->smtp.stage);
+	}
+	if (c->mail)
+		result_settle_rest(c->mail, &c->smtp.error, c->smtp.stage);
+	c->mail = NULL;
+	c->has_ahead = false;
+	if (!c->error[0])
+		snprintf(c->error, sizeof c->error, "%s", c->smtp.error.text);
 }
 
 static void
 give_body(struct ph_core *c)
 {
-	struct ph_mail *m = c->mail;
-	struct str piece;
+	uint64_t size = c->body->mail->size;
+	struct str piece = S("");
+	struct err e;
+	enum body_step step = body_next(c->body, &piece, &e);
 
-	if (m->is_finished) {
-		piece = str_part(buf_str(&m->finished_octets), c->given, SMTP_CLIENT_PIECE_MAX);
-		c->given += piece.n;
-		smtp_client_body(&c->smtp, piece, c->given == m->size);
-	} else if (compose_next(c->reader, &piece) == COMPOSE_PIECE) {
-		c->given += piece.n;
-		smtp_client_body(&c->smtp, piece, c->given == m->size);
+	if (step != BODY_FAILED && c->body->given <= size &&
+		(step == BODY_PIECE || c->body->given == size)) {
+		smtp_client_body(&c->smtp, piece, c->body->given == size);
+		return;
 	}
+	if (step != BODY_FAILED)
+		err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "the message changed while it was read");
+	smtp_client_lost(&c->smtp, &e);
 }
 
 static void
-note(struct ph_core *c)
+give_token(struct ph_core *c)
 {
-	if (c->mail)
-		mail_note_outcomes(
-			c->mail, c->begin, c->end, c->part.final_words, c->smtp.may_be_delivered);
+	const char *token =
+		c->on_token ? c->on_token(c->token_context, c->smtp.token_was_refused) : NULL;
+
+	smtp_client_token(&c->smtp, str_of(token));
 }
 
 enum ph_event
 ph_core_next(ph_core *c)
 {
 	if (!c->has_begun)
-		core_begin(c);
+		begin(c);
 	for (;;)
 		switch (smtp_client_next(&c->smtp)) {
 		case CLIENT_WANT_INPUT:
@@ -138,27 +250,24 @@ ph_core_next(ph_core *c)
 		case CLIENT_ON_READY:
 			return PH_READY;
 		case CLIENT_WANT_ASCII:
-			smtp_client_ascii(&c->smtp, 0);
+			smtp_client_ascii(&c->smtp,
+				0); /* only addresses are not ASCII here, and they cannot be */
 			break;
 		case CLIENT_WANT_TOKEN:
+			give_token(c);
+			break;
 		case CLIENT_WANT_AHEAD:
+			go_ahead(c);
 			break;
 		case CLIENT_WANT_BODY:
 			give_body(c);
 			break;
 		case CLIENT_ON_DONE:
-			note(c);
-			if (!next_part(c)) {
-				c->mail = NULL;
+			if (!go_on(c))
 				return PH_DONE;
-			}
 			break;
 		case CLIENT_ON_FAILED:
-			note(c);
-			if (c->mail)
-				mail_settle_rest(c->mail, &c->smtp.error, c->smtp.stage);
-			c->mail = NULL;
-			snprintf(c->error, sizeof c->error, "%s", c->smtp.error.text);
+			give_up(c);
 			return PH_FAILED;
 		case CLIENT_WANT_CLOSE:
 			return PH_CLOSE;

@@ -1,44 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
-#include <errno.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdarg.h>
 
 #include "base/codec.h"
 #include "message/message.h"
 #include "smtp/address.h"
-#include "smtp/data.h"
 
-/* A mail as its writer builds it. The first error sticks (fail), and everything behind it does nothing. */
+/* A mail as its writer tells it. The first error sticks (mail_fail), and everything behind it does nothing. */
 
-static bool
-fail(struct ph_mail *m, const char *what, const char *detail)
+/* ── memory ── */
+
+static void *
+resize(void *context, void *p, size_t n)
 {
-	if (!err_is(&m->error))
-		err_set(&m->error, ERR_PERMANENT, ERR_OTHER, "%s%s%.120s", what,
-			*detail ? ": " : "", detail);
-	return false;
+	(void)context;
+	if (n)
+		return realloc(p, n);
+	free(p);
+	return NULL;
 }
 
-/* ph_memory and struct memory are the same words. */
-static const struct memory *
-memory_of(const struct ph_memory *memory)
+struct memory
+client_memory(const struct ph_memory *given)
 {
-	return (const void *)memory;
+	return given ? (struct memory){ given->resize, given->context }
+		     : (struct memory){ resize, NULL };
+}
+
+bool
+mail_fail(struct ph_mail *m, const char *format, ...)
+{
+	char text[sizeof m->error.text];
+	va_list args;
+
+	if (err_is(&m->error))
+		return false;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	return err_set(&m->error, ERR_PERMANENT, ERR_OTHER, "%s", text);
+}
+
+bool
+mail_no_memory(struct ph_mail *m)
+{
+	return mail_fail(m, "no memory for the mail");
 }
 
 ph_mail *
-ph_mail_new_in(const struct ph_memory *memory)
+ph_mail_new_in(const struct ph_memory *given)
 {
-	struct ph_mail *m = memory_take(memory_of(memory), sizeof *m);
+	struct memory memory = client_memory(given);
+	struct ph_mail *m = memory_take(&memory, sizeof *m);
 
 	if (!m)
 		return NULL;
 	m->memory = memory;
-	m->arena = (struct arena){ .max = CLIENT_MAIL_MEMORY_MAX, .memory = memory_of(memory) };
-	m->finished_octets = (struct buf){ .max = CLIENT_MESSAGE_MAX, .memory = memory_of(memory) };
-	m->plan.memory = memory_of(memory);
+	m->arena = (struct arena){ .max = CLIENT_MAIL_MEMORY_MAX, .memory = &m->memory };
+	m->answers = m->arena;
+	m->plan.memory = &m->memory;
 	return m;
 }
 
@@ -51,19 +72,25 @@ ph_mail_new(void)
 void
 ph_mail_free(ph_mail *m)
 {
-	const struct memory *memory;
+	struct memory memory;
 
 	if (!m)
 		return;
-	memory = memory_of(m->memory);
+	memory = m->memory;
 	compose_free(&m->plan);
-	buf_free(&m->finished_octets);
-	memory_release(memory, m->recipients);
-	memory_release(memory, m->to);
-	memory_release(memory, m->wire);
-	memory_release(memory, m->outcomes);
+	memory_release(&memory, m->to.p);
+	memory_release(&memory, m->cc.p);
+	memory_release(&memory, m->reply_to.p);
+	memory_release(&memory, m->fields);
+	memory_release(&memory, m->parts);
+	memory_release(&memory, m->sources);
+	memory_release(&memory, m->recipients);
+	memory_release(&memory, m->wire);
+	memory_release(&memory, m->outcomes);
+	memory_release(&memory, m->dsn);
+	arena_free(&m->answers);
 	arena_free(&m->arena);
-	memory_release(memory, m);
+	memory_release(&memory, m);
 }
 
 const char *
@@ -72,34 +99,50 @@ ph_mail_error(const ph_mail *m)
 	return err_is(&m->error) ? m->error.text : NULL;
 }
 
-/* A copy that ends in NUL. */
+/* What begins every call that writes: is there still something to write into? */
 static bool
-keep(struct ph_mail *m, struct str text, struct str *copy)
+is_open(struct ph_mail *m)
+{
+	if (m->is_underway)
+		mail_fail(m, "changed while it was being sent");
+	m->is_prepared = false;
+	return !err_is(&m->error);
+}
+
+bool
+mail_keep(struct ph_mail *m, struct str text, struct str *copy)
 {
 	char *p = arena_take(&m->arena, text.n + 1);
 
 	if (!p)
-		return fail(m, "the mail is too large for its memory", "");
+		return mail_no_memory(m);
 	if (text.n)
 		memcpy(p, text.p, text.n);
 	*copy = (struct str){ p, text.n };
 	return true;
 }
 
-static void *
-grow(struct ph_mail *m, void *p, size_t n, size_t *room, size_t size)
+/* The same of what stands in a field. */
+static bool
+keep_field(struct ph_mail *m, const char *what, const char *text, struct str *copy)
 {
-	size_t want = *room ? 2 * *room : 8;
-	void *grown;
+	if (!encode_is_clean(str_of(text)))
+		return mail_fail(m, "%s: has a line end in it, or is not UTF-8", what);
+	return mail_keep(m, str_of(text), copy);
+}
 
-	if (n < *room)
-		return p;
-	grown = memory_resize(memory_of(m->memory), p, want * size);
-	if (!grown) {
-		fail(m, "no memory", "");
-		return NULL;
-	}
-	*room = want;
+/* Room for one more behind n, in a table whose room doubles. NULL: no memory, and p is as it was. */
+static void *
+grow(struct ph_mail *m, void *p, size_t n, size_t size)
+{
+	void *grown = p;
+
+	if (n == 0 && !p)
+		grown = memory_resize(&m->memory, NULL, 8 * size);
+	else if (n >= 8 && (n & (n - 1)) == 0)
+		grown = memory_resize(&m->memory, p, 2 * n * size);
+	if (!grown)
+		mail_no_memory(m);
 	return grown;
 }
 
@@ -107,76 +150,172 @@ grow(struct ph_mail *m, void *p, size_t n, size_t *room, size_t size)
 
 /* "Bob <bob@example.org>" or "bob@example.org" → bob@example.org as on the wire. */
 static bool
-wire_form(struct ph_mail *m, struct str mailbox, struct str *wire)
+wire_form(struct ph_mail *m, const char *what, struct str mailbox, struct str *wire)
 {
-	struct buf text = { .max = 2 * ADDRESS_PATH_MAX };
+	char octets[2 * ADDRESS_PATH_MAX];
+	struct buf text = { .p = octets, .capacity = sizeof octets, .max = sizeof octets };
 	struct str name, address_text;
 	struct address address;
-	bool ok;
 
 	mailbox_split(mailbox, &name, &address_text);
 	if (address_parse(address_text, &m->arena, true, &address) != ADDRESS_OK)
-		return fail(m, "not an address", mailbox.p);
+		return mail_fail(m, "%s: not an address: %.*s", what, STR_ARG(mailbox));
 	address_add(&text, address);
-	ok = !text.overflow && keep(m, buf_str(&text), wire);
-	m->needs_utf8 = m->needs_utf8 || !str_is_ascii(*wire);
-	buf_free(&text);
-	return ok;
+	m->needs_utf8 = m->needs_utf8 || !str_is_ascii(buf_str(&text));
+	return mail_keep(m, buf_str(&text), wire);
 }
 
-static void
-add_recipient(struct ph_mail *m, struct str mailbox)
+static bool
+add_recipient(struct ph_mail *m, const char *what, struct str mailbox)
 {
-	struct recipient *grown =
-		grow(m, m->recipients, m->recipients_n, &m->recipients_room, sizeof *grown);
-	struct str wire;
+	struct recipient *grown = grow(m, m->recipients, m->recipients_n, sizeof *grown);
+	struct recipient one = { .said = mailbox };
 
 	if (!grown)
-		return;
+		return false;
 	m->recipients = grown;
-	if (wire_form(m, mailbox, &wire))
-		m->recipients[m->recipients_n++] = (struct recipient){ .address = wire };
+	if (!wire_form(m, what, mailbox, &one.address))
+		return false;
+	result_clear(&one);
+	grown[m->recipients_n++] = one;
+	return true;
+}
+
+/* How many octets of `in` belong together: a quoted string, a comment, an address in brackets, or one octet. 0: it has no end. */
+static size_t
+span(struct str in)
+{
+	static const char openers[] = "\"(<", closers[] = "\")>";
+	const char *opener = memchr(openers, in.p[0], sizeof openers - 1);
+	int depth = 0;
+
+	if (!opener)
+		return 1;
+	for (size_t i = 0; i < in.n; i++) {
+		char c = in.p[i];
+
+		if (c == '\\')
+			i++;
+		else if (i && c == closers[opener - openers] && --depth == 0)
+			return i + 1;
+		else if (i == 0 || (c == '(' && *opener == '('))
+			depth++;
+	}
+	return 0;
+}
+
+/* The next mailbox of a list, without comments (RFC 5322 §3.4, §3.2.2), into the arena. False: e sticks. */
+static bool
+next_mailbox(struct ph_mail *m, const char *what, struct str *in, struct str *mailbox)
+{
+	char *to = arena_take(&m->arena, in->n + 1);
+	size_t n = 0, taken;
+
+	if (!to)
+		return mail_no_memory(m);
+	for (; in->n && in->p[0] != ','; *in = str_from(*in, taken)) {
+		taken = span(*in);
+		if (taken == 0)
+			return mail_fail(
+				m, "%s: a quote or bracket has no end: %.*s", what, STR_ARG(*in));
+		if (in->p[0] == '(')
+			continue;
+		memcpy(to + n, in->p, taken);
+		n += taken;
+	}
+	*mailbox = str_trim((struct str){ to, n });
+	*in = str_from(*in, in->n ? 1 : 0);
+	return true;
+}
+
+/* list NULL: they stand nowhere in the message. is_named: they stand only there. */
+static void
+add_mailboxes(struct ph_mail *m, const char *what, const char *text, struct mailboxes *list,
+	bool are_recipients)
+{
+	struct str in = str_of(text), mailbox, wire;
+	struct str *grown;
+
+	if (!is_open(m))
+		return;
+	if (!encode_is_clean(in)) {
+		mail_fail(m, "%s: has a line end in it, or is not UTF-8", what);
+		return;
+	}
+	while (in.n) {
+		if (!next_mailbox(m, what, &in, &mailbox))
+			return;
+		if (mailbox.n == 0)
+			continue; /* RFC 5322 §4.4 */
+		if (are_recipients ? !add_recipient(m, what, mailbox)
+				   : !wire_form(m, what, mailbox, &wire))
+			return;
+		if (!list)
+			continue;
+		grown = grow(m, list->p, list->n, sizeof *grown);
+		if (!grown)
+			return;
+		list->p = grown;
+		list->p[list->n++] = mailbox;
+	}
 }
 
 void
 ph_from(ph_mail *m, const char *mailbox)
 {
-	if (err_is(&m->error) || !keep(m, str_of(mailbox), &m->compose.from))
+	struct str in = str_of(mailbox);
+
+	if (!is_open(m) || !keep_field(m, "From", mailbox, &in) ||
+		!next_mailbox(m, "From", &in, &m->compose.from))
 		return;
-	if (!m->has_return_path)
-		wire_form(m, m->compose.from, &m->return_path);
+	if (in.n)
+		mail_fail(m, "From: one mailbox, not several: %s", mailbox);
+	else if (!m->has_return_path)
+		wire_form(m, "From", m->compose.from, &m->return_path);
 }
 
 void
 ph_to(ph_mail *m, const char *mailboxes)
 {
-	struct str *grown;
+	add_mailboxes(m, "To", mailboxes, &m->to, true);
+}
 
-	if (err_is(&m->error))
-		return;
-	grown = grow(m, m->to, m->compose.to_n, &m->to_room, sizeof *grown);
-	if (!grown || !keep(m, str_of(mailboxes), &grown[m->compose.to_n]))
-		return;
-	m->to = grown;
-	add_recipient(m, grown[m->compose.to_n++]);
+void
+ph_cc(ph_mail *m, const char *mailboxes)
+{
+	add_mailboxes(m, "Cc", mailboxes, &m->cc, true);
+}
+
+void
+ph_bcc(ph_mail *m, const char *mailboxes)
+{
+	add_mailboxes(m, "Bcc", mailboxes, NULL, true);
+}
+
+void
+ph_reply_to(ph_mail *m, const char *mailboxes)
+{
+	add_mailboxes(m, "Reply-To", mailboxes, &m->reply_to, false);
 }
 
 void
 ph_return_path(ph_mail *m, const char *address)
 {
-	if (err_is(&m->error))
+	if (!is_open(m))
 		return;
 	m->has_return_path = true;
 	m->return_path = S("");
-	if (*address)
-		wire_form(m, str_of(address), &m->return_path);
+	if (address && *address)
+		wire_form(m, "return path", str_of(address), &m->return_path);
 }
 
 void
 ph_recipient(ph_mail *m, const char *address)
 {
-	if (!err_is(&m->error))
-		add_recipient(m, str_of(address));
+	struct str copy;
+
+	if (is_open(m) && keep_field(m, "recipient", address, &copy))
+		add_recipient(m, "recipient", copy);
 }
 
 /* ── what ── */
@@ -184,207 +323,217 @@ ph_recipient(ph_mail *m, const char *address)
 void
 ph_subject(ph_mail *m, const char *subject)
 {
-	if (!err_is(&m->error))
-		keep(m, str_of(subject), &m->compose.subject);
+	if (is_open(m))
+		keep_field(m, "Subject", subject, &m->compose.subject);
+}
+
+void
+ph_header(ph_mail *m, const char *name, const char *value)
+{
+	struct compose_field *grown, field;
+
+	if (!is_open(m))
+		return;
+	if (!compose_is_field_name(str_of(name))) {
+		mail_fail(m, "not the name of a header field: %s", name ? name : "");
+		return;
+	}
+	grown = grow(m, m->fields, m->compose.fields_n, sizeof *grown);
+	if (!grown)
+		return;
+	m->fields = grown;
+	if (mail_keep(m, str_of(name), &field.name) && keep_field(m, name, value, &field.value))
+		grown[m->compose.fields_n++] = field;
+}
+
+void
+ph_date(ph_mail *m, int64_t unix_seconds)
+{
+	if (!is_open(m))
+		return;
+	m->has_date = true;
+	m->compose.unix_seconds = unix_seconds;
+}
+
+void
+ph_message_id(ph_mail *m, const char *id)
+{
+	struct str copy;
+
+	if (!is_open(m) || !keep_field(m, "Message-ID", id, &copy))
+		return;
+	if (copy.n == 0 || copy.n >= sizeof m->message_id)
+		mail_fail(m, "Message-ID: %s", copy.n ? "too long" : "empty");
+	else
+		memcpy(m->message_id, copy.p, copy.n + 1);
+}
+
+static bool
+keep_text(struct ph_mail *m, const char *what, const char *text, struct str *copy)
+{
+	if (!is_open(m))
+		return false;
+	if (!str_is_utf8(str_of(text)))
+		return mail_fail(m, "the %s is not UTF-8", what);
+	return mail_keep(m, str_of(text), copy);
 }
 
 void
 ph_text(ph_mail *m, const char *text)
 {
-	if (!err_is(&m->error))
-		m->compose.has_text = keep(m, str_of(text), &m->compose.text);
+	m->compose.has_text = keep_text(m, "text", text, &m->compose.text);
+}
+
+void
+ph_html(ph_mail *m, const char *html)
+{
+	m->compose.has_html = keep_text(m, "HTML", html, &m->compose.html);
+}
+
+static const char *
+last_part(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path;
+}
+
+struct attachment {
+	const char *id, *name, *type;
+	struct source source;
+};
+
+static void
+add_part(struct ph_mail *m, const struct attachment *a)
+{
+	struct compose_part *parts, part = { .is_inline = a->id != NULL, .size = a->source.data.n };
+	struct source *sources, source = a->source;
+	struct str path = S("");
+	size_t n = m->compose.parts_n;
+
+	if (!is_open(m) || !keep_field(m, "attachment's name", a->name, &part.name) ||
+		!keep_field(m, "attachment's type", a->type, &part.type) ||
+		!keep_field(m, "picture's id", a->id, &part.id))
+		return;
+	if (source.path) {
+		if (!mail_keep(m, str_of(source.path), &path))
+			return;
+		source.path = path.p;
+		if (!source_look(m, &source))
+			return;
+		part.size = source.size;
+	}
+	if (!(parts = grow(m, m->parts, n, sizeof *parts)))
+		return;
+	m->parts = parts;
+	if (!(sources = grow(m, m->sources, n, sizeof *sources)))
+		return;
+	m->sources = sources;
+	parts[n] = part;
+	sources[n] = source;
+	m->compose.parts_n++;
+}
+
+void
+ph_inline(ph_mail *m, const char *id, const char *path)
+{
+	add_part(m, &(struct attachment){
+			    id ? id : "", last_part(path), NULL, { .path = path ? path : "" } });
+}
+
+void
+ph_inline_data(ph_mail *m, const char *id, const void *data, size_t n, const char *type)
+{
+	add_part(m, &(struct attachment){ id ? id : "", NULL, type, { .data = { data, n } } });
+}
+
+void
+ph_attach_as(ph_mail *m, const char *path, const char *name, const char *type)
+{
+	add_part(m, &(struct attachment){ NULL, name ? name : last_part(path), type,
+			    { .path = path ? path : "" } });
+}
+
+void
+ph_attach(ph_mail *m, const char *path)
+{
+	ph_attach_as(m, path, NULL, NULL);
+}
+
+void
+ph_attach_data(ph_mail *m, const void *data, size_t n, const char *name, const char *type)
+{
+	add_part(m, &(struct attachment){ NULL, name, type, { .data = { data, n } } });
 }
 
 void
 ph_message_data(ph_mail *m, const void *data, size_t n)
 {
+	if (!is_open(m))
+		return;
 	m->is_finished = true;
-	m->finished.data = (struct str){ data, n };
-}
-
-/* ── before it is sent ── */
-
-/* Line ends become CRLF, and what the envelope must say of the message is noted. */
-static bool
-take_finished(struct ph_mail *m)
-{
-	struct str rest = m->finished.data, piece;
-	struct buf *to = &m->finished_octets;
-	struct data data;
-
-	data_begin(&data, false, true);
-	while (data_next(&data, &rest, &piece) == DATA_PIECE)
-		buf_add(to, piece);
-	if (data_finish(&data, &piece))
-		buf_add(to, piece);
-	if (to->overflow)
-		return fail(m, "the message is larger than anyone takes", "");
-	m->has_8bit = data.has_8bit;
-	m->needs_chunking = data.has_nul || data.has_long_line;
-	m->size = to->n;
-	return true;
-}
-
-static bool
-compose(struct ph_mail *m)
-{
-	char host[200], id[MAIL_ID_TEXT];
-
-	if (gethostname(host, sizeof host - 1) < 0 || !domain_is_valid(str_of(host), false))
-		snprintf(host, sizeof host, "localhost");
-	snprintf(m->message_id, sizeof m->message_id, "%s@%s", mail_id_text(mail_id_random(), id),
-		host);
-	m->compose.message_id = str_of(m->message_id);
-	m->compose.unix_seconds = time(NULL);
-	m->compose.to = m->to;
-	if (!compose_plan(&m->plan, &m->compose, &m->error))
-		return false;
-	m->size = m->plan.size;
-	return true;
-}
-
-bool
-mail_prepare(struct ph_mail *m)
-{
-	if (m->is_prepared || err_is(&m->error))
-		return !err_is(&m->error);
-	if (m->recipients_n == 0)
-		return fail(m, "to whom?", "");
-	m->is_prepared = m->is_finished ? take_finished(m) : compose(m);
-	return m->is_prepared;
-}
-
-bool
-ph_mail_write(ph_mail *m, bool (*write)(void *context, const char *octets, size_t n), void *context)
-{
-	struct compose_reader *reader;
-	struct str piece;
-	bool ok = true;
-
-	if (!mail_prepare(m))
-		return false;
-	if (m->is_finished)
-		return write(context, m->finished_octets.p, m->finished_octets.n);
-	reader = memory_take(memory_of(m->memory), sizeof *reader);
-	if (!reader)
-		return fail(m, "no memory", "");
-	for (compose_begin(reader, &m->plan); ok && compose_next(reader, &piece) == COMPOSE_PIECE;)
-		ok = write(context, piece.p, piece.n);
-	memory_release(memory_of(m->memory), reader);
-	return ok;
-}
-
-const char *
-ph_mail_id(const ph_mail *m)
-{
-	return m->message_id;
-}
-
-/* ── what became of it ── */
-
-void
-mail_begin_results(struct ph_mail *m)
-{
-	size_t n = m->recipients_n;
-
-	if (!m->wire) {
-		m->wire = memory_take(memory_of(m->memory), n * sizeof *m->wire);
-		m->outcomes = memory_take(memory_of(m->memory), n * sizeof *m->outcomes);
-	}
-	for (size_t i = 0; i < n; i++) {
-		m->wire[i] = m->recipients[i].address;
-		m->outcomes[i] = (struct smtp_outcome){ 0 };
-		m->recipients[i].result = (struct ph_result){ .address = m->wire[i].p,
-			.status = PH_UNDERWAY,
-			.enhanced = "",
-			.text = "",
-			.stage = "",
-			.advice = "" };
-	}
+	m->finished = (struct source){ .data = { data, n }, .size = n };
 }
 
 void
-mail_note_outcomes(
-	struct ph_mail *m, size_t begin, size_t end, struct str words, bool may_be_delivered)
+ph_message_file(ph_mail *m, const char *path)
 {
-	static const enum ph_status statuses[] = {
-		[ERR_NONE] = PH_SENT, [ERR_TEMPORARY] = PH_LATER, [ERR_PERMANENT] = PH_REFUSED
-	};
+	struct str copy = S("");
 
-	for (size_t i = begin; i < end; i++) {
-		const struct smtp_outcome *o = &m->outcomes[i];
-		struct recipient *r = &m->recipients[i];
-		struct str text = err_is(&o->err) ? str_of(o->err.text) : words, copy;
+	if (!is_open(m) || !mail_keep(m, str_of(path), &copy))
+		return;
+	m->is_finished = true;
+	m->finished = (struct source){ .path = copy.p };
+	source_look(m, &m->finished);
+}
 
-		r->result.status = may_be_delivered && o->err.class == ERR_TEMPORARY &&
-						   o->stage == STAGE_END && !o->err.code
-					   ? PH_UNSURE
-					   : statuses[o->err.class];
-		r->result.code = o->err.code;
-		r->result.stage = smtp_stage_name(o->stage);
-		if (keep(m, text, &copy))
-			r->result.text = copy.p;
-		if (o->err.enhanced.class)
-			snprintf(r->enhanced, sizeof r->enhanced, "%u.%u.%u", o->err.enhanced.class,
-				o->err.enhanced.subject, o->err.enhanced.detail);
-		r->result.enhanced = r->enhanced;
-	}
+/* ── what the servers are asked for ── */
+
+void
+ph_notify(ph_mail *m, unsigned notify)
+{
+	if (!is_open(m))
+		return;
+	if (notify > 15 || (notify & PH_NOTIFY_NEVER && notify != PH_NOTIFY_NEVER))
+		mail_fail(m, "notify: NEVER stands alone");
+	else
+		m->notify = notify;
 }
 
 void
-mail_settle_rest(struct ph_mail *m, const struct err *e, enum smtp_stage stage)
+ph_return_full(ph_mail *m, bool full)
 {
-	for (size_t i = 0; i < m->recipients_n; i++)
-		if (m->recipients[i].result.status == PH_UNDERWAY) {
-			m->outcomes[i] = (struct smtp_outcome){ *e, stage, true };
-			mail_note_outcomes(m, i, i + 1, S(""), false);
-		}
+	if (is_open(m))
+		m->ret = full ? 'F' : 'H';
 }
 
-enum ph_status
-mail_status(const struct ph_mail *m)
+void
+ph_envelope_id(ph_mail *m, const char *id)
 {
-	size_t counts[PH_UNDERWAY + 1] = { 0 };
+	char octets[301]; /* RFC 3461 §5.4 has 100 characters, each as three */
+	struct buf xtext = { .p = octets, .capacity = sizeof octets, .max = sizeof octets - 1 };
 
-	for (size_t i = 0; i < m->recipients_n; i++)
-		counts[m->recipients[i].result.status]++;
-	if (counts[PH_SENT] == m->recipients_n)
-		return PH_SENT;
-	if (counts[PH_UNSURE])
-		return PH_UNSURE;
-	if (counts[PH_SENT])
-		return PH_PARTLY;
-	return counts[PH_LATER] ? PH_LATER : PH_REFUSED;
+	if (!is_open(m))
+		return;
+	codec_add_xtext(&xtext, str_of(id));
+	if (xtext.overflow || strlen(id) > 100 || !str_is_ascii(str_of(id)) ||
+		!encode_is_clean(str_of(id)))
+		mail_fail(
+			m, "envelope id: more than 100 characters, not ASCII, or with a line end");
+	else
+		mail_keep(m, buf_str(&xtext), &m->envelope_id);
 }
 
-size_t
-ph_results(const ph_mail *m)
+void
+ph_require_tls(ph_mail *m)
 {
-	return m->recipients_n;
+	if (is_open(m))
+		m->requires_tls = true;
 }
 
-const struct ph_result *
-ph_result(const ph_mail *m, size_t i)
+void
+ph_hold_for(ph_mail *m, uint64_t seconds)
 {
-	return i < m->recipients_n ? &m->recipients[i].result : NULL;
-}
-
-const char *
-ph_status_name(enum ph_status status)
-{
-	static const char *const names[] = { [PH_SENT] = "sent",
-		[PH_PARTLY] = "partly",
-		[PH_REFUSED] = "refused",
-		[PH_LATER] = "later",
-		[PH_UNSURE] = "unsure",
-		[PH_INVALID] = "invalid",
-		[PH_UNDERWAY] = "under way" };
-
-	return names[status];
-}
-
-const char *
-ph_version(void)
-{
-	return POSTHOUSE_VERSION;
+	if (is_open(m))
+		m->hold_s = seconds;
 }

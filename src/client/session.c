@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,41 +14,16 @@
  *   IDLE ─ph_start─► CONNECTING ─► TALKING ◄─► SHAKING
  *     ▲                  │            │
  *     └──────────────────┴────────────┘   the mail has its results; the connection stays, or is gone
+ *
+ * Everything that goes wrong behind CONNECTING is told to the core (smtp_client_lost), which settles the mail, and ends in `over`.
+ * A mail gets a second connection in two cases, each once: TLS was only to be tried and did not work, and the connection of an
+ * earlier mail turned out to be dead before this one's message was on its way.
  */
 
-enum { CONNECT_PATIENCE_MS = 30000 };
+enum { SHAKE_PATIENCE_MS = 120000, TRACE_LINE_MAX = 65536 };
 
-enum session_state { IDLE, CONNECTING, TALKING, SHAKING, QUITTING };
-
-struct ph_session {
-	const struct ph_memory *memory;
-	struct way way;
-	char hostname[256], error[256];
-	struct str password;
-	enum ph_tls tls;
-	struct arena arena;
-	struct tls *terms;
-	bool is_invalid;
-
-	enum session_state state;
-	struct ph_mail *mail;
-	struct ph_core *core;
-	struct stream stream;
-	struct addrinfo *addresses, *address; /* those that were found; the one that is tried */
-	int want;
-	int64_t deadline_ms;
-	bool is_ready; /* the connection waits for a mail */
-	struct buf facts;
-};
-
-static const struct memory *
-memory_of(const struct ph_session *s)
-{
-	return (const void *)s->memory;
-}
-
-static int64_t
-now_ms(void)
+int64_t
+session_now_ms(void)
 {
 	struct timespec t;
 
@@ -58,27 +31,56 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-ph_session *
-ph_session_new_in(const char *url, const struct ph_memory *memory)
+void
+session_wait(struct ph_session *s, int want, int64_t patience_ms)
 {
-	struct ph_session *s = memory_take((const void *)memory, sizeof *s);
-	struct err e;
+	s->want = want;
+	s->deadline_ms =
+		session_now_ms() + (s->set->patience_ms ? s->set->patience_ms : patience_ms);
+}
+
+/* ── a session ── */
+
+static struct ph_session *
+session_new(struct memory memory)
+{
+	struct ph_session *s = memory_take(&memory, sizeof *s);
 
 	if (!s)
 		return NULL;
 	s->memory = memory;
-	s->arena = (struct arena){ .max = 1 << 20, .memory = memory_of(s) };
-	s->facts = (struct buf){ .max = 256, .memory = memory_of(s) };
-	s->stream.fd = -1;
-	if (gethostname(s->hostname, sizeof s->hostname - 1) < 0 ||
-		!domain_is_valid(str_of(s->hostname), false))
-		snprintf(s->hostname, sizeof s->hostname, "localhost");
-	if (!way_parse(&s->way, str_of(url), &e)) {
-		s->is_invalid = true;
-		snprintf(s->error, sizeof s->error, "%s", e.text);
-	}
-	if (s->way.path[0])
-		s->tls = PH_TLS_NEVER;
+	s->set = &s->own;
+	s->arena = (struct arena){ .max = 1 << 20, .memory = &s->memory };
+	s->facts = (struct buf){ .max = 256, .memory = &s->memory };
+	s->trace.ours = s->trace.theirs =
+		(struct buf){ .max = TRACE_LINE_MAX, .memory = &s->memory };
+	s->stream.fd = s->given_fd = -1;
+	return s;
+}
+
+struct ph_session *
+session_new_like(struct ph_session *model)
+{
+	struct ph_session *s = session_new(model->memory);
+
+	if (s)
+		s->set = model->set;
+	return s;
+}
+
+ph_session *
+ph_session_new_in(const char *url, const struct ph_memory *given)
+{
+	struct ph_session *s = session_new(client_memory(given));
+
+	if (!s)
+		return NULL;
+	if (gethostname(s->own.hostname, sizeof s->own.hostname - 1) < 0 ||
+		!domain_is_valid(str_of(s->own.hostname), false))
+		snprintf(s->own.hostname, sizeof s->own.hostname, "localhost");
+	way_parse(&s->own.way, str_of(url), &s->own.error);
+	if (s->own.way.path[0])
+		s->own.tls = PH_TLS_NEVER;
 	return s;
 }
 
@@ -88,13 +90,23 @@ ph_session_new(const char *url)
 	return ph_session_new_in(url, NULL);
 }
 
+/* What can leave without waiting leaves: a QUIT. */
 static void
 hang_up(struct ph_session *s)
 {
+	struct str output =
+		s->core && s->core->has_begun ? smtp_client_output(&s->core->smtp) : S("");
+
+	if (s->state == SESSION_TALKING && output.n) {
+		ssize_t n = stream_write(&s->stream, output);
+
+		if (n > 0)
+			trace_ours(&s->trace, str_part(output, 0, (size_t)n));
+	}
 	stream_close(&s->stream);
 	ph_core_free(s->core);
 	s->core = NULL;
-	s->state = IDLE;
+	s->state = SESSION_IDLE;
 	s->is_ready = false;
 	if (s->addresses)
 		freeaddrinfo(s->addresses);
@@ -104,291 +116,387 @@ hang_up(struct ph_session *s)
 void
 ph_session_free(ph_session *s)
 {
+	struct memory memory;
+
 	if (!s)
 		return;
+	memory = s->memory;
+	if (s->is_ready)
+		ph_core_quit(s->core);
+	if (s->mail)
+		s->mail->is_underway = false;
 	hang_up(s);
-	tls_close(&s->terms);
+	if (s->given_fd >= 0)
+		close(s->given_fd);
+	tls_close(&s->own.terms);
+	trace_free(&s->trace);
 	buf_free(&s->facts);
+	if (s->own.password.n)
+		explicit_bzero((char *)(uintptr_t)s->own.password.p, s->own.password.n);
 	arena_free(&s->arena);
-	memory_release(memory_of(s), s);
+	memory_release(&memory, s);
 }
 
-void
-ph_login(ph_session *s, const char *user, const char *password)
+/* ── beginning ── */
+
+static bool
+make_core(struct ph_session *s, struct err *e)
 {
-	if (user)
-		snprintf(s->way.user, sizeof s->way.user, "%s", user);
-	arena_dup(&s->arena, str_of(password), &s->password);
+	static const enum smtp_client_tls tls[] = { [PH_TLS_VERIFY] = CLIENT_TLS_REQUIRE,
+		[PH_TLS_ENCRYPT] = CLIENT_TLS_REQUIRE,
+		[PH_TLS_TRY] = CLIENT_TLS_TRY,
+		[PH_TLS_NEVER] = CLIENT_TLS_NEVER };
+	const struct settings *set = s->set;
+	struct smtp_client_settings *to;
+
+	s->core = core_new(str_of(set->hostname), set->way.is_lmtp ? PH_CORE_LMTP : 0, &s->memory);
+	if (!s->core)
+		return err_set(e, ERR_TEMPORARY, ERR_NO_SPACE, "no memory for a connection");
+	to = &s->core->settings;
+	to->tls = s->goes_clear	      ? CLIENT_TLS_NEVER
+		  : set->way.is_smtps ? CLIENT_TLS_FIRST
+				      : tls[set->tls];
+	to->login = str_of(set->way.user);
+	to->password = set->password;
+	to->mechanisms = set->mechanisms ? set->mechanisms : ~0U;
+	to->has_token = set->on_token != NULL;
+	to->host = str_of(set->way.host);
+	s->core->next = s->next && !result_is_settled(s->next) ? s->next : NULL;
+	s->core->on_token = set->on_token;
+	s->core->token_context = set->token_context;
+	s->trace.hook = set->on_trace;
+	s->trace.context = set->trace_context;
+	return true;
 }
-
-void
-ph_tls(ph_session *s, enum ph_tls tls)
-{
-	s->tls = tls;
-}
-
-void
-ph_trust(ph_session *s, const char *pem_file)
-{
-	struct err e;
-
-	tls_close(&s->terms);
-	s->terms = tls_client_open_file(pem_file, &e);
-	if (!s->terms) {
-		s->is_invalid = true;
-		snprintf(s->error, sizeof s->error, "%s", e.text);
-	}
-}
-
-/* ── a connection ── */
-
-static enum ph_status finish(struct ph_session *s);
 
 static enum ph_status
-fail(struct ph_session *s, const struct err *e, enum smtp_stage stage)
+finish(struct ph_session *s, struct ph_mail *m)
+{
+	m->is_underway = false;
+	s->mail = s->core && s->core->mail != m ? s->core->mail : NULL;
+	return result_status(m);
+}
+
+/* Before there was a core to tell it. */
+static enum ph_status
+fail_unsaid(struct ph_session *s, const struct err *e)
 {
 	snprintf(s->error, sizeof s->error, "%s", e->text);
-	mail_settle_rest(s->mail, e, stage);
+	trace_happened(&s->trace, "%s", e->text);
+	if (s->mail)
+		result_settle_rest(s->mail, e, STAGE_CONNECT);
 	hang_up(s);
-	return finish(s);
+	return s->mail ? finish(s, s->mail) : PH_LATER;
+}
+
+static enum ph_status
+begin_connection(struct ph_session *s)
+{
+	struct err e = { 0 };
+
+	s->was_kept = false;
+	buf_reset(&s->facts);
+	return make_core(s, &e) && connect_begin(s, &e) ? PH_UNDERWAY : fail_unsaid(s, &e);
+}
+
+/* ── the end of a connection ── */
+
+/* Did the server close a connection that it had kept, before it was given the message? Then nobody has taken anything. */
+static bool
+was_stale(const struct ph_session *s)
+{
+	const struct smtp_client *c = &s->core->smtp;
+
+	return s->was_kept && !c->may_be_delivered && c->stage < STAGE_BODY &&
+	       (c->error.kind == ERR_CONNECTION_LOST || c->error.code == 421);
+}
+
+static enum ph_status
+over(struct ph_session *s, struct ph_mail *m)
+{
+	const struct smtp_client *c = &s->core->smtp;
+	bool goes_clear =
+		m && s->set->tls == PH_TLS_TRY && !s->goes_clear && smtp_client_may_go_clear(c);
+	bool again = goes_clear || (m && was_stale(s));
+
+	snprintf(s->error, sizeof s->error, "%s", c->error.text);
+	trace_happened(&s->trace, "%s", c->error.text);
+	if (m && !again)
+		result_settle_rest(m, &c->error, c->stage);
+	hang_up(s);
+	s->goes_clear = goes_clear;
+	if (!again)
+		return m ? finish(s, m) : PH_LATER;
+	trace_happened(&s->trace, "once more%s", goes_clear ? ", in clear" : "");
+	result_begin(m);
+	return begin_connection(s);
 }
 
 static void
-wait_for(struct ph_session *s, int want, int64_t patience_ms)
+lose(struct ph_session *s, enum err_kind kind, const char *why)
 {
-	s->want = want;
-	s->deadline_ms = now_ms() + patience_ms;
+	struct err e;
+
+	err_set(&e, ERR_TEMPORARY, kind, "%s", why);
+	smtp_client_lost(&s->core->smtp, &e);
 }
 
+/* ── TLS ── */
+
+/* A host that may be anybody gets no password, unless its owner said so (PH_TLS_ENCRYPT) or it is this machine. */
 static bool
-connect_to(struct ph_session *s, const struct sockaddr *address, socklen_t n)
+may_log_in(const struct ph_session *s, struct err *e)
 {
-	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stream_facts facts;
 
-	if (fd < 0)
-		return false;
-	stream_open(&s->stream, fd);
-	if (connect(fd, address, n) < 0 && errno != EINPROGRESS) {
-		int problem = errno;
-
-		stream_close(&s->stream);
-		errno = problem;
-		return false;
-	}
-	s->state = CONNECTING;
-	wait_for(s, PH_WRITE, CONNECT_PATIENCE_MS);
-	return true;
-}
-
-/* The next address, or the error of the last one. */
-static bool
-connect_next(struct ph_session *s)
-{
-	while (s->address) {
-		struct addrinfo *a = s->address;
-
-		s->address = a->ai_next;
-		if (connect_to(s, a->ai_addr, a->ai_addrlen))
-			return true;
-	}
-	return false;
-}
-
-static bool
-look_up(struct ph_session *s, struct err *e)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	int problem = getaddrinfo(s->way.host, s->way.port, &hints, &s->addresses);
-
-	if (problem)
-		return err_set(e, problem == EAI_AGAIN ? ERR_TEMPORARY : ERR_PERMANENT, ERR_CONNECT,
-			"cannot look up %s: %s", s->way.host, gai_strerror(problem));
-	s->address = s->addresses;
-	return true;
-}
-
-static bool
-begin_connection(struct ph_session *s, struct err *e)
-{
-	struct sockaddr_un local = { .sun_family = AF_UNIX };
-	unsigned flags = (s->way.is_lmtp ? PH_CORE_LMTP : 0) |
-			 (s->way.is_smtps ? PH_CORE_TLS_FIRST : 0) |
-			 (s->tls <= PH_TLS_ENCRYPT ? PH_CORE_STARTTLS : PH_CORE_CLEAR_LOGIN);
-
-	s->core = ph_core_new(s->hostname, flags, s->memory);
-	if (!s->core)
-		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "no memory");
-	if (s->way.user[0])
-		ph_core_login(s->core, s->way.user, s->password.p ? s->password.p : "");
-	memcpy(local.sun_path, s->way.path, sizeof local.sun_path);
-	if (s->way.path[0] ? connect_to(s, (const struct sockaddr *)&local, sizeof local)
-			   : look_up(s, e) && connect_next(s))
+	stream_facts(&s->stream, &facts);
+	if (s->set->tls != PH_TLS_TRY || !s->set->way.user[0] || s->is_local || facts.is_verified)
 		return true;
-	return err_is(e) ? false
-			 : err_set(e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect: %s",
-				   strerror(errno));
-}
-
-static enum ph_status
-note_connected(struct ph_session *s)
-{
-	int problem = 0;
-	socklen_t n = sizeof problem;
-	struct err e = { 0 };
-
-	if (getsockopt(s->stream.fd, SOL_SOCKET, SO_ERROR, &problem, &n) < 0)
-		problem = errno;
-	if (problem) {
-		stream_close(&s->stream);
-		if (connect_next(s))
-			return PH_UNDERWAY;
-		err_set(&e, ERR_TEMPORARY, ERR_CONNECT, "cannot connect: %s", strerror(problem));
-		return fail(s, &e, STAGE_CONNECT);
-	}
-	s->state = TALKING;
-	return PH_UNDERWAY;
-}
-
-/* ── the dialogue ── */
-
-/* Moves what can be moved. False: the connection is gone, and the core knows. */
-static bool
-exchange(struct ph_session *s)
-{
-	char bytes[STREAM_RECORD];
-	size_t n;
-	const char *output = ph_core_output(s->core, &n);
-	ssize_t moved;
-
-	if (n) {
-		moved = stream_write(&s->stream, (struct str){ output, n });
-		if (moved > 0)
-			ph_core_sent(s->core, (size_t)moved);
-		else if (errno != EAGAIN)
-			return ph_core_lost(s->core, "the connection broke"), false;
-	}
-	moved = stream_read(&s->stream, bytes, sizeof bytes);
-	if (moved > 0)
-		ph_core_feed(s->core, bytes, (size_t)moved);
-	else if (moved == 0 || errno != EAGAIN)
-		return ph_core_lost(s->core, "the other host closed the connection"), false;
-	return moved > 0;
+	return err_set(e, ERR_TEMPORARY, ERR_TLS,
+		"the certificate is not good for this host, and no password goes to it: %s",
+		facts.unverified);
 }
 
 static bool
-open_terms(struct ph_session *s, struct err *e)
+note_secure(struct ph_session *s, struct err *e)
 {
-	if (!s->terms)
-		s->terms = tls_client_open_file(NULL, e);
-	if (!s->terms)
-		s->terms = tls_client_open(S(""), e);
-	return s->terms != NULL;
+	unsigned char octets[STREAM_BINDING_MAX];
+	const char *kind;
+	size_t n = stream_binding(&s->stream, &kind, octets);
+
+	buf_reset(&s->facts);
+	stream_add_facts(&s->facts, &s->stream);
+	buf_add_char(&s->facts, '\0');
+	trace_happened(&s->trace, "%s", s->facts.p ? s->facts.p : "TLS");
+	if (!may_log_in(s, e))
+		return false;
+	if (n)
+		smtp_client_bind(
+			&s->core->smtp, str_of(kind), (struct str){ (const char *)octets, n });
+	ph_core_secured(s->core);
+	return true;
 }
 
 static bool
 begin_tls(struct ph_session *s, struct err *e)
 {
-	s->state = SHAKING;
-	return open_terms(s, e) && stream_secure_client(&s->stream, s->terms, str_of(s->way.host),
-					   s->tls == PH_TLS_VERIFY, e);
+	return settings_open_terms(s->set, e) &&
+	       stream_secure_client(&s->stream, s->set->terms, str_of(s->set->way.host),
+		       s->set->tls == PH_TLS_VERIFY, e);
 }
 
-static enum ph_status
+/* False: it waits. */
+static bool
 shake(struct ph_session *s)
 {
-	struct err e;
+	struct err e = { 0 };
+	enum stream_step step = stream_shake(&s->stream, &e);
 
-	switch (stream_shake(&s->stream, &e)) {
-	case STREAM_DONE:
-		buf_reset(&s->facts);
-		stream_add_facts(&s->facts, &s->stream);
-		s->state = TALKING;
-		ph_core_secured(s->core);
-		return PH_UNDERWAY;
-	case STREAM_WANT_READ:
-		wait_for(s, PH_READ, CONNECT_PATIENCE_MS);
-		return PH_UNDERWAY;
-	case STREAM_WANT_WRITE:
-		wait_for(s, PH_WRITE, CONNECT_PATIENCE_MS);
-		return PH_UNDERWAY;
-	default:
-		return fail(s, &e, STAGE_TLS);
+	if (step == STREAM_WANT_READ || step == STREAM_WANT_WRITE) {
+		s->want = step == STREAM_WANT_READ ? PH_READ : PH_WRITE;
+		if (session_now_ms() < s->deadline_ms)
+			return false;
+		err_set(&e, ERR_TEMPORARY, ERR_TIMEOUT,
+			"the other host took too long to agree on TLS");
 	}
+	if (step == STREAM_FAILED && s->set->way.is_smtps && stream_met_no_tls(&s->stream))
+		err_set(&e, ERR_TEMPORARY, ERR_TLS,
+			"no TLS at this port: smtps:// is for 465; for 25 and 587 write smtp://");
+	s->state = SESSION_TALKING;
+	if (step != STREAM_DONE || !note_secure(s, &e))
+		smtp_client_lost(&s->core->smtp, &e);
+	return true;
 }
 
-static enum ph_status
-finish(struct ph_session *s)
+static bool
+secure(struct ph_session *s)
 {
-	enum ph_status status = mail_status(s->mail);
+	struct err e = { 0 };
 
-	s->mail = NULL;
-	return status;
+	if (!begin_tls(s, &e)) {
+		smtp_client_lost(&s->core->smtp, &e);
+		return true;
+	}
+	s->state = SESSION_SHAKING;
+	session_wait(s, PH_READ, SHAKE_PATIENCE_MS);
+	return shake(s);
+}
+
+/* ── the dialogue ── */
+
+/* Moves what can be moved. False: nothing could be. What is lost, the core knows. */
+static bool
+exchange(struct ph_session *s)
+{
+	char octets[STREAM_RECORD];
+	struct str output = smtp_client_output(&s->core->smtp);
+	ssize_t moved = 0;
+	bool has_moved = false;
+
+	s->want = PH_READ;
+	if (output.n) {
+		moved = stream_write(&s->stream, output);
+		if (moved > 0) {
+			trace_ours(&s->trace, str_part(output, 0, (size_t)moved));
+			smtp_client_sent(&s->core->smtp, (size_t)moved);
+			has_moved = true;
+		} else if (errno == EAGAIN) {
+			s->want = PH_READ | PH_WRITE;
+		}
+	}
+	/* also where writing failed: the last words may say why */
+	moved = stream_read(&s->stream, octets, sizeof octets);
+	if (moved > 0) {
+		trace_theirs(&s->trace, (struct str){ octets, (size_t)moved });
+		smtp_client_feed(&s->core->smtp, (struct str){ octets, (size_t)moved });
+		return true;
+	}
+	if (moved < 0 && errno == EAGAIN)
+		return has_moved;
+	lose(s, ERR_CONNECTION_LOST,
+		moved == 0 || errno == ECONNRESET || errno == EPIPE
+			? "the other host closed the connection"
+			: "the connection broke");
+	return true;
+}
+
+/* Nothing moves. True: it has not for too long, and the core knows. */
+static bool
+is_late(struct ph_session *s)
+{
+	const struct smtp_client *c = &s->core->smtp;
+
+	if (s->progress != c->progress || s->deadline_ms == 0) {
+		s->progress = c->progress;
+		session_wait(s, s->want, smtp_client_patience_ms(c));
+		return false;
+	}
+	if (session_now_ms() < s->deadline_ms)
+		return false;
+	lose(s, ERR_TIMEOUT, "the other host did not answer in time");
+	return true;
 }
 
 static enum ph_status
 talk(struct ph_session *s)
 {
-	struct err e = { 0 };
-	size_t n;
+	struct ph_mail *m = s->mail;
 
 	for (;;)
 		switch (ph_core_next(s->core)) {
 		case PH_WANT_INPUT:
 		case PH_WANT_OUTPUT:
-			if (exchange(s))
-				break;
-			ph_core_output(s->core, &n);
-			wait_for(s, n ? PH_READ | PH_WRITE : PH_READ,
-				smtp_client_patience_ms(&s->core->smtp));
-			return PH_UNDERWAY;
+			if (!exchange(s) && !is_late(s))
+				return PH_UNDERWAY;
+			break;
 		case PH_WANT_TLS:
-			return begin_tls(s, &e) ? shake(s) : fail(s, &e, STAGE_TLS);
+			if (!secure(s))
+				return PH_UNDERWAY;
+			break;
 		case PH_READY:
-			ph_core_mail(s->core, s->mail);
+			ph_core_mail(s->core, m);
 			break;
 		case PH_DONE:
-			s->is_ready = true;
-			return finish(s);
+			s->was_kept = true;
+			s->is_ready = !s->core->mail;
+			return finish(s, m);
 		case PH_FAILED:
-			snprintf(s->error, sizeof s->error, "%s", ph_core_error(s->core));
-			mail_settle_rest(s->mail, &s->core->smtp.error, s->core->smtp.stage);
-			hang_up(s);
-			return finish(s);
+			return over(s, m);
 		case PH_CLOSE:
 			hang_up(s);
 			return PH_SENT;
 		}
 }
 
+/* Has the server closed a connection that was kept, or said something unasked (421: it is about to)? */
+static bool
+is_dead(struct ph_session *s)
+{
+	char octets[STREAM_RECORD];
+
+	return stream_read(&s->stream, octets, sizeof octets) >= 0 || errno != EAGAIN;
+}
+
+void
+session_offer(struct ph_session *s, struct ph_mail *next)
+{
+	s->next = next;
+	if (s->core)
+		s->core->next = next;
+}
+
+/* ── as a program uses it ── */
+
 enum ph_status
 ph_start(ph_session *s, ph_mail *m)
 {
-	struct err e = { 0 };
-
-	if (s->is_invalid || !mail_prepare(m))
+	if (err_is(&s->set->error) || s->mail || m->is_underway || !mail_prepare(m))
 		return PH_INVALID;
 	s->mail = m;
 	s->error[0] = '\0';
-	mail_begin_results(m);
+	m->is_underway = true;
+	result_begin(m);
+	s->goes_clear = false;
+	s->deadline_ms = 0;
+	if (s->is_ready && is_dead(s))
+		hang_up(s);
 	if (s->is_ready) {
 		s->is_ready = false;
 		ph_core_mail(s->core, m);
-	} else if (!begin_connection(s, &e)) {
-		return fail(s, &e, STAGE_CONNECT);
+	} else if (begin_connection(s) != PH_UNDERWAY) {
+		return result_status(m);
 	}
 	return ph_step(s);
+}
+
+static void
+set_password_rule(struct ph_session *s)
+{
+	s->core->settings.shows_password =
+		s->set->tls == PH_TLS_NEVER || (s->set->tls == PH_TLS_TRY && s->is_local);
 }
 
 enum ph_status
 ph_step(ph_session *s)
 {
-	struct pollfd p = { .fd = s->stream.fd, .events = POLLOUT };
+	enum ph_status status = PH_UNDERWAY;
+	struct err e = { 0 };
 
-	if (s->state == CONNECTING && poll(&p, 1, 0) == 0)
-		return PH_UNDERWAY;
-	if (s->state == CONNECTING && note_connected(s) != PH_UNDERWAY)
-		return PH_LATER;
-	return s->state == SHAKING ? shake(s) : talk(s);
+	while (status == PH_UNDERWAY) {
+		enum session_state before = s->state;
+
+		switch (s->state) {
+		case SESSION_IDLE:
+			return PH_INVALID;
+		case SESSION_CONNECTING:
+			if (!connect_step(s, &e))
+				status = fail_unsaid(s, &e);
+			break;
+		case SESSION_SHAKING:
+			shake(s);
+			break;
+		case SESSION_TALKING:
+			set_password_rule(s);
+			status = talk(s);
+			if (status == PH_UNDERWAY && s->state == SESSION_TALKING)
+				return status;
+			break;
+		}
+		if (s->state == before)
+			break;
+	}
+	return status;
+}
+
+static void
+wait(const struct ph_session *s)
+{
+	struct pollfd p = { .fd = s->stream.fd,
+		.events = (short)((s->want & PH_READ ? POLLIN : 0) |
+				  (s->want & PH_WRITE ? POLLOUT : 0)) };
+	int64_t left_ms = s->deadline_ms - session_now_ms();
+
+	poll(&p, 1, left_ms > 0 ? (int)left_ms : 0);
 }
 
 enum ph_status
@@ -396,16 +504,29 @@ ph_send(ph_session *s, ph_mail *m)
 {
 	enum ph_status status = ph_start(s, m);
 
-	while (status == PH_UNDERWAY) {
-		struct pollfd p = { .fd = s->stream.fd,
-			.events = (short)((s->want & PH_READ ? POLLIN : 0) |
-					  (s->want & PH_WRITE ? POLLOUT : 0)) };
-		int64_t left_ms = s->deadline_ms - now_ms();
-
-		poll(&p, 1, left_ms > 0 ? (int)left_ms : 0);
-		status = ph_step(s);
-	}
+	for (; status == PH_UNDERWAY; status = ph_step(s))
+		wait(s);
 	return status;
+}
+
+void
+ph_quit(ph_session *s)
+{
+	if (!s->is_ready)
+		return;
+	s->is_ready = false;
+	s->deadline_ms = 0;
+	ph_core_quit(s->core);
+	while (ph_step(s) == PH_UNDERWAY)
+		wait(s);
+}
+
+void
+ph_connected(ph_session *s, int fd)
+{
+	if (s->given_fd >= 0)
+		close(s->given_fd);
+	s->given_fd = fd;
 }
 
 int
@@ -429,6 +550,8 @@ ph_deadline(const ph_session *s)
 const char *
 ph_session_error(const ph_session *s)
 {
+	if (err_is(&s->set->error))
+		return s->set->error.text;
 	return s->error[0] ? s->error : NULL;
 }
 

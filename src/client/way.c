@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
+void
+way_set_default_port(struct way *way)
+{
+	if (!way->has_port)
+		snprintf(way->port, sizeof way->port, "%s",
+			way->is_smtps  ? "465"
+			: way->is_lmtp ? "24"
+			: way->user[0] ? "587"
+				       : "25");
+}
+
 /* HOST, HOST:PORT, [IPV6], [IPV6]:PORT */
 static bool
 parse_host(struct way *way, struct str text)
 {
 	size_t end = text.n && text.p[0] == '[' ? str_find(text, ']') : str_find(text, ':');
-	struct str host, port = str_of(way->is_smtps  ? "465"
-				       : way->is_lmtp ? "24"
-				       : way->user[0] ? "587"
-						      : "25");
+	struct str host, port = S("");
 
 	if (text.n && text.p[0] == '[') {
 		host = str_part(text, 1, end - 1);
@@ -17,13 +25,16 @@ parse_host(struct way *way, struct str text)
 	} else {
 		host = str_part(text, 0, end);
 	}
-	if (end < text.n)
+	way->has_port = end < text.n;
+	if (way->has_port)
 		port = str_from(text, end + 1);
-	if (host.n == 0 || host.n >= sizeof way->host || port.n == 0 ||
-		port.n >= sizeof way->port || (end < text.n && text.p[end] != ':'))
+	if (host.n == 0 || host.n >= sizeof way->host || way->has_port != (port.n > 0) ||
+		port.n >= sizeof way->port || (way->has_port && text.p[end] != ':'))
 		return false;
 	memcpy(way->host, host.p, host.n);
-	memcpy(way->port, port.p, port.n);
+	if (port.n)
+		memcpy(way->port, port.p, port.n);
+	way_set_default_port(way);
 	return true;
 }
 

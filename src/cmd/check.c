@@ -2,7 +2,9 @@
 #include "cmd/cmd.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "base/codec.h"
@@ -22,7 +24,8 @@ static const char help[] =
 	"What does not keep the station from starting, and will be missed, follows "
 	"as notes: a certificate that has\n"
 	"expired or is for another name, a key that everybody may read, a filter "
-	"that is not there.\n"
+	"that is not there, more\n"
+	"connections than descriptors.\n"
 	"\n"
 	"  --config FILE  the configuration; else $POSTHOUSE_CONFIG, else "
 	"/etc/posthouse/posthouse.conf\n"
@@ -50,6 +53,25 @@ summary(const struct config *c, struct buf *out)
 	count(out, c->routes_n, "route", "routes");
 }
 
+/* A connection is a descriptor of receive, and one more with each filter for the time of its mail. The hard limit counts: `serve` raises the
+ * other to it. */
+static void
+note_descriptors(const struct config *c, struct buf *notes)
+{
+	uint64_t most = (uint64_t)c->limits.connections * (1 + c->filters_n);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max == RLIM_INFINITY ||
+		most <= limit.rlim_max)
+		return;
+	buf_addf(notes,
+		"limits: connections = %" PRIu32 " may need %" PRIu64
+		" descriptors%s, and a process has at most %" PRIu64
+		" here (ulimit -Hn, LimitNOFILE): those beyond are told to come later\n",
+		c->limits.connections, most, c->filters_n ? " with the filters" : "",
+		(uint64_t)limit.rlim_max);
+}
+
 /* The verdict on the file and the certificates it names; *path is what it is called. */
 static bool
 read_config(const char *path_arg, const char **path, struct config *c, struct buf *notes,
@@ -61,6 +83,8 @@ read_config(const char *path_arg, const char **path, struct config *c, struct bu
 		    config_parse(c, buf_str(&text), *path, &e) &&
 		    certificates_check(c, *path, true, notes, wrong);
 
+	if (good)
+		note_descriptors(c, notes);
 	buf_add(wrong, str_of(e.text));
 	buf_free(&text);
 	return good;

@@ -15,6 +15,7 @@ struct command {
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_send(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
 int cmd_queue(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
@@ -22,6 +23,9 @@ int cmd_explain_session(
 	const char *config, char **words, int n, bool is_json); /* ADDRESS [HELO] [DOOR] */
 int cmd_top(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_sendmail(int argc, char **argv);
+int cmd_mailq(int argc, char **argv);
+int cmd_newaliases(int argc, char **argv);
 int cmd_vault(int argc, char **argv); /* user, alias: done by the executable beside us that alone
 					 has their libraries */
 

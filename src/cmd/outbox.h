@@ -2,6 +2,7 @@
 #ifndef CMD_OUTBOX_H
 #define CMD_OUTBOX_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -12,7 +13,9 @@
  * empty (one for each outbox, held by a lock); so does every later call, if that process is gone.
  */
 struct outbox_mail {
-	const char *profile; /* NULL: the station */
+	const char *
+		config_file; /* --config; NULL: $POSTHOUSE_CONFIG or the usual one. Its path is kept with the mail */
+	const char *profile; /* NULL: what is the default there */
 	struct str reverse_path;
 	const struct str *recipients; /* as on the wire */
 	size_t recipients_n;
@@ -33,9 +36,11 @@ struct outbox_entry {
 	struct str reverse_path, first_recipient;
 	size_t recipients_n;
 	uint64_t size;
+	struct str
+		reason; /* empty: it waits; else why it will not go: it was refused, or its file is damaged */
 };
 
-/* show is called with each that waits, the oldest first. */
+/* show is called with each mail: those that wait, the oldest first, then those that will not go. */
 bool outbox_list(void (*show)(void *context, const struct outbox_entry *entry), void *context,
 	struct err *e);
 

@@ -12,6 +12,9 @@ static const struct command commands[] = {
 	{ "serve", cmd_serve, "run the station in the foreground" },
 	{ "check", cmd_check, "check the configuration file" },
 	{ "send", cmd_send, "write a mail and hand it in" },
+	{ "probe", cmd_probe, "speak with another host step by step: what it offers, how long it takes" },
+	{ "sendmail", cmd_sendmail, "what cron, PHP, git and mutt call" },
+	{ "mailq", cmd_mailq, "what waits, in the station and in your outbox" },
 	{ "user", cmd_vault, "people with a mailbox: add, passwd, list, remove, suspend, resume" },
 	{ "alias", cmd_vault, "names that lead to others: add, list, remove" },
 	{ "queue", cmd_queue,
@@ -24,6 +27,18 @@ static const struct command commands[] = {
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* Names that other programs call us by: links to this executable. */
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} names[] = {
+	{ "sendmail", cmd_sendmail },
+	{ "mailq", cmd_mailq },
+	{ "newaliases", cmd_newaliases },
+};
+
+enum { NAMES = sizeof names / sizeof names[0] };
 
 /* How master starts us: posthouse role NAME. Vault has an executable of its own. */
 static const struct {
@@ -77,6 +92,11 @@ run_role(const char *name)
 int
 main(int argc, char **argv)
 {
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+
+	for (size_t i = 0; argc > 0 && i < NAMES; i++)
+		if (strcmp(slash ? slash + 1 : argv[0], names[i].name) == 0)
+			return names[i].main(argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EX_USAGE;

@@ -4,31 +4,44 @@
 
 #include <posthouse.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "config/config.h"
 
 /*
  * Where a person's mail is handed in: $XDG_CONFIG_HOME/posthouse/profiles (~/.config/…), in the grammar of the station's own file:
  *
+ *   default = "work"
  *   profile "work" {
  *       via      = "smtp://wei@mail.example.org"
  *       password = "cmd:pass show mail"        # or env:NAME, file:PATH; never the password itself
  *       from     = "魏 <wei@example.org>"
  *       trust    = "/etc/ssl/own.pem"
  *   }
- *   default = "work"
+ *
+ * What is wrong in it is told with FILE:LINE:COLUMN. Nobody else may be able to write it, for it may name commands.
  */
 struct profile {
-	const char *name; /* NULL: the station of this host */
+	const char *name; /* NULL: the station of this host, or --via */
 	const char *via, *from, *trust;
 	const char *password, *token; /* as they stand there: env:, file:, cmd: */
-	struct arena *arena;	      /* of its texts */
+	bool sends_in_clear;	      /* --in-clear */
 };
 
-/* name NULL: the file's default, else the station (unix:STATE/submit) of `config`. False: e says why. */
+/* name NULL: the file's default, else the station (unix:STATE/submit) of `config`, which may be NULL or empty: then there is
+ * none. The texts are of the arena. False: e says why. */
 bool profile_find(const char *name, const struct config *config, struct arena *arena,
 	struct profile *p, struct err *e);
-/* A session as the profile says, its secret read. NULL: e says why. */
+/* The station, whatever the file says. ERR_NO_ROUTE: the configuration names none. */
+bool profile_station(
+	const struct config *config, struct arena *arena, struct profile *p, struct err *e);
+
+/*
+ * A session as the profile says, its secret read. NULL: e says why. TLS is used where it works; with a login, a host that is not this
+ * machine must prove its name (PH_TLS_TRY), unless `sends_in_clear`.
+ */
 ph_session *profile_open(const struct profile *p, struct err *e);
+/* ph_send; with `sends_in_clear` in clear where the host can do no TLS. */
+enum ph_status profile_send(const struct profile *p, ph_session *s, ph_mail *m);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "io/stream.h"
+#include "io/stream_core.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,7 +11,6 @@
 #include "base/ip.h"
 #include "base/must.h"
 #include "io/loop.h"
-#include "io/tls_core.h"
 
 /*
  *   in clear ── stream_secure_* ──▶ shaking ── STREAM_DONE ──▶ secure
@@ -19,27 +18,12 @@
  *              STREAM_WANT_SIGNATURE  ▼  │ stream_signed          │
  *                                   paused                        │
  *                                     └───────▶ broken ◀──────────┘
- *
- * A paused handshake holds one of the process's TLS_SIGNING_MAX jobs, which goes back to OpenSSL only by
- * being run to its end: stream_close does that too.
  */
-
-enum tls_state { SHAKING, SECURE, BROKEN };
 
 /* Behind the handshake a peer may send messages of TLS itself (KeyUpdate, RFC 8446 §4.6.3; tickets; before TLS 1.3 a
  * wish to shake hands again), which are work for us and free for it: so many, and one more for each record's worth of
  * data. */
 enum { CHATTER_MAX = 32 };
-
-struct stream_tls {
-	SSL *ssl;
-	struct tls *terms;
-	struct tls_signing *signing; /* while it is paused */
-	enum tls_state state;
-	bool is_named; /* a client that knows whom it wants to speak with */
-	bool met_no_tls;
-	uint64_t chatter, octets; /* messages of TLS since the handshake, octets of data read */
-};
 
 void
 stream_open(struct stream *s, int fd)
@@ -54,9 +38,7 @@ shake(struct stream_tls *t)
 	int n;
 
 	ERR_clear_error();
-	tls_key_shaking(&t->signing);
-	n = SSL_do_handshake(t->ssl);
-	tls_key_shaking(NULL);
+	n = t->handshake(t);
 	return n == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, n);
 }
 
@@ -83,32 +65,30 @@ stream_close(struct stream *s)
 
 /* ── the handshake ── */
 
-static bool
-secure(struct stream *s, struct tls *terms, struct err *e)
+static int
+handshake(struct stream_tls *t)
+{
+	return SSL_do_handshake(t->ssl);
+}
+
+bool
+stream_secure(struct stream *s, struct tls *terms, struct err *e)
 {
 	struct stream_tls *t = calloc(1, sizeof *t);
 
-	must(t);
 	must(!s->tls);
+	if (!t)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "no memory for TLS");
 	ERR_clear_error();
-	t->ssl = SSL_new(tls_context(terms));
-	if (!t->ssl || SSL_set_fd(t->ssl, s->fd) != 1) {
+	t->ssl = SSL_new(terms->context);
+	if (!t->ssl || !tls_set_socket(terms, t->ssl, s->fd)) {
 		SSL_free(t->ssl);
 		free(t);
 		return tls_fail(e, ERR_LOCAL, "TLS");
 	}
+	t->handshake = handshake;
 	t->terms = tls_keep(terms);
 	s->tls = t;
-	return true;
-}
-
-bool
-stream_secure_server(struct stream *s, struct tls *terms, struct err *e)
-{
-	if (!secure(s, terms, e))
-		return false;
-	SSL_set_accept_state(s->tls->ssl);
-	SSL_set_mode(s->tls->ssl, SSL_MODE_ASYNC);
 	return true;
 }
 
@@ -126,7 +106,7 @@ stream_secure_client(
 	bool good;
 	SSL *ssl;
 
-	if (!secure(s, terms, e))
+	if (!stream_secure(s, terms, e))
 		return false;
 	ssl = s->tls->ssl;
 	SSL_set_connect_state(ssl);
@@ -145,6 +125,16 @@ stream_secure_client(
 		good = SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 	}
 	return good || tls_fail(e, ERR_LOCAL, "TLS");
+}
+
+void
+stream_only_version(struct stream *s, enum stream_version version)
+{
+	int number = version == STREAM_TLS_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+	must(s->tls->state == SHAKING);
+	must(SSL_set_min_proto_version(s->tls->ssl, number) == 1 &&
+		SSL_set_max_proto_version(s->tls->ssl, number) == 1);
 }
 
 /* OpenSSL's reason, and which end gave it. */
@@ -219,28 +209,6 @@ stream_shake(struct stream *s, struct err *e)
 	say_why(t, error, cause, e);
 	t->state = BROKEN;
 	return STREAM_FAILED;
-}
-
-struct stream_to_sign
-stream_to_sign(const struct stream *s)
-{
-	const struct tls_signing *t = s->tls->signing;
-
-	must(t);
-	return (struct stream_to_sign){ .key = t->key, .scheme = t->scheme, .content = t->content };
-}
-
-void
-stream_signed(struct stream *s, struct str signature)
-{
-	struct tls_signing *t = s->tls->signing;
-
-	must(t);
-	must(!t->is_signed);
-	t->is_signed = true;
-	t->signature_n = signature.n <= sizeof t->signature ? signature.n : 0;
-	if (t->signature_n)
-		memcpy(t->signature, signature.p, t->signature_n);
 }
 
 /* ── octets ── */
@@ -385,6 +353,44 @@ stream_facts(const struct stream *s, struct stream_facts *facts)
 	facts->unverified = facts->is_verified ? NULL
 			    : t->is_named      ? X509_verify_cert_error_string(verdict)
 					       : "no name to verify";
+}
+
+/* TLS 1.2 has an exporter that is safe only with extended master secrets, which not all have: there the certificate stands for the
+ * session, by the hash that signed it, SHA-256 for the old ones (RFC 5929 §4.1). */
+static size_t
+bind_to_certificate(SSL *ssl, unsigned char octets[STREAM_BINDING_MAX])
+{
+	X509 *peer = SSL_get1_peer_certificate(ssl);
+	const EVP_MD *hash = EVP_sha256();
+	int nid = NID_undef;
+	unsigned n = 0;
+
+	if (peer && OBJ_find_sigid_algs(X509_get_signature_nid(peer), &nid, NULL) &&
+		nid != NID_md5 && nid != NID_sha1 && EVP_get_digestbynid(nid))
+		hash = EVP_get_digestbynid(nid);
+	if (!peer || X509_digest(peer, hash, octets, &n) != 1)
+		n = 0;
+	X509_free(peer);
+	return n;
+}
+
+size_t
+stream_binding(const struct stream *s, const char **kind, unsigned char octets[STREAM_BINDING_MAX])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	enum { EXPORTED = 32 };
+
+	if (!stream_is_secure(s))
+		return 0;
+	if (SSL_version(s->tls->ssl) < TLS1_3_VERSION) {
+		*kind = "tls-server-end-point";
+		return bind_to_certificate(s->tls->ssl, octets);
+	}
+	*kind = "tls-exporter";
+	return SSL_export_keying_material(s->tls->ssl, octets, EXPORTED, label, sizeof label - 1,
+		       (const unsigned char *)"", 0, 1) == 1
+		       ? EXPORTED
+		       : 0;
 }
 
 void

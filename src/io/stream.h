@@ -57,6 +57,9 @@ bool stream_secure_server(struct stream *s, struct tls *terms, struct err *e);
  * must_verify: a certificate that is not good for it ends the handshake; else the facts say so. */
 bool stream_secure_client(
 	struct stream *s, struct tls *terms, struct str name, bool must_verify, struct err *e);
+enum stream_version { STREAM_TLS_1_2, STREAM_TLS_1_3 };
+/* A client's, before the first stream_shake: no other version will do. */
+void stream_only_version(struct stream *s, enum stream_version version);
 enum stream_step stream_shake(struct stream *s, struct err *e);
 struct stream_to_sign stream_to_sign(const struct stream *s); /* during STREAM_WANT_SIGNATURE */
 void stream_signed(
@@ -74,6 +77,12 @@ bool stream_is_secure(const struct stream *s); /* the handshake is done */
 bool stream_met_no_tls(
 	const struct stream *s); /* it failed, because something else is spoken there */
 void stream_facts(const struct stream *s, struct stream_facts *facts);
+/* A client's: the certificate that the host showed; whether it is good stands in stream_facts. False: none, as in clear. */
+bool stream_certificate(const struct stream *s, struct tls_facts *facts);
+/* What binds a login to this session and no other, once it is secure (RFC 9266; TLS 1.2: RFC 5929 §4): how many octets, and the kind's
+ * name. 0: none. */
+enum { STREAM_BINDING_MAX = 64 };
+size_t stream_binding(const struct stream *s, const char **kind, unsigned char octets[STREAM_BINDING_MAX]);
 /* For people, of a client's: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified" or "…, not verified: self-signed certificate". */
 void stream_add_facts(struct buf *to, const struct stream *s);
 

@@ -15,7 +15,7 @@
 #include "io/file.h"
 
 /*
- * Terms of TLS. A server has certificates, and for each set of them that a name can lead to a site: an SSL_CTX
+ * A server's terms. It has certificates, and for each set of them that a name can lead to a site: an SSL_CTX
  * with at most one ECDSA and one RSA chain, between which OpenSSL chooses by what the client can verify.
  *
  *   name ─ pair_of_name ─▶ the first ECDSA and the first RSA certificate that fit it ─ site_of_pair ─▶ site
@@ -56,15 +56,14 @@ struct site {
 	SSL_CTX *context;
 };
 
-struct tls {
-	unsigned users;
-	SSL_CTX *context; /* a client's, or of the first site */
+struct server {
+	struct tls terms; /* first: a struct tls is one of these */
 	struct certificate certificates[CERTIFICATES_MAX];
 	int certificates_n;
 	struct site *sites;
 	int sites_n;
 	struct arena names;
-	struct tls_tickets *tickets; /* of a server */
+	struct tls_tickets *tickets;
 	struct tls_settings settings;
 };
 
@@ -84,17 +83,6 @@ tls_library(void)
 	return library;
 }
 
-bool
-tls_fail(struct err *e, enum err_kind kind, const char *what)
-{
-	unsigned long first = ERR_get_error();
-	const char *reason = first ? ERR_reason_error_string(first) : NULL;
-
-	ERR_clear_error();
-	return err_set(
-		e, ERR_TEMPORARY, kind, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
-}
-
 /* ── names ── */
 
 /* A pattern's "*" stands for one whole label, the first (RFC 6125 §6.4.3). A pattern fits itself. */
@@ -111,7 +99,7 @@ name_fits(struct str pattern, struct str name)
 }
 
 static int
-site_of_pair(const struct tls *t, const int pair[2])
+site_of_pair(const struct server *t, const int pair[2])
 {
 	for (int i = 0; i < t->sites_n; i++)
 		if (t->sites[i].pair[0] == pair[0] && t->sites[i].pair[1] == pair[1])
@@ -121,7 +109,7 @@ site_of_pair(const struct tls *t, const int pair[2])
 
 /* False: no certificate fits. */
 static bool
-pair_of_name(const struct tls *t, struct str name, int pair[2])
+pair_of_name(const struct server *t, struct str name, int pair[2])
 {
 	pair[0] = pair[1] = -1;
 	for (int i = 0; i < t->certificates_n; i++) {
@@ -139,7 +127,7 @@ pair_of_name(const struct tls *t, struct str name, int pair[2])
 static int
 on_server_name(SSL *ssl, int *alert, void *terms)
 {
-	const struct tls *t = terms;
+	const struct server *t = terms;
 	struct str name = str_of(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	int pair[2], at;
 
@@ -173,7 +161,7 @@ static int
 on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 	EVP_MAC_CTX *mac, int is_sealing)
 {
-	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct server *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
 	return tls_tickets_key(t->tickets, name, iv, cipher, mac, is_sealing);
 }
@@ -181,25 +169,11 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 /* ── contexts ── */
 
 static SSL_CTX *
-context_new(const SSL_METHOD *method)
+context_new_server(struct server *t)
 {
-	SSL_CTX *c = SSL_CTX_new_ex(tls_library(), TLS_PROPERTIES, method);
+	SSL_CTX *c = tls_context_new(tls_library(), TLS_server_method());
 
 	must(c);
-	must(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
-	SSL_CTX_set_options(
-		c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-	return c;
-}
-
-static SSL_CTX *
-context_new_server(struct tls *t)
-{
-	SSL_CTX *c = context_new(TLS_server_method());
-
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	must(SSL_CTX_set_cipher_list(c, server_ciphers) == 1 &&
 		SSL_CTX_set1_groups_list(c, groups) == 1 &&
@@ -225,7 +199,7 @@ site_add_chain(SSL_CTX *context, const struct certificate *c)
 }
 
 static bool
-site_add(struct tls *t, const int pair[2], struct err *e)
+site_add(struct server *t, const int pair[2], struct err *e)
 {
 	struct site *s;
 
@@ -235,6 +209,7 @@ site_add(struct tls *t, const int pair[2], struct err *e)
 	must(t->sites);
 	s = &t->sites[t->sites_n++];
 	*s = (struct site){ .pair = { pair[0], pair[1] }, .context = context_new_server(t) };
+	t->terms.context = t->sites[0].context;
 	for (int i = 0; i < 2; i++)
 		if (pair[i] >= 0 && !site_add_chain(s->context, &t->certificates[pair[i]]))
 			return tls_fail(e, ERR_LOCAL, "a certificate cannot be used");
@@ -243,7 +218,7 @@ site_add(struct tls *t, const int pair[2], struct err *e)
 
 /* The first is for clients that ask for no name of ours. */
 static bool
-sites_make(struct tls *t, struct err *e)
+sites_make(struct server *t, struct err *e)
 {
 	const struct certificate *first = t->certificates;
 	int pair[2] = { -1, -1 };
@@ -260,14 +235,13 @@ sites_make(struct tls *t, struct err *e)
 			if (!site_add(t, pair, e))
 				return false;
 		}
-	t->context = t->sites[0].context;
 	return true;
 }
 
 /* ── certificates as vault hands them out ── */
 
 static bool
-certificate_read_names(struct tls *t, struct certificate *c)
+certificate_read_names(struct server *t, struct certificate *c)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(c->leaf, NID_subject_alt_name, NULL, NULL);
 	int n = sk_GENERAL_NAME_num(names);
@@ -313,7 +287,7 @@ certificate_scan_der(struct str *in)
 
 /* What came so far is the terms' to free. */
 static bool
-certificate_scan(struct tls *t, struct str *in)
+certificate_scan(struct server *t, struct str *in)
 {
 	struct certificate *c = &t->certificates[t->certificates_n];
 	uint64_t key;
@@ -342,26 +316,35 @@ certificate_scan(struct tls *t, struct str *in)
 
 /* ── terms ── */
 
-static struct tls *
-terms_new(void)
+static void
+server_free(struct tls *terms)
 {
-	struct tls *t = calloc(1, sizeof *t);
+	struct server *t = (struct server *)terms;
 
-	must(t);
-	t->users = 1;
-	t->names.max = NAMES_OCTETS_MAX;
-	ERR_clear_error();
-	return t;
+	for (int i = 1; i < t->sites_n; i++) /* the first one's context is the terms' */
+		SSL_CTX_free(t->sites[i].context);
+	for (int i = 0; i < t->certificates_n; i++) {
+		X509_free(t->certificates[i].leaf);
+		sk_X509_pop_free(t->certificates[i].rest, X509_free);
+		EVP_PKEY_free(t->certificates[i].key);
+	}
+	free(t->sites);
+	arena_free(&t->names);
+	tls_tickets_close(&t->tickets);
 }
 
 struct tls *
 tls_server_open(int fd, const struct tls_settings *settings, struct err *e)
 {
 	struct buf octets = { .max = CERTIFICATES_OCTETS_MAX };
-	struct tls *t = terms_new();
+	struct server *t = calloc(1, sizeof *t);
+	struct tls *terms = &t->terms;
 	struct str in;
 	bool good;
 
+	must(t && tls_begin(terms));
+	terms->free_rest = server_free;
+	t->names.max = NAMES_OCTETS_MAX;
 	t->settings = *settings;
 	t->tickets = tls_tickets_open();
 	good = file_read_whole(fd, &octets);
@@ -372,69 +355,8 @@ tls_server_open(int fd, const struct tls_settings *settings, struct err *e)
 		tls_fail(e, ERR_LOCAL, "these are no certificates");
 	else if (sites_make(t, e))
 		goto done;
-	tls_close(&t);
+	tls_close(&terms);
 done:
 	buf_free(&octets);
-	return t;
-}
-
-struct tls *
-tls_client_open(struct str trust, struct err *e)
-{
-	struct tls *t = terms_new();
-	BIO *pem = BIO_new_mem_buf(trust.n ? trust.p : "", (int)trust.n);
-	X509_STORE *store;
-	X509 *x;
-	int n = 0;
-
-	t->context = context_new(TLS_client_method());
-	store = SSL_CTX_get_cert_store(t->context);
-	must(pem);
-	while ((x = PEM_read_bio_X509(pem, NULL, NULL, NULL))) {
-		n += X509_STORE_add_cert(store, x);
-		X509_free(x);
-	}
-	BIO_free(pem);
-	if (trust.n && n == 0) {
-		tls_fail(e, ERR_LOCAL, "no authority's certificate in the file of trust");
-		tls_close(&t);
-	}
-	ERR_clear_error(); /* the end of the text is one of OpenSSL's errors */
-	return t;
-}
-
-struct tls *
-tls_keep(struct tls *t)
-{
-	t->users++;
-	return t;
-}
-
-SSL_CTX *
-tls_context(const struct tls *t)
-{
-	return t->context;
-}
-
-void
-tls_close(struct tls **terms)
-{
-	struct tls *t = *terms;
-
-	*terms = NULL;
-	if (!t || --t->users)
-		return;
-	for (int i = 0; i < t->sites_n; i++)
-		SSL_CTX_free(t->sites[i].context);
-	if (t->sites_n == 0)
-		SSL_CTX_free(t->context);
-	for (int i = 0; i < t->certificates_n; i++) {
-		X509_free(t->certificates[i].leaf);
-		sk_X509_pop_free(t->certificates[i].rest, X509_free);
-		EVP_PKEY_free(t->certificates[i].key);
-	}
-	free(t->sites);
-	arena_free(&t->names);
-	tls_tickets_close(&t->tickets);
-	free(t);
+	return terms;
 }

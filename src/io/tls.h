@@ -47,6 +47,7 @@ struct tls_facts {
 	int64_t begins_s, ends_s; /* good from, until: seconds since 1970 */
 	bool is_for_host;	  /* it proves the name that was asked for */
 	char names[256];	  /* of hosts, commas between: those that fit */
+	char issuer[256];	  /* RFC 4514: "CN=Authority,O=…"; strangers' words */
 };
 
 /* Do these files belong together, and can this house sign with the key? What the time makes of the certificate is

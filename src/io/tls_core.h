@@ -6,7 +6,8 @@
 
 #include "io/tls.h"
 
-/* What tls.c, tls_ticket.c, tls_key.c, tls_file.c and stream.c know of each other. Nobody else includes this. */
+/* What tls*.c and stream*.c know of each other. Nobody else includes this. libposthouse has of these stream.c, tls_client.c and
+ * tls_terms.c, which therefore need none of the others, keep nothing in globals, and do not stop where memory is refused. */
 
 enum {
 	TLS_CHAIN_MAX = 10,	  /* certificates behind each other */
@@ -15,19 +16,36 @@ enum {
 	TLS_SIGNING_MAX = 512,	  /* handshakes of this process that wait for a signature */
 };
 
-/* ── tls.c ── */
+/* ── tls_terms.c ── */
 
-/* One library context for all of our TLS, apart from OpenSSL's own default: it has the provider of tls_key.c
- * and reads no configuration file. */
-OSSL_LIB_CTX *tls_library(void);
-#define TLS_PROPERTIES "?provider=default" /* where both providers know a name, not ours */
+/* Counted: the owner's, and each stream's. */
+struct tls {
+	unsigned users;
+	OSSL_LIB_CTX *library; /* a client's own; a server has tls_library() */
+	SSL_CTX *context;      /* of new streams */
+	BIO_METHOD *socket;
+	void (*free_rest)(struct tls *t); /* NULL: there is none */
+};
 
-/* Certificates and sessions by terms. Counted: the owner's, and each stream's. */
+bool tls_begin(struct tls *t);						   /* zeroed terms */
+SSL_CTX *tls_context_new(OSSL_LIB_CTX *library, const SSL_METHOD *method); /* NULL: see tls_fail */
 struct tls *tls_keep(struct tls *t);
-SSL_CTX *tls_context(const struct tls *t);
+bool tls_set_socket(const struct tls *t, SSL *ssl, int fd);
 
 /* Fill e from OpenSSL's queue of errors, if it said something, and empty that. Returns false. */
 bool tls_fail(struct err *e, enum err_kind kind, const char *what);
+
+#define TLS_PROPERTIES "?provider=default" /* where both providers know a name, not ours */
+
+/* ── tls.c ── */
+
+/* One library context for all of a server's TLS, apart from OpenSSL's own default: it has the provider of tls_key.c
+ * and reads no configuration file. */
+OSSL_LIB_CTX *tls_library(void);
+
+/* ── tls_file.c ── */
+
+void tls_read_facts(X509 *leaf, struct tls_facts *facts); /* all but is_for_host */
 
 /* ── tls_ticket.c ── */
 

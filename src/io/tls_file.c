@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/tls_core.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/codec.h"
 #include "base/must.h"
-#include "io/file.h"
 
 /* Certificates and keys as people keep them: PEM files. */
-
-enum { TRUST_MAX = 16 << 20 }; /* octets */
 
 static BIO *
 reader(struct str pem)
@@ -154,6 +149,35 @@ seconds_of(const ASN1_TIME *at)
 	return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
+static void
+read_issuer(const X509 *leaf, char *to, size_t size)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	int n;
+
+	must(text);
+	X509_NAME_print_ex(text, X509_get_issuer_name(leaf), 0,
+		XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
+	n = BIO_read(text, to, (int)size - 1);
+	to[n > 0 ? n : 0] = '\0';
+	BIO_free(text);
+}
+
+void
+tls_read_facts(X509 *leaf, struct tls_facts *facts)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(leaf);
+	const char *kind = key ? EVP_PKEY_get0_type_name(key) : NULL;
+
+	*facts = (struct tls_facts){ .kind = !kind		       ? "unknown"
+					     : strcmp(kind, "EC") == 0 ? "ECDSA"
+								       : kind,
+		.begins_s = seconds_of(X509_get0_notBefore(leaf)),
+		.ends_s = seconds_of(X509_get0_notAfter(leaf)) };
+	read_names(leaf, facts->names, sizeof facts->names);
+	read_issuer(leaf, facts->issuer, sizeof facts->issuer);
+}
+
 static bool
 check_leaf(X509 *leaf, EVP_PKEY *key, const char *hostname, struct tls_facts *facts, struct err *e)
 {
@@ -167,11 +191,8 @@ check_leaf(X509 *leaf, EVP_PKEY *key, const char *hostname, struct tls_facts *fa
 		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
 			"certificate and key do not belong together (renewed one without the "
 			"other?)");
-	*facts = (struct tls_facts){ .kind = EVP_PKEY_is_a(key, "RSA") ? "RSA" : "ECDSA",
-		.begins_s = seconds_of(X509_get0_notBefore(leaf)),
-		.ends_s = seconds_of(X509_get0_notAfter(leaf)),
-		.is_for_host = X509_check_host(leaf, hostname, 0, 0, NULL) == 1 };
-	read_names(leaf, facts->names, sizeof facts->names);
+	tls_read_facts(leaf, facts);
+	facts->is_for_host = X509_check_host(leaf, hostname, 0, 0, NULL) == 1;
 	return true;
 }
 
@@ -194,24 +215,4 @@ tls_check_pair(struct str certificates, struct str key_pem, const char *hostname
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return good;
-}
-
-struct tls *
-tls_client_open_file(const char *path, struct err *e)
-{
-	struct buf trust = { .max = TRUST_MAX };
-	struct tls *terms = NULL;
-	int fd;
-
-	if (!path)
-		path = "/etc/ssl/certs/ca-certificates.crt";
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || !file_read_all(fd, &trust))
-		err_set_errno(e, "%s", path);
-	else
-		terms = tls_client_open(buf_str(&trust), e);
-	if (fd >= 0)
-		close(fd);
-	buf_free(&trust);
-	return terms;
 }

@@ -15,7 +15,7 @@
 
 enum {
 	LINE_COLUMNS = 76,
-	SECTION_MAX = 50, /* octets of a parameter's value in one section */
+	PARAMETER_NAME_MAX = 26, /* so that a section of its value fits beside it */
 };
 
 enum field_kind { FIELD_TEXT, FIELD_MAILBOXES, FIELD_PARAMETERS, FIELD_IDENTIFIER };
@@ -198,7 +198,7 @@ refuse(struct err *e, struct str field, const char *what)
 static void
 take_comment(struct mailboxes *m, struct str token)
 {
-	struct buf inside = { .max = m->plain.max };
+	struct buf inside = { .max = m->plain.max, .memory = m->to->memory };
 
 	if (str_is_ascii(token)) {
 		buf_add_char(&m->comments, ' ');
@@ -209,6 +209,7 @@ take_comment(struct mailboxes *m, struct str token)
 	buf_add(&m->comments, S(" ("));
 	encode_unstructured(&m->comments, buf_str(&inside));
 	buf_add_char(&m->comments, ')');
+	m->comments.overflow |= inside.overflow;
 	buf_free(&inside);
 }
 
@@ -266,9 +267,8 @@ take_mailbox_token(struct mailboxes *m, struct str token)
 static bool
 add_mailboxes(struct buf *to, struct str field, struct str value, struct err *e)
 {
-	struct mailboxes m = {
-		.to = to, .as_is.max = to->max, .plain.max = to->max, .comments.max = to->max
-	};
+	const struct buf empty = { .max = to->max, .memory = to->memory };
+	struct mailboxes m = { .to = to, .as_is = empty, .plain = empty, .comments = empty };
 	bool is_good = true;
 
 	while (is_good && value.n)
@@ -283,72 +283,10 @@ add_mailboxes(struct buf *to, struct str field, struct str value, struct err *e)
 
 /* ── Parameters ──────────────────────────────────────────────────────────────────────────────── */
 
-/* RFC 2231 §7, attribute-char. */
-static bool
-is_attribute_char(char c)
-{
-	return char_is_alpha(c) || char_is_digit(c) || is_one_of(c, "!#$&+-.^_`{|}~");
-}
-
-static size_t
-encoded_size(struct str s)
-{
-	size_t size = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		size += is_attribute_char(s.p[i]) ? 1 : 3;
-	return size;
-}
-
-/* The first character of UTF-8. */
-static struct str
-first_character(struct str s)
-{
-	size_t n = 1;
-
-	while (n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
-		n++;
-	return str_part(s, 0, n);
-}
-
-/* As many characters of the value as one section holds, percent-encoded. */
-static void
-add_section(struct buf *to, struct str *value)
-{
-	struct str character = first_character(*value);
-
-	for (size_t room = SECTION_MAX; value->n && encoded_size(character) <= room;
-		character = first_character(*value)) {
-		room -= encoded_size(character);
-		for (size_t i = 0; i < character.n; i++)
-			if (is_attribute_char(character.p[i]))
-				buf_add_char(to, character.p[i]);
-			else
-				buf_addf(to, "%%%02X", (unsigned char)character.p[i]);
-		*value = str_from(*value, character.n);
-	}
-}
-
-/* name*=UTF-8''…, or name*0*=UTF-8''…; name*1*=… where one line does not hold it. */
-static void
-add_extended(struct buf *to, struct str name, struct str value)
-{
-	bool is_long = encoded_size(value) > SECTION_MAX;
-
-	for (unsigned section = 0; section == 0 || (value.n && !to->overflow); section++) {
-		buf_add(to, section ? S(";\r\n ") : S("\r\n "));
-		buf_add(to, name);
-		if (is_long)
-			buf_addf(to, "*%u", section);
-		buf_add(to, section ? S("*=") : S("*=UTF-8''"));
-		add_section(to, &value);
-	}
-}
-
 static bool
 add_parameter(struct buf *to, struct str parameter)
 {
-	struct buf plain = { .max = to->max };
+	struct buf plain = { .max = to->max, .memory = to->memory };
 	struct str name, value;
 
 	if (str_is_ascii(parameter)) {
@@ -359,16 +297,16 @@ add_parameter(struct buf *to, struct str parameter)
 	name = str_trim(name);
 	value = str_trim(value);
 	for (size_t i = 0; i < name.n; i++)
-		if (!is_attribute_char(
+		if (!param_is_attribute_char(
 			    name.p[i])) /* so is a '*': extended already, yet not ASCII */
 			return false;
-	if (value.n == 0 || name.n == 0 || name.n > LINE_COLUMNS - SECTION_MAX)
+	if (value.n == 0 || name.n == 0 || name.n > PARAMETER_NAME_MAX)
 		return false;
 	if (value.p[0] == '"')
 		add_inside(&plain, value);
 	else
 		buf_add(&plain, value);
-	add_extended(to, name, buf_str(&plain));
+	param_add_extended(to, name, buf_str(&plain));
 	to->overflow |= plain.overflow;
 	buf_free(&plain);
 	return true;
@@ -377,7 +315,7 @@ add_parameter(struct buf *to, struct str parameter)
 static bool
 add_parameters(struct buf *to, struct str field, struct str value, struct err *e)
 {
-	struct buf one = { .max = to->max };
+	struct buf one = { .max = to->max, .memory = to->memory };
 	bool is_good = true, is_first = true;
 
 	while (is_good && (value.n || one.n)) {
@@ -422,10 +360,10 @@ add_identifier(struct buf *to, struct str field, struct str value, struct err *e
 	return true;
 }
 
-static bool
-add_field(struct buf *to, const struct header_field *field, struct err *e)
+bool
+message_field_to_ascii(struct buf *to, const struct header_field *field, struct err *e)
 {
-	struct buf line = { .max = to->max };
+	struct buf line = { .max = to->max, .memory = to->memory };
 	struct str value;
 	bool is_good = true;
 
@@ -450,6 +388,7 @@ add_field(struct buf *to, const struct header_field *field, struct err *e)
 		break;
 	}
 	buf_add(to, S("\r\n"));
+	to->overflow |= line.overflow;
 	buf_free(&line);
 	return is_good;
 }
@@ -474,7 +413,7 @@ message_to_ascii(struct buf *to, struct str message, struct err *e)
 			return refuse(e, field.name, "a message within the message");
 		if (str_is_ascii(field.whole))
 			buf_add(to, field.whole);
-		else if (!add_field(to, &field, e))
+		else if (!message_field_to_ascii(to, &field, e))
 			return false;
 	}
 	buf_add(to, str_from(message, n));

@@ -27,23 +27,30 @@
  *         COMPOSE_WANT_PART  the next octets of part reader.part: compose_feed
  *         COMPOSE_OVER
  *
- * What is written is ASCII in lines of at most 78 columns (998 where a word is that long), but for addresses that are not ASCII
- * themselves (RFC 6532). Pure.
+ * What is written is ASCII in lines of at most 78 columns (998 where a word, or a line of a text, is that long), but for addresses
+ * that are not ASCII themselves (RFC 6532). Pure.
  */
 
+/*
+ * A field of the caller's own; not From, To, Subject, Date, Content-… and the others that come from the rest. A value in ASCII
+ * goes as it is, folded at its blanks; another as the field's grammar wants it: encoded words (RFC 2047) in texts and in names.
+ */
 struct compose_field {
-	struct str name, value; /* value: UTF-8 */
+	struct str name, value; /* value: UTF-8; blanks at its ends go */
 };
 
 struct compose_part {
-	bool is_inline;	 /* belongs to the HTML */
-	struct str id;	 /* its Content-ID without brackets; an attachment may have none */
-	struct str name; /* of the file; UTF-8; empty: none */
-	struct str
-		type; /* "application/pdf", with parameters or without; empty: guessed from the name */
+	/* It belongs to the HTML, which shows it as cid:ID. Where there is no HTML, it is among the attachments. */
+	bool is_inline;
+	struct str id; /* its Content-ID without brackets; an attachment may have none */
+	/* Of the file, in UTF-8; empty: none. Directories and blanks at its ends go, control characters become '_'. */
+	struct str name;
+	/* "application/pdf", with parameters or without; empty: guessed from the name. */
+	struct str type;
 	uint64_t size; /* octets that compose_feed will give, in all */
-	bool is_plain; /* a message/rfc822 of lines up to 998 in ASCII, each with CRLF: goes as it is, since nothing may encode it
-			    (RFC 2046 §5.2.1); what is not like that goes as application/octet-stream */
+	/* A message/rfc822 of lines up to 998 in ASCII, each with CRLF: goes as it is, since nothing may encode it (RFC 2046
+	 * §5.2.1). What is a message or a multipart and not like that goes as application/octet-stream. */
+	bool is_plain;
 };
 
 struct compose {
@@ -56,7 +63,7 @@ struct compose {
 	const struct compose_field *fields;
 	size_t fields_n;
 	bool has_text, has_html;
-	struct str text, html; /* UTF-8, any line ends */
+	struct str text, html; /* UTF-8, any line ends; the last one is added where it is missing */
 	const struct compose_part *parts;
 	size_t parts_n;
 	struct str boundary; /* letters and digits that nobody can guess, at most 40 */
@@ -68,6 +75,7 @@ enum {
 	COMPOSE_PARTS_MAX = 1000,
 	COMPOSE_SIZE_MAX = 32 << 20, /* octets of everything but the parts */
 };
+static const uint64_t COMPOSE_PART_MAX = (uint64_t)1 << 50; /* octets of a part */
 
 struct compose_plan {
 	struct buf octets;	    /* all but the parts */
@@ -75,16 +83,18 @@ struct compose_plan {
 	size_t holes_n;
 	uint64_t size;		     /* of the whole message */
 	bool needs_smtputf8;	     /* an address in the header is not ASCII */
-	const struct memory *memory; /* set before compose_plan */
+	const struct memory *memory; /* set before compose_plan, the rest zero */
 };
 
-/* Fails (permanent) where a field holds a line end or NUL, is not UTF-8, or cannot be what it is called; e names it. The plan keeps no
- * pointer into c. */
+/* Fails (permanent) where a field holds a line end or NUL, is not UTF-8, or cannot be what it is called; e names it. Also where the
+ * plan is too large or its memory refuses. The plan is empty then. It keeps no pointer into c. */
 bool compose_plan(struct compose_plan *plan, const struct compose *c, struct err *e);
 void compose_free(struct compose_plan *plan);
 
-/* Whether this text may stand in a field: UTF-8 without CR, LF, NUL. A field's name: RFC 5322 §2.2. */
+/* A field's name: RFC 5322 §2.2, at most 76 columns. */
 bool compose_is_field_name(struct str name);
+/* An identifier without its brackets, as Message-ID and Content-ID have them: printable ASCII that cannot end it. */
+bool compose_is_id(struct str id);
 /* By the name's ending: "image/png"; "application/octet-stream" when that says nothing. */
 struct str compose_guess_type(struct str name);
 
@@ -98,12 +108,26 @@ struct compose_reader {
 	size_t hole, at;
 	uint64_t fed;
 	struct str ready;
-	char out[COMPOSE_PIECE_MAX + 2];
+	char out[COMPOSE_PIECE_MAX];
 };
 
 void compose_begin(struct compose_reader *r, const struct compose_plan *plan);
 enum compose_step compose_next(
 	struct compose_reader *r, struct str *piece); /* piece: until the next call with r */
 void compose_feed(struct compose_reader *r, struct str octets); /* r->wanted of them */
+
+/* ── Between its files ── */
+
+struct compose_hole {
+	size_t part; /* index into compose.parts */
+	size_t at;   /* in plan.octets */
+	uint64_t size;
+	bool is_plain;
+};
+
+/* compose_field.c: From to MIME-Version. */
+bool compose_add_header(struct compose_plan *plan, const struct compose *c, struct err *e);
+/* compose_part.c: Content-Type to the empty line. */
+bool compose_add_part_header(struct buf *to, const struct compose_part *part, struct err *e);
 
 #endif

@@ -218,7 +218,7 @@ add_words(struct buf *to, const struct dsn *d)
 
 	dsn_add_text(&words, d);
 	begin_part(to, d);
-	encode_text(to, buf_str(&words));
+	encode_text(to, S("plain"), buf_str(&words));
 	to->overflow = to->overflow || words.overflow;
 	buf_free(&words);
 }

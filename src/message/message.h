@@ -70,31 +70,33 @@ void mailbox_split(struct str text, struct str *name, struct str *address);
  * must be UTF-8 without CR, LF, NUL (encode_is_clean).
  */
 bool encode_is_clean(struct str text);
+struct str encode_character(struct str text);		   /* the first one; empty: none */
 size_t encode_column(const struct buf *to);		   /* octets behind the last line end */
 void encode_unstructured(struct buf *to, struct str text); /* Subject */
+void encode_folded(struct buf *to, struct str text);	   /* as it is; no blanks at its ends */
+bool encode_can_fold(struct str text); /* no word needs more than 998 columns: RFC 5322 §2.1.1 */
 void encode_mailbox(struct buf *to, struct str name, struct str address); /* From, To */
+void encode_words(struct buf *to, struct str text);  /* encoded words, no blank before them */
+void encode_quoted(struct buf *to, struct str text); /* "…"; a backslash and what it hides stay */
+bool encode_is_plain(struct str text); /* printable ASCII, nothing like an encoded word */
 
-/* The end of a header (or of a body part's) and its text: Content-Type, transfer encoding, empty
- * line, body. UTF-8, any line ends; 7bit where it is ASCII in lines up to 998, else
- * quoted-printable. */
-void encode_text(struct buf *to, struct str text);
+/* The end of a header (or of a body part's) and its text: Content-Type of text/subtype, transfer encoding, empty line, body. UTF-8,
+ * any line ends, of which the last is added where it is missing; 7bit where it is ASCII in lines up to 998, else quoted-printable or
+ * base64, whichever is shorter. */
+void encode_text(struct buf *to, struct str subtype, struct str text);
 
-/*
- * A message of plain text, as `posthouse send` writes it: From, To, Subject, Date, Message-ID,
- * MIME-Version, Content-Type, transfer encoding. Fails (permanent) where a field or the text is not
- * UTF-8, or a field holds CR, LF or NUL, which would be an injection; and where `to` overflows.
- */
-struct message_parts {
-	struct str from;      /* a mailbox, with or without a name */
-	const struct str *to; /* such mailboxes */
-	size_t to_n;
-	struct str subject;
-	struct str text; /* UTF-8, any line ends */
-	int64_t unix_seconds;
-	struct str message_id; /* without brackets */
-};
+/* Base64 in lines of 76 with CRLF behind each (RFC 2045 §6.8), to a place with room for their size; how many octets came. */
+enum { ENCODE_BASE64_LINE = 57 };
+size_t encode_base64_lines(char *to, struct str s);
+uint64_t encode_base64_lines_size(uint64_t n);
 
-bool message_compose(struct buf *to, const struct message_parts *parts, struct err *e);
+/* A parameter of Content-Type and its like, behind a ';' and on a line of its own (param.c). value: UTF-8 without control characters.
+ * extended: name*=UTF-8''%E9…, in sections where it is long (RFC 2231 §3, §4). quoted: name="…", for readers that do not know
+ * RFC 2231: what is not ASCII becomes encoded words there, which RFC 2047 §5 forbids and everybody reads. */
+void param_add_extended(struct buf *to, struct str name, struct str value);
+void param_add_quoted(struct buf *to, struct str name, struct str value);
+bool param_is_attribute_char(char c);  /* RFC 2231 §7 */
+bool param_is_plain(struct str value); /* short and ASCII: quoted, it says all */
 
 /*
  * Delivery status notifications: what a sender may ask for (RFC 3461), and the report that tells of a
@@ -189,5 +191,7 @@ struct str dsn_explain_class(struct enhanced code, enum dsn_language language);
  * then worth nothing. (ascii.c)
  */
 bool message_to_ascii(struct buf *to, struct str message, struct err *e);
+/* One field of it, with its line end. */
+bool message_field_to_ascii(struct buf *to, const struct header_field *field, struct err *e);
 
 #endif

@@ -6,7 +6,7 @@
 /*
  * How a mail is handed over (RFC 5321 §3, §4.1). Each state is a reply that is awaited; its row in
  * the table `steps` says which first digit means yes, and who acts on a yes and on a no (functions
- * with the prefix client_, greeting and login in client_hello.c, the rest in client_mail.c):
+ * with the prefix client_: greeting and TLS in client_hello.c, the login in client_auth.c, the rest in client_mail.c and client_end.c):
  *
  *   [SECURING]        smtp_client_secured            TLS from the first octet: CLIENT_WANT_TLS
  *        ▼
@@ -17,8 +17,8 @@
  *   [AWAIT_STARTTLS│  begin_tls, tls_refused
  *    SECURING] ────┘  smtp_client_secured            CLIENT_WANT_TLS
  *        ▼  log_in
- *   [AWAIT_PROMPT ×n  give_secret
- *    AWAIT_LOGIN]     become_ready
+ *   [NEEDS_TOKEN      smtp_client_token              CLIENT_WANT_TOKEN
+ *    AWAIT_LOGIN ×n]  login_answered, login_refused
  *        ▼
  *   IDLE ◄───────────────────────────────────────────┐  CLIENT_ON_READY, CLIENT_ON_DONE
  *        ▼  smtp_client_mail [CLIENT_WANT_ASCII]     │
@@ -30,8 +30,9 @@
  *   [AWAIT_DATA]      begin_body, data_refused ──────┤  BDAT asks nobody
  *        ▼                                           │
  *   AWAIT_END         end_taken, end_refused ─finish─┘  LMTP: one for each recipient taken
+ *                     [CLIENT_WANT_AHEAD]  then IDLE ─take_up_ahead─► AWAIT_RSET or AWAIT_MAIL
  *
- *   IDLE ─smtp_client_quit─► AWAIT_QUIT ─close_session─► OVER  CLIENT_WANT_CLOSE
+ *   IDLE ─smtp_client_quit─► AWAIT_QUIT ─client_close_session─► OVER  CLIENT_WANT_CLOSE
  *   any state ─fail─► OVER  CLIENT_ON_FAILED
  *
  * Round trips are what a mail costs, so what the peer allows to be said at once is said at once.
@@ -40,6 +41,13 @@
  * waits for the answers to the RCPTs, for if all are refused it would have travelled for nothing.
  * Replies come in the order of the commands, so `state` alone says what the next one answers, no
  * matter how much was said ahead.
+ *
+ * MAIL ahead (RFC 2920 §3.1: the end of a message may be followed by more commands): where the driver wants it, the next
+ * mail's MAIL, RCPTs and DATA, or the whole of it in a small BDAT, leave behind the message whose answer is still to come. So a
+ * mail costs no round trip but DATA's, and with BDAT none. Only one mail goes ahead. `state` is that of `mail` until it is done;
+ * only then `ahead` becomes `mail` and its replies are read, which are as if it had been said then. Behind a BDAT it
+ * begins with RSET, for if that BDAT is refused, or nobody was there to take it, nobody knows whether a transaction is still
+ * open (RFC 3030 §2). What cannot be said ahead (impossible, or in need of another header) waits for its turn.
  *
  * LMTP (RFC 2033) differs in three places: LHLO, which cannot fall back to HELO; the message goes
  * only when all RCPTs are answered, since how many replies its end has depends on them; and those
@@ -50,6 +58,8 @@
  *     LMTP: the one that is its own), the latter read when every octet of the message has left (answers_early). Silence, a lost
  *     connection, a lie: temporary. The mail may then arrive twice, but never not at all
  *     (RFC 5321 §4.5.4.1, RFC 1047).
+ *     A mail that went ahead is nobody's fault when the session breaks: its recipients are temporary, whatever ended the
+ *     session, and certainly not delivered unless the whole of it had left (may_be_delivered of each outcome).
  *  2. A no is believed at any time, a yes only after the question; either ends the session when it
  *     comes too early. So a peer that talks ahead, or somebody between us and it who injects
  *     replies, cannot make a mail vanish.
@@ -60,7 +70,9 @@
  *  5. 421 ends the session wherever it comes (RFC 5321 §3.8).
  *  6. Nothing that was heard in clear is believed behind the handshake: neither offers nor replies
  *     that somebody put behind the 220 (RFC 3207 §4.2, §6). A password is said in clear only where the
- *     settings allow it.
+ *     settings allow it. A login that lets the server prove itself is not over before it did (sasl.c).
+ *  7. Where memory is refused nothing leaves any more, for what is in the output may have holes; the session fails with the next
+ *     smtp_client_next().
  *
  * A transaction that was given up half-way owes the peer an RSET. It is said with the next mail's
  * MAIL, so that it costs no round trip of its own.
@@ -71,36 +83,35 @@ enum {
 	IDLE_MEMORY_MAX = 32768, /* of each buffer between two mails */
 	REPLY_TEXT_MAX = 16384,	 /* octets of one reply */
 	OUTPUT_LITTLE = 16384,	 /* pending octets below which more of the body is asked for */
-	OUTPUT_MAX = 327680,	 /* pending octets ever: little, a group, a piece with its dots */
-	MINUTE = 60000,		 /* ms */
+	OUTPUT_MAX = 524288, /* pending octets ever: little, a piece with its dots, two groups */
+	MINUTE = 60000,	     /* ms */
 };
 
-static void close_session(struct smtp_client *c);
-
 /* What each state awaits, how long (RFC 5321 §4.5.3.2), and what follows. yes: first digit, 0 when
- * nothing the peer may say is one. */
+ * nothing the peer may say is one; or_yes: another. */
 static const struct step {
 	enum smtp_stage stage;
 	int64_t patience_ms;
-	int yes;
+	int yes, or_yes;
 	void (*on_yes)(struct smtp_client *c), (*on_no)(struct smtp_client *c);
 } steps[] = {
-	[AWAIT_GREETING] = { STAGE_GREETING, 5 * MINUTE, 2, client_say_ehlo,
+	[AWAIT_GREETING] = { STAGE_GREETING, 5 * MINUTE, 2, 0, client_say_ehlo,
 		client_refuse_session },
-	[AWAIT_EHLO] = { STAGE_HELLO, 5 * MINUTE, 2, client_note_offers, client_retry_as_helo },
-	[AWAIT_HELO] = { STAGE_HELLO, 5 * MINUTE, 2, client_choose_tls, client_refuse_session },
-	[AWAIT_STARTTLS] = { STAGE_TLS, 2 * MINUTE, 2, client_begin_tls, client_tls_refused },
-	[SECURING] = { STAGE_TLS, 2 * MINUTE, 0, NULL, NULL },
-	[AWAIT_PROMPT] = { STAGE_AUTH, 5 * MINUTE, 3, client_give_secret, client_refuse_session },
-	[AWAIT_LOGIN] = { STAGE_AUTH, 5 * MINUTE, 2, client_become_ready, client_refuse_session },
-	[IDLE] = { STAGE_MAIL, 5 * MINUTE, 0, NULL, client_refuse_session },
-	[AWAIT_RSET] = { STAGE_MAIL, 5 * MINUTE, 2, client_reset_taken, client_reset_refused },
-	[AWAIT_MAIL] = { STAGE_MAIL, 5 * MINUTE, 2, client_mail_taken, client_mail_refused },
-	[AWAIT_RCPT] = { STAGE_RCPT, 5 * MINUTE, 2, client_rcpt_taken, client_rcpt_refused },
-	[AWAIT_DATA] = { STAGE_DATA, 2 * MINUTE, 3, client_begin_body, client_data_refused },
-	[AWAIT_END] = { STAGE_END, 10 * MINUTE, 2, client_end_taken, client_end_refused },
-	[AWAIT_QUIT] = { STAGE_QUIT, MINUTE / 6, 2, close_session, close_session },
-	[OVER] = { STAGE_QUIT, 0, 0, NULL, NULL },
+	[AWAIT_EHLO] = { STAGE_HELLO, 5 * MINUTE, 2, 0, client_note_offers, client_retry_as_helo },
+	[AWAIT_HELO] = { STAGE_HELLO, 5 * MINUTE, 2, 0, client_choose_tls, client_refuse_session },
+	[AWAIT_STARTTLS] = { STAGE_TLS, 2 * MINUTE, 2, 0, client_begin_tls, client_tls_refused },
+	[SECURING] = { STAGE_TLS, 2 * MINUTE, 0, 0, NULL, NULL },
+	[NEEDS_TOKEN] = { STAGE_AUTH, 5 * MINUTE, 0, 0, NULL, client_refuse_session },
+	[AWAIT_LOGIN] = { STAGE_AUTH, 5 * MINUTE, 2, 3, client_login_answered,
+		client_login_refused },
+	[IDLE] = { STAGE_MAIL, 5 * MINUTE, 0, 0, NULL, client_refuse_session },
+	[AWAIT_RSET] = { STAGE_MAIL, 5 * MINUTE, 2, 0, client_reset_taken, client_reset_refused },
+	[AWAIT_MAIL] = { STAGE_MAIL, 5 * MINUTE, 2, 0, client_mail_taken, client_mail_refused },
+	[AWAIT_RCPT] = { STAGE_RCPT, 5 * MINUTE, 2, 0, client_rcpt_taken, client_rcpt_refused },
+	[AWAIT_DATA] = { STAGE_DATA, 2 * MINUTE, 3, 0, client_begin_body, client_data_refused },
+	[AWAIT_END] = { STAGE_END, 10 * MINUTE, 2, 0, client_end_taken, client_end_refused },
+	[AWAIT_QUIT] = { STAGE_QUIT, MINUTE / 6, 2, 0, client_close_session, client_close_session },
+	[OVER] = { STAGE_QUIT, 0, 0, 0, NULL, NULL },
 };
 
 enum { BLOCK_PATIENCE_MS = 3 * MINUTE }; /* RFC 5321 §4.5.3.2.5: for a piece of the body to go */
@@ -130,12 +141,15 @@ smtp_stage_name(enum smtp_stage stage)
 void
 smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *settings)
 {
+	const struct memory *memory = settings->memory;
+
 	*c = (struct smtp_client){
 		.settings = settings,
-		.input.max = INPUT_MAX,
-		.out.max = OUTPUT_MAX,
-		.words.max = REPLY_TEXT_MAX + 32,
-		.reply.text.max = REPLY_TEXT_MAX,
+		.input = { .max = INPUT_MAX, .memory = memory },
+		.out = { .max = OUTPUT_MAX, .memory = memory },
+		.words = { .max = REPLY_TEXT_MAX + 32, .memory = memory },
+		.reply.text = { .max = REPLY_TEXT_MAX, .memory = memory },
+		.token = { .max = SASL_RESPONSE_MAX, .memory = memory },
 	};
 	client_enter(c, settings->tls == CLIENT_TLS_FIRST ? SECURING : AWAIT_GREETING);
 }
@@ -143,8 +157,10 @@ smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *sett
 void
 smtp_client_free(struct smtp_client *c)
 {
+	client_wipe(&c->out);
+	client_wipe(&c->token);
+	sasl_wipe(&c->sasl);
 	buf_free(&c->input);
-	buf_free(&c->out);
 	buf_free(&c->words);
 	buf_free(&c->reply.text);
 }
@@ -170,11 +186,43 @@ client_is_pipelined(const struct smtp_client *c)
 	return c->offers & OFFERS_PIPELINING;
 }
 
+bool
+client_uses_chunking(const struct smtp_client *c)
+{
+	return c->offers & OFFERS_CHUNKING;
+}
+
 void
 client_enter(struct smtp_client *c, enum client_state state)
 {
 	c->state = (int)state;
-	c->stage = state == AWAIT_END && c->body_is_open ? STAGE_BODY : steps[state].stage;
+	c->stage = state == AWAIT_END && c->body_is_open && !c->ahead ? STAGE_BODY
+								      : steps[state].stage;
+}
+
+uint64_t
+client_place(const struct smtp_client *c)
+{
+	return c->left + output_pending(c);
+}
+
+bool
+client_message_is_whole(const struct smtp_client_said *said)
+{
+	return said->ends_at != UINT64_MAX;
+}
+
+bool
+client_message_has_left(const struct smtp_client *c, const struct smtp_client_said *said)
+{
+	return client_message_is_whole(said) && c->left >= said->ends_at;
+}
+
+static bool
+lacks_memory(const struct smtp_client *c)
+{
+	return c->input.refused || c->out.refused || c->words.refused || c->reply.text.refused ||
+	       c->token.refused;
 }
 
 /* Is the question that this reply would answer still on its way? MAIL and RCPT of a group may be
@@ -185,8 +233,10 @@ answers_early(const struct smtp_client *c)
 	bool in_group = c->state == AWAIT_RSET || c->state == AWAIT_MAIL || c->state == AWAIT_RCPT;
 
 	if (in_group && client_is_pipelined(c))
-		return !c->mail_has_left;
-	return output_pending(c) || (c->state == AWAIT_END && c->body_is_open);
+		return c->left <= c->said.begins_at;
+	if (c->state == AWAIT_END)
+		return !client_message_has_left(c, &c->said);
+	return output_pending(c);
 }
 
 static void
@@ -204,7 +254,7 @@ take_reply(struct smtp_client *c)
 		client_fail_with_lie(c, "answers before it was asked");
 	else if (is_no)
 		step->on_no(c);
-	else if (digit != step->yes)
+	else if (digit != step->yes && digit != step->or_yes)
 		client_fail_with_lie(c, "gives a reply that means nothing here");
 	else
 		step->on_yes(c);
@@ -217,19 +267,28 @@ shrink(struct buf *b)
 		buf_free(b);
 }
 
-enum smtp_client_event
-smtp_client_next(struct smtp_client *c)
+/* Law 7. */
+static void
+fail_without_memory(struct smtp_client *c)
 {
-	enum smtp_client_event event;
+	struct err e;
 
-	if (c->input.overflow && c->state != OVER)
-		client_fail_with_lie(c, "talks without end");
+	err_set(&e, ERR_TEMPORARY, ERR_LOCAL, "no memory for the dialogue with the other host");
+	client_fail(c, &e);
+}
+
+/* Takes what the peer said until something is to be told to the driver. */
+static void
+take_replies(struct smtp_client *c)
+{
 	while (c->event == CLIENT_WANT_INPUT && c->state != OVER) {
 		int whole = reply_read(&c->reply, &c->in);
 
-		if (whole == 0)
+		if (lacks_memory(c))
+			fail_without_memory(c);
+		else if (whole == 0)
 			break;
-		if (whole < 0)
+		else if (whole < 0)
 			client_fail_with_lie(c, "says what is no reply");
 		else
 			take_reply(c);
@@ -240,16 +299,49 @@ smtp_client_next(struct smtp_client *c)
 		buf_reset(&c->input);
 		shrink(&c->input);
 	}
+}
+
+/* May the next mail be said behind this one's message? */
+static bool
+offers_ahead(const struct smtp_client *c)
+{
+	return c->settings->goes_ahead && client_is_pipelined(c) && !c->settings->is_lmtp &&
+	       c->mail && !c->ahead && !c->ahead_is_offered && client_message_is_whole(&c->said);
+}
+
+/* What the driver is asked for where no reply has brought an event. */
+static enum smtp_client_event
+wanted(struct smtp_client *c)
+{
+	if (c->state == SECURING)
+		return CLIENT_WANT_TLS;
+	if (c->state == NEEDS_TOKEN)
+		return CLIENT_WANT_TOKEN;
+	if (c->ascii_is_asked)
+		return CLIENT_WANT_ASCII;
+	if (c->body_is_open)
+		return output_pending(c) > OUTPUT_LITTLE ? CLIENT_WANT_OUTPUT : CLIENT_WANT_BODY;
+	if (offers_ahead(c)) {
+		c->ahead_is_offered = true;
+		return CLIENT_WANT_AHEAD;
+	}
+	return CLIENT_WANT_INPUT;
+}
+
+enum smtp_client_event
+smtp_client_next(struct smtp_client *c)
+{
+	enum smtp_client_event event;
+
+	if (c->state == IDLE && c->event == CLIENT_WANT_INPUT && !c->mail && c->ahead)
+		client_take_up_ahead(c);
+	if (c->input.overflow && !c->input.refused && c->state != OVER)
+		client_fail_with_lie(c, "talks without end");
+	take_replies(c);
 	event = c->event;
 	if (c->state != OVER)
 		c->event = CLIENT_WANT_INPUT;
-	if (event == CLIENT_WANT_INPUT && c->state == SECURING)
-		return CLIENT_WANT_TLS;
-	if (event == CLIENT_WANT_INPUT && c->ascii_is_asked)
-		return CLIENT_WANT_ASCII;
-	if (event == CLIENT_WANT_INPUT && c->body_is_open)
-		return output_pending(c) > OUTPUT_LITTLE ? CLIENT_WANT_OUTPUT : CLIENT_WANT_BODY;
-	return event;
+	return event == CLIENT_WANT_INPUT ? wanted(c) : event;
 }
 
 int64_t
@@ -265,18 +357,12 @@ smtp_client_patience_ms(const struct smtp_client *c)
 struct str
 smtp_client_output(const struct smtp_client *c)
 {
-	return str_from(buf_str(&c->out), c->out_sent);
+	return lacks_memory(c) ? S("") : str_from(buf_str(&c->out), c->out_sent);
 }
 
 void
-smtp_client_sent(struct smtp_client *c, size_t n)
+client_drop_output(struct smtp_client *c)
 {
-	must(n <= output_pending(c));
-	c->out_sent += n;
-	c->progress += n != 0;
-	c->mail_has_left = c->mail_has_left || n;
-	if (output_pending(c))
-		return;
 	if (c->output_is_secret)
 		explicit_bzero(c->out.p, c->out.n);
 	c->output_is_secret = false;
@@ -284,6 +370,25 @@ smtp_client_sent(struct smtp_client *c, size_t n)
 	buf_reset(&c->out);
 	if (!c->body_is_open)
 		shrink(&c->out);
+}
+
+void
+smtp_client_sent(struct smtp_client *c, size_t n)
+{
+	must(n <= output_pending(c));
+	c->out_sent += n;
+	c->left += n;
+	c->progress += n != 0;
+	if (output_pending(c) == 0)
+		client_drop_output(c);
+}
+
+void
+client_wipe(struct buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->capacity);
+	buf_free(b);
 }
 
 bool
@@ -315,150 +420,6 @@ client_say_parts(struct smtp_client *c, const struct str *parts, size_t n)
 		buf_add(&c->out, parts[i]);
 	}
 	buf_add(&c->out, S("\r\n"));
-	must(!c->out.overflow);
+	must(!c->out.overflow || c->out.refused);
 	return true;
-}
-
-/* ── How things end ──────────────────────────────────────────────────────────────────────────── */
-
-void
-client_settle_one(struct smtp_client *c, size_t i, const struct err *e)
-{
-	struct smtp_outcome *outcome = &c->mail->outcomes[i];
-
-	if (!outcome->is_settled)
-		*outcome = (struct smtp_outcome){ *e, c->stage, true,
-			.dsn_taken = !err_is(e) && c->offers & OFFERS_DSN };
-}
-
-void
-client_settle(struct smtp_client *c, const struct err *e)
-{
-	for (size_t i = 0; c->mail && i < c->mail->recipients_n; i++)
-		client_settle_one(c, i, e);
-}
-
-static void
-close_session(struct smtp_client *c)
-{
-	smtp_client_sent(c, output_pending(c));
-	client_enter(c, OVER);
-	c->event = CLIENT_WANT_CLOSE;
-}
-
-/* What was still to be said is not said any more: half a message must not be followed by anything.
- * After QUIT nothing can go wrong. */
-void
-client_fail(struct smtp_client *c, const struct err *e)
-{
-	if (c->state == AWAIT_QUIT) {
-		close_session(c);
-		return;
-	}
-	c->error = *e;
-	client_settle(c, e);
-	c->mail = NULL;
-	c->body_is_open = c->ascii_is_asked = false;
-	smtp_client_sent(c, output_pending(c));
-	c->state = OVER; /* not client_enter: `stage` goes on telling where it happened */
-	c->event = CLIENT_ON_FAILED;
-}
-
-/* The lines of a reply as one, its enhanced code (which each line repeats) only at its beginning.
- */
-static struct str
-join_words(struct smtp_client *c, size_t *enhanced_n)
-{
-	struct str line, rest = buf_str(&c->reply.text), enhanced = S("");
-
-	if (c->reply.enhanced.class)
-		enhanced = str_part(rest, 0, str_find(rest, ' '));
-	*enhanced_n = enhanced.n;
-	buf_reset(&c->words);
-	str_cut(rest, '\n', &line, &rest);
-	buf_add(&c->words, line);
-	while (rest.n) {
-		str_cut(rest, '\n', &line, &rest);
-		if (enhanced.n && str_starts(line, enhanced))
-			line = str_from(line, enhanced.n);
-		buf_add_char(&c->words, ' ');
-		buf_add(&c->words, str_trim(line));
-	}
-	return buf_str(&c->words);
-}
-
-/* The reply just read as an err: a yes has class ERR_NONE. */
-void
-client_err_from_reply(struct smtp_client *c, struct err *e)
-{
-	static const enum err_class classes[] = {
-		[2] = ERR_NONE, [3] = ERR_NONE, [4] = ERR_TEMPORARY, [5] = ERR_PERMANENT
-	};
-	size_t enhanced_n;
-	struct str words = join_words(c, &enhanced_n);
-
-	words = str_trim(str_from(words, enhanced_n));
-	err_set(e, classes[c->reply.code / 100], ERR_REMOTE, "%.*s", STR_ARG(words));
-	e->code = (uint16_t)c->reply.code;
-	e->enhanced = c->reply.enhanced;
-}
-
-void
-client_fail_with_reply(struct smtp_client *c)
-{
-	struct err e;
-
-	client_err_from_reply(c, &e);
-	c->may_be_delivered = false;
-	client_fail(c, &e);
-}
-
-void
-client_fail_with_lie(struct smtp_client *c, const char *what)
-{
-	struct str words = str_part(buf_str(&c->reply.text), 0, 80);
-	struct err e;
-
-	if (c->reply.code)
-		err_set(&e, ERR_TEMPORARY, ERR_PROTOCOL,
-			"the other host does not keep to SMTP: at %s it %s: %d %.*s",
-			smtp_stage_name(c->stage), what, c->reply.code, STR_ARG(words));
-	else
-		err_set(&e, ERR_TEMPORARY, ERR_PROTOCOL,
-			"the other host does not keep to SMTP: at %s it %s",
-			smtp_stage_name(c->stage), what);
-	client_fail(c, &e);
-}
-
-/* The peer does not want this session, and is in step with us: it may have its QUIT (RFC 5321
- * §3.1). */
-void
-client_refuse_session(struct smtp_client *c)
-{
-	client_fail_with_reply(c);
-	say(c, S("QUIT"));
-}
-
-void
-smtp_client_lost(struct smtp_client *c, const struct err *e)
-{
-	struct err noted = *e;
-
-	must(err_is(e));
-	if (c->state == OVER)
-		return;
-	if (c->state == AWAIT_END && !c->body_is_open && !output_pending(c)) {
-		err_set(&noted, e->class, e->kind,
-			"%.120s; the whole message was sent, only the answer is missing", e->text);
-		noted.cause = e->cause;
-	}
-	client_fail(c, &noted);
-}
-
-void
-smtp_client_quit(struct smtp_client *c)
-{
-	must(c->state == IDLE);
-	if (say(c, S("QUIT")))
-		client_enter(c, AWAIT_QUIT);
 }

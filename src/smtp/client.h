@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "smtp/address.h"
 #include "smtp/reply.h"
+#include "smtp/sasl.h"
 
 /*
  * The client of SMTP (RFC 5321) and LMTP (RFC 2033) as a value: bytes in, bytes out, and the next event returned. One
@@ -32,14 +33,16 @@ enum smtp_client_event {
 			       alone: smtp_client_ascii */
 	CLIENT_WANT_TOKEN, /* a login by token: smtp_client_token. client.token_was_refused: a fresh one */
 	CLIENT_WANT_AHEAD, /* once a mail, if settings.goes_ahead and the peer takes it (RFC 2920): the whole
-			      message is in the output. The next mail may be given now (smtp_client_mail): its
-			      commands leave behind the dot. CLIENT_ON_DONE is the first one's still; behind it the next
-			      one is under way, without another word of the driver */
-	CLIENT_WANT_BODY,  /* give the next piece of the message: smtp_client_body */
+			      message is in the output. The next mail may be given now (smtp_client_mail), or
+			      not, and then next(). Given, it is `ahead`: its commands leave behind the dot.
+			      CLIENT_ON_DONE is the first one's still; with the next() behind it the other is
+			      `mail`, without another word of the driver */
+	CLIENT_WANT_BODY, /* give the next piece of the message, `ahead`'s where there is one, else `mail`'s:
+			      smtp_client_body */
 	CLIENT_ON_DONE,	   /* the mail is settled: every recipient has its outcome; ready for the
 			       next */
 	CLIENT_ON_FAILED,  /* the session is over with client.error; recipients of the mail under
-			       way have their outcome. Output may hold a QUIT: send it if that costs
+			      way, and of the one given ahead, have their outcome. Output may hold a QUIT: send it if that costs
 			       no waiting */
 	CLIENT_WANT_CLOSE, /* after QUIT: flush, close */
 };
@@ -68,6 +71,8 @@ struct smtp_outcome {
 	struct err err;
 	enum smtp_stage stage;
 	bool is_settled;
+	bool may_be_delivered; /* err is ours, not the peer's word: the whole message left, the answer is
+				  missing. Trying again may make a second copy */
 	bool dsn_taken; /* the next host took it and offers DSN: it reports from here on (RFC 3461
 			   §5.2.2) */
 };
@@ -82,6 +87,7 @@ enum {
 	SMTP_CLIENT_RECIPIENTS_MAX =
 		100, /* of one mail; RFC 5321 §4.5.3.1.8 lets no peer take less */
 	SMTP_CLIENT_PIECE_MAX = 65536, /* octets given to smtp_client_body at a time */
+	SMTP_CLIENT_BINDING_MAX = 64,  /* octets given to smtp_client_bind */
 };
 
 /* One mail to hand over. The caller owns it and all texts in it until CLIENT_ON_DONE or
@@ -104,7 +110,7 @@ struct smtp_client_mail {
 				   comes back */
 	uint64_t hold_s; /* HOLDFOR (RFC 4865); 0: none. Where that is not offered, it comes back */
 	struct str final_words; /* set by the core: the peer's text at the end, e.g. "2.0.0 Ok:
-				   queued as …"; valid until the session's next mail */
+				   queued as …"; valid until the next smtp_client_next() */
 };
 
 enum smtp_client_tls {
@@ -114,22 +120,12 @@ enum smtp_client_tls {
 	CLIENT_TLS_FIRST,   /* before the greeting (RFC 8314 §3.3) */
 };
 
-/* Ways to log in, by falling worth. */
-enum {					  /* bits of settings.mechanisms */
-	MECHANISM_SCRAM_SHA_256_PLUS = 1, /* RFC 7677 */
-	MECHANISM_SCRAM_SHA_256 = 2,
-	MECHANISM_CRAM_MD5 = 4, /* RFC 2195 */
-	MECHANISM_PLAIN = 8,	/* RFC 4616 */
-	MECHANISM_LOGIN = 16,
-	MECHANISM_OAUTHBEARER = 32, /* RFC 7628: with a token */
-	MECHANISM_XOAUTH2 = 64,
-};
-
 struct smtp_client_settings {	    /* texts must outlive the session */
 	struct str hostname;	    /* for EHLO */
 	struct str login, password; /* empty login: no AUTH */
-	unsigned mechanisms;	    /* only these; 0: PLAIN and LOGIN */
-	bool has_token;		    /* the login is by token: CLIENT_WANT_TOKEN asks for it */
+	unsigned
+		mechanisms; /* only these (smtp/sasl.h); 0: PLAIN and LOGIN, or with a token both of its ways */
+	bool has_token; /* the login is by token: CLIENT_WANT_TOKEN asks for it */
 	struct str
 		nonce; /* SCRAM: 18 octets or more in base64 that nobody can guess, other ones in each session */
 	struct str host;	     /* whom we called, for OAUTHBEARER; may be empty */
@@ -147,8 +143,6 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_8BITMIME = 4,
 	OFFERS_SMTPUTF8 = 8,
 	OFFERS_CHUNKING = 16,
-	OFFERS_AUTH_PLAIN = 32,
-	OFFERS_AUTH_LOGIN = 64,
 	OFFERS_DSN = 128,
 	OFFERS_STARTTLS = 256,
 	OFFERS_BINARYMIME = 512,
@@ -156,16 +150,26 @@ enum { /* bits of smtp_client.offers */
 	OFFERS_FUTURERELEASE = 2048,
 };
 
+/* How much of a mail is in the output. Places count the octets of all output from the session's begin. */
+struct smtp_client_said {
+	uint64_t begins_at; /* its first command */
+	uint64_t ends_at;   /* behind its message; UINT64_MAX: not all of that was given yet */
+	bool has_begun;	    /* else nothing of it was said */
+	bool begins_with_reset;
+	bool content_is_ahead; /* DATA or BDAT was said together with the RCPTs */
+};
+
 struct smtp_client {
 	const struct smtp_client_settings *settings;
 	unsigned offers;
+	unsigned logins;   /* the MECHANISM_ bits of its AUTH */
 	uint64_t size_max; /* of SIZE, 0: none said */
 	enum smtp_stage stage;
-	struct err error;      /* with CLIENT_ON_FAILED */
-	uint64_t progress;     /* grows with every whole reply and with octets that leave */
-	bool may_be_delivered; /* the end of the last mail's message was given to the output, and
-				  no reply has said no to it: nobody else may get it now */
-	bool is_secure;	       /* the handshake is done */
+	struct err error;  /* with CLIENT_ON_FAILED */
+	uint64_t progress; /* grows with every whole reply and with octets that leave */
+	bool may_be_delivered; /* the end of the message of `mail` (when it is done: of the last one) was given to
+				  the output, and no reply has said no to it: nobody else may get it now */
+	bool is_secure; /* the handshake is done */
 	struct smtp_client_mail *mail;
 	bool token_was_refused; /* see CLIENT_WANT_TOKEN */
 	struct smtp_client_mail
@@ -180,18 +184,22 @@ struct smtp_client {
 	struct buf input, out, words;
 	size_t out_sent;
 	struct reply_reader reply;
-	unsigned prompts_left;	 /* AUTH: what may still be asked for */
-	size_t recipient_next;	 /* whose RCPT is answered next */
-	size_t recipients_taken; /* RCPTs answered with yes */
-	bool mail_is_refused;	 /* MAIL was answered with no */
-	bool mail_has_left;	 /* some octet of this mail's commands is on its way */
-	bool needs_reset;	 /* the peer may hold a transaction half open */
-	bool uses_chunking;	 /* this mail goes by BDAT */
-	bool content_is_ahead;	 /* DATA or BDAT was said together with the RCPTs */
-	bool ascii_is_asked;	 /* the driver is asked for an ASCII header */
-	bool body_is_open;	 /* the driver is asked for the message */
-	uint64_t body_given;	 /* octets of it so far */
-	char body_tail[2];	 /* its last two octets; a message begins behind a CRLF */
+	uint64_t left;	       /* octets of output that ever left */
+	struct sasl sasl;      /* the login under way */
+	struct buf token;      /* its token */
+	char binding_kind[32]; /* smtp_client_bind */
+	char binding[SMTP_CLIENT_BINDING_MAX];
+	size_t binding_n;
+	size_t recipient_next;			  /* whose RCPT is answered next */
+	size_t recipients_taken;		  /* RCPTs answered with yes */
+	bool mail_is_refused;			  /* MAIL was answered with no */
+	bool needs_reset;			  /* the peer may hold a transaction half open */
+	struct smtp_client_said said, said_ahead; /* of `mail`, of `ahead` */
+	bool ahead_is_offered; /* of this mail the driver was asked CLIENT_WANT_AHEAD */
+	bool ascii_is_asked;   /* the driver is asked for an ASCII header */
+	bool body_is_open;     /* the driver is asked for the message */
+	uint64_t body_given;   /* octets of it so far */
+	char body_tail[2];     /* its last two octets; a message begins behind a CRLF */
 };
 
 void smtp_client_begin(struct smtp_client *c, const struct smtp_client_settings *settings);
@@ -203,10 +211,11 @@ enum smtp_client_event smtp_client_next(struct smtp_client *c);
 void smtp_client_secured(struct smtp_client *c);
 
 /* Between CLIENT_WANT_TLS and smtp_client_secured, where the driver knows: what binds a login to this TLS session (RFC 5929, RFC 9266),
- * "tls-exporter" or "tls-server-end-point" and its octets, at most 64. Without it there is no SCRAM-SHA-256-PLUS. */
+ * "tls-exporter" or "tls-server-end-point" and its octets, at most SMTP_CLIENT_BINDING_MAX; they are copied. Without it there is no SCRAM-SHA-256-PLUS. */
 void smtp_client_bind(struct smtp_client *c, struct str kind, struct str octets);
 
-/* After CLIENT_WANT_TOKEN; empty: there is none, and the session fails. */
+/* After CLIENT_WANT_TOKEN; the text is copied, and wiped behind the login. Empty: there is none, and the session fails (with the
+ * peer's refusal, where there was one). */
 void smtp_client_token(struct smtp_client *c, struct str token);
 
 /* Must the session fail where there is no TLS? Else one in clear serves as well (RFC 7435). */

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp/client_core.h"
 
-#include "base/codec.h"
 #include "base/must.h"
 
 /*
- * The beginning of a session: greeting, EHLO or its forms, what the peer offers, STARTTLS, AUTH. The states
- * and their order are drawn in client.c.
+ * The beginning of a session: greeting, EHLO or its forms, what the peer offers, STARTTLS. The states and their order
+ * are drawn in client.c.
  */
-
-enum { AUTH_INITIAL_LINE_MAX = 510 }; /* RFC 4954 §4: else the response waits for a prompt */
-
-static void log_in(struct smtp_client *c);
 
 /* ── Hello ───────────────────────────────────────────────────────────────────────────────────── */
 
@@ -41,10 +36,7 @@ note_mechanisms(struct smtp_client *c, struct str list)
 
 	while (list.n) {
 		str_cut(list, ' ', &word, &list);
-		if (str_eq_nocase(word, S("PLAIN")))
-			c->offers |= OFFERS_AUTH_PLAIN;
-		else if (str_eq_nocase(word, S("LOGIN")))
-			c->offers |= OFFERS_AUTH_LOGIN;
+		c->logins |= sasl_named(word);
 	}
 }
 
@@ -62,6 +54,9 @@ note_offer(struct smtp_client *c, struct str line)
 		{ S("CHUNKING"), OFFERS_CHUNKING },
 		{ S("DSN"), OFFERS_DSN },
 		{ S("STARTTLS"), OFFERS_STARTTLS },
+		{ S("BINARYMIME"), OFFERS_BINARYMIME },
+		{ S("REQUIRETLS"), OFFERS_REQUIRETLS },
+		{ S("FUTURERELEASE"), OFFERS_FUTURERELEASE },
 	};
 	struct str keyword, rest;
 
@@ -133,7 +128,7 @@ client_choose_tls(struct smtp_client *c)
 	} else if (!c->is_secure && smtp_client_needs_tls(c->settings)) {
 		fail_without_tls(c, "the other host does not offer STARTTLS");
 	} else {
-		log_in(c);
+		client_log_in(c);
 	}
 }
 
@@ -142,7 +137,7 @@ void
 client_begin_tls(struct smtp_client *c)
 {
 	c->in = S("");
-	c->offers = 0;
+	c->offers = c->logins = 0;
 	c->size_max = 0;
 	client_enter(c, SECURING);
 	c->event = CLIENT_WANT_TLS;
@@ -171,104 +166,4 @@ smtp_client_secured(struct smtp_client *c)
 		client_enter(c, AWAIT_GREETING);
 	else
 		client_say_ehlo(c);
-}
-
-/* ── AUTH ────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Base64 of [NUL login NUL] password, whose room is taken at once: a buffer that grows leaves
- * copies behind. */
-static void
-add_secret(struct buf *to, struct str login, struct str secret)
-{
-	struct buf plain = { .max = SMTP_AUTH_LINE_MAX };
-
-	buf_room(&plain, login.n + secret.n + 2);
-	if (login.n) { /* RFC 4616 §2, without an authorization identity */
-		buf_add_char(&plain, '\0');
-		buf_add(&plain, login);
-		buf_add_char(&plain, '\0');
-	}
-	buf_add(&plain, secret);
-	buf_room(to, plain.n / 3 * 4 + 4);
-	codec_add_base64(to, buf_str(&plain));
-	must(!plain.overflow && !to->overflow);
-	explicit_bzero(plain.p, plain.n);
-	buf_free(&plain);
-}
-
-static void
-say_secret(struct smtp_client *c, struct str before, struct str login, struct str secret)
-{
-	struct buf line = { .max = SMTP_AUTH_LINE_MAX };
-
-	add_secret(&line, login, secret);
-	c->output_is_secret = true;
-	say(c, before, buf_str(&line));
-	explicit_bzero(line.p, line.n);
-	buf_free(&line);
-}
-
-/* RFC 4954 §4: PLAIN in one line where that is short enough, else after a prompt; LOGIN (no RFC,
- * but all there is in places) after two. */
-static void
-log_in(struct smtp_client *c)
-{
-	struct str login = c->settings->login, password = c->settings->password;
-	size_t response_n = (login.n + password.n + 4) / 3 * 4;
-	struct err e;
-
-	if (login.n == 0) {
-		client_become_ready(c);
-	} else if (response_n > SMTP_AUTH_LINE_MAX / 2 || !client_is_sayable(login) ||
-		   !client_is_sayable(password)) {
-		err_set(&e, ERR_PERMANENT, ERR_LOGIN_REFUSED,
-			"login or password is too long, or holds a line end or NUL");
-		client_fail(c, &e);
-	} else if (c->offers & OFFERS_AUTH_PLAIN &&
-		   response_n + sizeof "AUTH PLAIN" <= AUTH_INITIAL_LINE_MAX) {
-		client_enter(c, AWAIT_LOGIN);
-		say_secret(c, S("AUTH PLAIN "), login, password);
-	} else if (c->offers & (OFFERS_AUTH_PLAIN | OFFERS_AUTH_LOGIN)) {
-		bool plain = c->offers & OFFERS_AUTH_PLAIN;
-
-		client_enter(c, AWAIT_PROMPT);
-		c->prompts_left = plain ? 1 : 2;
-		say(c, plain ? S("AUTH PLAIN") : S("AUTH LOGIN"));
-	} else {
-		err_set(&e, ERR_PERMANENT, ERR_LOGIN_REFUSED,
-			"the other host does not offer a login (AUTH PLAIN or LOGIN)");
-		client_fail(c, &e);
-	}
-}
-
-void
-client_give_secret(struct smtp_client *c)
-{
-	struct str login = c->settings->login, password = c->settings->password;
-
-	c->prompts_left--;
-	client_enter(c, c->prompts_left ? AWAIT_PROMPT : AWAIT_LOGIN);
-	if (c->offers & OFFERS_AUTH_PLAIN)
-		say_secret(c, S(""), login, password);
-	else
-		say_secret(c, S(""), S(""), c->prompts_left ? login : password);
-}
-
-void
-client_become_ready(struct smtp_client *c)
-{
-	client_enter(c, IDLE);
-	c->event = CLIENT_ON_READY;
-}
-
-void
-smtp_client_bind(struct smtp_client *c, struct str kind, struct str octets)
-{
-	(void)c, (void)kind, (void)octets;
-}
-
-void
-smtp_client_token(struct smtp_client *c, struct str token)
-{
-	(void)c, (void)token;
 }

@@ -1,96 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp/client_core.h"
 
-#include <inttypes.h>
-
 #include "base/must.h"
-#include "message/message.h"
 
 /*
  * One mail: MAIL, the RCPTs, the message, and what its end is answered. The states, their order and
  * the laws are in client.c.
- *
- * What a host does not offer is not said. For four of the extensions that leaves the mail with a
- * choice, made before a word of it is said (begin_transaction, mail_is_possible):
- *
- *   SMTPUTF8    addresses in ASCII: the driver is asked for the message with an ASCII header; else it comes back (RFC 6531 §3.1)
- *   8BITMIME    as it is, which keeps signatures whole; or, if the settings say so, it comes back (RFC 6152 §3)
- *   CHUNKING    what only BDAT can carry comes back
- *   DSN         the requests are not passed on; who handed the mail to us hears `relayed` from us (RFC 3461 §5.2.2)
  */
 
-enum {
-	SMALL = 65536,	      /* octets of a message sent without knowing who is taken */
-	PATH_MAX_SAID = 1000, /* octets of a path; RFC 5321 §4.5.3.1.3 says 256 */
-};
+enum { SMALL = 65536 }; /* octets of a message sent without knowing who is taken */
 
 /* ── A transaction ───────────────────────────────────────────────────────────────────────────── */
-
-static bool
-is_path_sayable(struct str path)
-{
-	return path.n <= PATH_MAX_SAID && client_is_sayable(path);
-}
-
-/* RFC 5321 §4.1.2 esmtp-value, UTF-8 added by RFC 6533: what is no parameter cannot begin another one. */
-static bool
-is_value_sayable(struct str value, size_t most)
-{
-	for (size_t i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] <= ' ' || value.p[i] == 0x7f)
-			return false;
-	return value.n <= most;
-}
-
-static bool
-texts_are_sayable(const struct smtp_client_mail *mail)
-{
-	if (!is_path_sayable(mail->reverse_path) ||
-		!is_value_sayable(mail->envid, DSN_ENVELOPE_ID_MAX))
-		return false;
-	for (size_t i = 0; i < mail->recipients_n; i++)
-		if (!is_path_sayable(mail->recipients[i]) ||
-			(mail->dsn && !is_value_sayable(mail->dsn[i].orcpt, DSN_ORIGINAL_MAX)))
-			return false;
-	return true;
-}
-
-static bool
-addresses_are_ascii(const struct smtp_client_mail *mail)
-{
-	bool are_ascii = str_is_ascii(mail->reverse_path);
-
-	for (size_t i = 0; i < mail->recipients_n; i++)
-		are_ascii = are_ascii && str_is_ascii(mail->recipients[i]);
-	return are_ascii;
-}
-
-/* Everything that can be known to fail before a word is said. */
-static bool
-mail_is_possible(const struct smtp_client *c, struct err *e)
-{
-	const struct smtp_client_mail *mail = c->mail;
-
-	if (!texts_are_sayable(mail))
-		return err_set(e, ERR_PERMANENT, ERR_OTHER,
-			"an address is too long, or holds a line end or NUL; nothing was sent");
-	if (c->size_max && mail->size > c->size_max)
-		return err_set(e, ERR_PERMANENT, ERR_TOO_BIG,
-			"the message has %" PRIu64 " octets; the next host takes at most %" PRIu64,
-			mail->size, c->size_max);
-	if (mail->smtputf8 && !(c->offers & OFFERS_SMTPUTF8))
-		return err_set(e, ERR_PERMANENT, ERR_NEEDS_SMTPUTF8,
-			"an address or header is not ASCII, and the next host does not offer "
-			"SMTPUTF8");
-	if (mail->has_8bit && c->settings->bounces_8bit && !(c->offers & OFFERS_8BITMIME))
-		return err_set(
-			e, ERR_PERMANENT, ERR_NEEDS_8BITMIME, "the next host takes no 8-bit mail");
-	if (mail->needs_chunking && !c->uses_chunking)
-		return err_set(e, ERR_PERMANENT, ERR_NEEDS_CHUNKING,
-			"the message holds NUL or lines over 998 octets, and the next host does "
-			"not offer CHUNKING");
-	return true;
-}
 
 /* The mail is settled; the session goes on. */
 static void
@@ -101,91 +21,35 @@ finish(struct smtp_client *c)
 	c->event = CLIENT_ON_DONE;
 }
 
-static void
-say_mail(struct smtp_client *c)
+/* A message that may go before it is known who takes it. */
+static bool
+goes_with_its_recipients(const struct smtp_client *c, const struct smtp_client_mail *mail)
 {
-	const struct smtp_client_mail *mail = c->mail;
-	bool dsn = c->offers & OFFERS_DSN;
-	char size[32] = "";
-
-	if (c->offers & OFFERS_SIZE)
-		snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
-	say(c, S("MAIL FROM:<"), mail->reverse_path, S(">"), str_of(size),
-		mail->has_8bit && c->offers & OFFERS_8BITMIME ? S(" BODY=8BITMIME") : S(""),
-		mail->smtputf8 ? S(" SMTPUTF8") : S(""),
-		!dsn || !mail->ret ? S("")
-		: mail->ret == 'F' ? S(" RET=FULL")
-				   : S(" RET=HDRS"),
-		dsn && mail->envid.n ? S(" ENVID=") : S(""), dsn ? mail->envid : S(""));
+	return client_is_pipelined(c) && !c->settings->is_lmtp &&
+	       (!client_uses_chunking(c) || mail->size <= SMALL);
 }
 
-/* "SUCCESS,FAILURE" (RFC 3461 §4.1). */
-static struct str
-notify_words(struct buf *to, uint8_t notify)
+/* Says as much of a mail as may be said at once. */
+static void
+say_transaction(struct smtp_client *c, const struct smtp_client_mail *mail,
+	struct smtp_client_said *said, bool begins_with_reset)
 {
-	static const struct {
-		enum dsn_notify bit;
-		struct str word;
-	} words[] = {
-		{ DSN_NOTIFY_NEVER, S("NEVER") },
-		{ DSN_NOTIFY_SUCCESS, S("SUCCESS") },
-		{ DSN_NOTIFY_FAILURE, S("FAILURE") },
-		{ DSN_NOTIFY_DELAY, S("DELAY") },
+	*said = (struct smtp_client_said){
+		.begins_at = client_place(c),
+		.ends_at = UINT64_MAX,
+		.has_begun = true,
+		.begins_with_reset = begins_with_reset,
+		.content_is_ahead = goes_with_its_recipients(c, mail),
 	};
-
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-		if (notify & words[i].bit) {
-			buf_add(to, to->n ? S(",") : S(" NOTIFY="));
-			buf_add(to, words[i].word);
-		}
-	return buf_str(to);
-}
-
-static void
-say_rcpt(struct smtp_client *c, size_t i)
-{
-	const struct smtp_client_mail *mail = c->mail;
-	struct smtp_client_dsn dsn = { 0 };
-	struct buf notify = { .max = 64 };
-
-	if (mail->dsn && c->offers & OFFERS_DSN)
-		dsn = mail->dsn[i];
-	if (!mail->smtputf8 && !str_is_ascii(dsn.orcpt))
-		dsn.orcpt = S(""); /* RFC 6533 §3: such a one needs SMTPUTF8 */
-	say(c, S("RCPT TO:<"), mail->recipients[i], S(">"), notify_words(&notify, dsn.notify),
-		dsn.orcpt.n ? S(" ORCPT=") : S(""), dsn.orcpt);
-	buf_free(&notify);
-}
-
-/* DATA; or BDAT with the whole message as its one chunk, for which nobody has to be asked. */
-static void
-say_content(struct smtp_client *c)
-{
-	char size[32];
-
-	if (!c->uses_chunking) {
-		say(c, S("DATA"));
-		return;
-	}
-	snprintf(size, sizeof size, "%" PRIu64, c->mail->size);
-	say(c, S("BDAT "), str_of(size), S(" LAST"));
-	c->body_is_open = true;
-}
-
-/* Says as much as may be said at once, and awaits its first reply. */
-static void
-say_transaction(struct smtp_client *c)
-{
-	client_enter(c, c->needs_reset ? AWAIT_RSET : AWAIT_MAIL);
-	if (c->needs_reset)
+	if (begins_with_reset)
 		say(c, S("RSET"));
-	if (client_is_pipelined(c) || !c->needs_reset)
-		say_mail(c);
+	if (client_is_pipelined(c) || !begins_with_reset)
+		client_say_mail(c, mail);
 	if (client_is_pipelined(c))
-		for (size_t i = 0; i < c->mail->recipients_n; i++)
-			say_rcpt(c, i);
-	if (c->content_is_ahead)
-		say_content(c);
+		for (size_t i = 0; i < mail->recipients_n; i++)
+			client_say_rcpt(c, mail, i);
+	if (said->content_is_ahead)
+		client_say_content(c, mail);
 }
 
 static void
@@ -193,35 +57,76 @@ begin_transaction(struct smtp_client *c)
 {
 	struct err e;
 
-	c->content_is_ahead = client_is_pipelined(c) && !c->settings->is_lmtp &&
-			      (!c->uses_chunking || c->mail->size <= SMALL);
-	if (mail_is_possible(c, &e)) {
-		say_transaction(c);
+	if (client_mail_is_possible(c, c->mail, &e)) {
+		client_enter(c, c->needs_reset ? AWAIT_RSET : AWAIT_MAIL);
+		say_transaction(c, c->mail, &c->said, c->needs_reset);
 	} else {
 		client_settle(c, &e);
 		finish(c);
 	}
 }
 
-void
-smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *mail)
+/* Nothing of its replies has been read. */
+static void
+make_current(struct smtp_client *c, struct smtp_client_mail *mail, struct smtp_client_said said)
 {
-	must(c->state == IDLE && c->event == CLIENT_WANT_INPUT);
-	must(mail->recipients_n && mail->recipients_n <= SMTP_CLIENT_RECIPIENTS_MAX);
 	c->mail = mail;
+	c->said = said;
 	c->recipient_next = c->recipients_taken = 0;
-	c->mail_is_refused = c->may_be_delivered = false;
-	c->uses_chunking = c->offers & OFFERS_CHUNKING;
-	c->body_given = 0;
-	memcpy(c->body_tail, "\r\n", 2);
+	c->mail_is_refused = c->ahead_is_offered = false;
+	c->may_be_delivered = said.has_begun && client_message_is_whole(&said);
+}
+
+static void
+begin_mail(struct smtp_client *c, struct smtp_client_mail *mail)
+{
+	make_current(c, mail, (struct smtp_client_said){ .ends_at = UINT64_MAX });
 	client_enter(c, IDLE);
 	if (c->in.n)
 		return; /* words nobody asked for: smtp_client_next() takes them as such */
-	c->mail_has_left = false;
-	if (mail->smtputf8 && !(c->offers & OFFERS_SMTPUTF8) && addresses_are_ascii(mail))
+	if (client_mail_needs_ascii(c, mail))
 		c->ascii_is_asked = true;
 	else
 		begin_transaction(c);
+}
+
+/* The mail before it is whole in the output, and unanswered. */
+static void
+say_ahead(struct smtp_client *c)
+{
+	struct err e;
+
+	if (!client_mail_needs_ascii(c, c->ahead) && client_mail_is_possible(c, c->ahead, &e))
+		say_transaction(c, c->ahead, &c->said_ahead, client_uses_chunking(c));
+}
+
+void
+smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *mail)
+{
+	must(c->event == CLIENT_WANT_INPUT && !c->ahead);
+	must(mail->recipients_n && mail->recipients_n <= SMTP_CLIENT_RECIPIENTS_MAX);
+	must(c->mail ? c->ahead_is_offered : c->state == IDLE);
+	if (c->mail) {
+		c->ahead = mail;
+		c->said_ahead = (struct smtp_client_said){ .ends_at = UINT64_MAX };
+		say_ahead(c);
+	} else {
+		begin_mail(c, mail);
+	}
+}
+
+void
+client_take_up_ahead(struct smtp_client *c)
+{
+	struct smtp_client_mail *mail = c->ahead;
+
+	c->ahead = NULL;
+	if (!c->said_ahead.has_begun) {
+		begin_mail(c, mail);
+		return;
+	}
+	make_current(c, mail, c->said_ahead);
+	client_enter(c, c->said.begins_with_reset ? AWAIT_RSET : AWAIT_MAIL);
 }
 
 void
@@ -242,7 +147,7 @@ client_reset_taken(struct smtp_client *c)
 	c->needs_reset = false;
 	client_enter(c, AWAIT_MAIL);
 	if (!client_is_pipelined(c))
-		say_mail(c);
+		client_say_mail(c, c->mail);
 }
 
 /* RSET cannot be refused (RFC 5321 §4.1.1.5), and this mail is not what the peer objects to. */
@@ -257,7 +162,7 @@ client_mail_taken(struct smtp_client *c)
 {
 	client_enter(c, AWAIT_RCPT);
 	if (!client_is_pipelined(c))
-		say_rcpt(c, 0);
+		client_say_rcpt(c, c->mail, 0);
 }
 
 /* The replies to a group said ahead still come, and are counted off. */
@@ -278,14 +183,14 @@ client_mail_refused(struct smtp_client *c)
 static void
 all_rcpts_answered(struct smtp_client *c)
 {
-	if (c->content_is_ahead) {
-		client_enter(c, c->uses_chunking ? AWAIT_END : AWAIT_DATA);
+	if (c->said.content_is_ahead) {
+		client_enter(c, client_uses_chunking(c) ? AWAIT_END : AWAIT_DATA);
 	} else if (c->recipients_taken == 0 || c->mail_is_refused) {
 		c->needs_reset = true;
 		finish(c);
 	} else {
-		say_content(c);
-		client_enter(c, c->uses_chunking ? AWAIT_END : AWAIT_DATA);
+		client_say_content(c, c->mail);
+		client_enter(c, client_uses_chunking(c) ? AWAIT_END : AWAIT_DATA);
 	}
 }
 
@@ -296,7 +201,7 @@ rcpt_answered(struct smtp_client *c)
 	if (c->recipient_next == c->mail->recipients_n)
 		all_rcpts_answered(c);
 	else if (!client_is_pipelined(c))
-		say_rcpt(c, c->recipient_next);
+		client_say_rcpt(c, c->mail, c->recipient_next);
 }
 
 void
@@ -323,6 +228,14 @@ client_rcpt_refused(struct smtp_client *c)
 
 /* ── The message ─────────────────────────────────────────────────────────────────────────────── */
 
+void
+client_open_body(struct smtp_client *c)
+{
+	c->body_is_open = true;
+	c->body_given = 0;
+	memcpy(c->body_tail, "\r\n", 2);
+}
+
 /* 354. With nobody left to send to, the message ends before it began (RFC 2920 §3.1). But when
  * MAIL was refused and some RCPT was not, a dot might deliver an empty message. */
 void
@@ -332,10 +245,13 @@ client_begin_body(struct smtp_client *c)
 		client_fail_with_lie(c, "asks for a message that it refused");
 		return;
 	}
-	if (c->recipients_taken)
-		c->body_is_open = true;
-	else
+	if (c->recipients_taken) {
+		client_open_body(c);
+	} else {
 		say(c, S("."));
+		c->said.ends_at = client_place(c);
+		c->ahead_is_offered = true; /* this one costs a round trip anyway */
+	}
 	client_enter(c, AWAIT_END);
 }
 
@@ -384,29 +300,44 @@ note_tail(struct smtp_client *c, struct str piece)
 	}
 }
 
+/* Law 7: an end that has no room is none. */
+static void
+end_body(struct smtp_client *c)
+{
+	if (!client_uses_chunking(c) && memcmp(c->body_tail, "\r\n", 2) != 0)
+		buf_add(&c->out, S("\r\n"));
+	if (!client_uses_chunking(c))
+		buf_add(&c->out, S(".\r\n"));
+	if (c->out.refused)
+		return;
+	c->body_is_open = false;
+	if (c->ahead) {
+		c->said_ahead.ends_at = client_place(c);
+	} else {
+		c->said.ends_at = client_place(c);
+		c->may_be_delivered = true;
+	}
+	client_enter(c, (enum client_state)c->state);
+}
+
 void
 smtp_client_body(struct smtp_client *c, struct str piece, bool last)
 {
+	const struct smtp_client_mail *mail = c->ahead ? c->ahead : c->mail;
+
 	must(c->body_is_open && piece.n <= SMTP_CLIENT_PIECE_MAX);
 	c->body_given += piece.n;
-	must(c->body_given <= c->mail->size && (!last || c->body_given == c->mail->size));
+	must(c->body_given <= mail->size && (!last || c->body_given == mail->size));
 	buf_drop(&c->out, c->out_sent);
 	c->out_sent = 0;
-	if (c->uses_chunking)
+	if (client_uses_chunking(c))
 		buf_add(&c->out, piece);
 	else
 		add_stuffed(c, piece);
 	note_tail(c, piece);
-	if (last) {
-		c->body_is_open = false;
-		c->may_be_delivered = true;
-		if (!c->uses_chunking && memcmp(c->body_tail, "\r\n", 2) != 0)
-			buf_add(&c->out, S("\r\n"));
-		if (!c->uses_chunking)
-			buf_add(&c->out, S(".\r\n"));
-		client_enter(c, (enum client_state)c->state);
-	}
-	must(!c->out.overflow);
+	if (last)
+		end_body(c);
+	must(!c->out.overflow || c->out.refused);
 }
 
 /* The end of the message is answered: once for all, or (RFC 2033 §4.2) for each recipient that was
@@ -446,7 +377,7 @@ client_end_refused(struct smtp_client *c)
 	struct err e;
 
 	client_err_from_reply(c, &e);
-	c->needs_reset = c->uses_chunking;
+	c->needs_reset = client_uses_chunking(c);
 	c->may_be_delivered = c->settings->is_lmtp; /* there it was said of one recipient */
 	end_answered(c, &e);
 }

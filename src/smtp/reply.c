@@ -64,6 +64,9 @@ static const struct row {
 		S("the hosts of that domain have no address that mail may go to") },
 	[ERR_NEEDS_8BITMIME] = { 451, 554, 6, 3, S("the next host takes no 8-bit mail") },
 	[ERR_TLS] = { 451, 554, 7, 5, S("the connection to the next host cannot be encrypted") },
+	[ERR_NEEDS_REQUIRETLS] = { 451, 550, 7, 30,
+		S("the next host does not promise TLS on the whole way") },
+	[ERR_NEEDS_HOLD] = { 451, 554, 3, 3, S("the next host does not hold mail for later") },
 };
 
 struct reply

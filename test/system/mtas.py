@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exim and OpenSMTPD as next hosts: Debian's packages, which cannot be installed beside Postfix, unpacked by `./do` into
 build/mta. Each runs in a mount namespace of its own, where the users exist and the directories lie that are built into it, and
-relays all it takes to one port of loopback."""
+relays all it takes to one port of loopback. With a certificate it does TLS, with people only who logs in may send."""
 import os
 import pathlib
 import shutil
@@ -22,14 +22,20 @@ keep_environment =
 primary_hostname = exim.test
 daemon_smtp_ports = {port}
 local_interfaces = 127.0.0.1
-tls_advertise_hosts =
-acl_smtp_rcpt = accept
+{tls}
+acl_smtp_rcpt = {rcpt}
 acl_smtp_data = accept
 spool_directory = {directory}/spool
 log_file_path = {directory}/log/%slog
 pid_file_path = {directory}/exim.pid
 smtp_accept_max = 0
 dsn_advertise_hosts = *
+begin acl
+people:
+  accept authenticated = *
+  deny message = log in first
+begin authenticators
+{people}
 begin routers
 on:
   driver = manualroute
@@ -42,8 +48,29 @@ on:
   allow_localhost
   port = {relay_port}
 """
+EXIM_TLS = "tls_advertise_hosts = *\ntls_certificate = {directory}/chain.pem\ntls_privatekey = {directory}/key.pem"
+EXIM_PEOPLE = """\
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${if and{{eq{$auth2}{%(user)s}}{eq{$auth3}{%(password)s}}}}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${if and{{eq{$auth1}{%(user)s}}{eq{$auth2}{%(password)s}}}}
+  server_set_id = $auth1
+cram:
+  driver = cram_md5
+  public_name = CRAM-MD5
+  server_secret = ${if eq{$auth1}{%(user)s}{%(password)s}fail}
+  server_set_id = $auth1
+"""
 OPENSMTPD = """\
-listen on 127.0.0.1 port {port} hostname opensmtpd.test
+{tls}
+listen on 127.0.0.1 port {port} hostname opensmtpd.test {how}
 action "on" relay host smtp://127.0.0.1:{relay_port}
 match from any for any action "on"
 """
@@ -60,11 +87,13 @@ exec {command}
 
 
 class Mta:
-    """`with Exim(relay_port) as host: … host.port`. Users: (name, id) that its executable wants to find."""
+    """`with Exim(relay_port, leaf, people) as host: … host.port`. leaf: of certificates.py; person: (user, password), for which TLS may be
+    needed. Users: (name, id) that its executable wants to find."""
 
     name, program, users, configuration = "", "", (), ""
+    keeper = 0  # who must own the key
 
-    def __init__(self, relay_port):
+    def __init__(self, relay_port, leaf=None, person=None):
         program = UNPACKED / self.program
         if not program.exists():
             pytest.skip(f"no {self.name}: {program} is not there (./do unpacks it)")
@@ -78,11 +107,22 @@ class Mta:
             os.chown(self.directory / part, self.users[0][1], self.users[0][1])
         for file, line in ("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n"), ("group", "{0}:x:{1}:\n"):
             (self.directory / file).write_text(pathlib.Path("/etc", file).read_text() + "".join(line.format(*u) for u in self.users))
-        (self.directory / "conf").write_text(
-            self.configuration.format(directory=self.directory, port=self.port, relay_port=relay_port, program=program))
+        if leaf:
+            self.take_certificate(leaf)
+        (self.directory / "conf").write_text(self.configuration.format(
+            directory=self.directory, port=self.port, relay_port=relay_port, program=program, **self.settings(leaf, person)))
         self.command = self.arguments(program)
 
+    def take_certificate(self, leaf):
+        for file, source in ("chain.pem", leaf.chain), ("key.pem", leaf.key):
+            (self.directory / file).write_bytes(source.read_bytes())
+            (self.directory / file).chmod(0o600)
+            os.chown(self.directory / file, self.keeper, self.keeper)
+
     def arguments(self, program):
+        raise NotImplementedError
+
+    def settings(self, leaf, person):
         raise NotImplementedError
 
     def answers(self):
@@ -113,6 +153,12 @@ class Mta:
 
 class Exim(Mta):
     name, program, users, configuration = "exim", "exim4-daemon-light/usr/sbin/exim4", (("Debian-exim", 499),), EXIM
+    keeper = 499
+
+    def settings(self, leaf, person):
+        return {"tls": EXIM_TLS.format(directory=self.directory) if leaf else "tls_advertise_hosts =",
+                "rcpt": "people" if person else "accept",
+                "people": EXIM_PEOPLE % {"user": person[0], "password": person[1]} if person else ""}
 
     def arguments(self, program):
         return f"{program} -C {self.directory}/conf -bdf -q5s"
@@ -124,3 +170,11 @@ class OpenSmtpd(Mta):
 
     def arguments(self, program):
         return f"{program} -d -f {self.directory}/conf"
+
+    def settings(self, leaf, person):
+        lines = [f'pki opensmtpd.test cert "{self.directory}/chain.pem"', f'pki opensmtpd.test key "{self.directory}/key.pem"'] if leaf else []
+        if person:
+            hashed = subprocess.run(["openssl", "passwd", "-6", person[1]], capture_output=True, text=True, check=True).stdout.strip()
+            (self.directory / "people").write_text(f"{person[0]} {hashed}\n")
+            lines.append(f"table people file:{self.directory}/people")
+        return {"tls": "\n".join(lines), "how": ("tls pki opensmtpd.test" if leaf else "") + (" auth <people>" if person else "")}

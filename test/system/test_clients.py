@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients hand in real mail: swaks, curl, msmtp, Python's smtplib, git send-email."""
+"""Real clients hand in real mail: swaks, curl, msmtp, mutt, Python's smtplib, git send-email."""
 import os
+import shutil
 import smtplib
 import subprocess
 
+import pytest
+
+from certificates import Authority, tls_option
 from talk import added_fields, body, crlf
 
 MESSAGE = b"From: Alice <alice@example.org>\nTo: Bob <bob@example.org>\nSubject: from a client\n\nGr\xc3\xbc\xc3\x9fe\n.\n..\n"
@@ -47,6 +51,45 @@ def test_msmtp(station):
     run("msmtp", "--host=127.0.0.1", f"--port={station.submission_port}", "--auth=plain", "--user=alice@example.org",
         "--passwordeval=echo wonderland", "--tls=off", "--from=alice@example.org", "bob@example.org", text=MESSAGE)
     added_fields(station.wait_mails("bob", 1)[0], crlf(MESSAGE))
+
+
+@pytest.fixture
+def sealed(make_station, tmp_path):
+    """A station that proves to be localhost, and whose word for that is good."""
+    authority = Authority(tmp_path / "authority")
+    station = make_station(tls=tls_option(authority.issue("mail.example.org", "localhost")))
+    station.add_user("alice", "wonderland")
+    station.add_user("bob", "builder")
+    station.trust = authority.trust
+    return station
+
+
+def mutt(station, directory, scheme, port, trust):
+    """mutt without a person: it sends what is on its standard input."""
+    if not shutil.which("mutt"):
+        pytest.skip("mutt is not here")
+    settings = {"smtp_url": f"{scheme}://alice@example.org@localhost:{port}/", "smtp_pass": "wonderland", "from": "alice@example.org",
+                "ssl_ca_certificates_file": trust, "certificate_file": directory / "accepted", "record": "", "ssl_force_tls": "yes"}
+    (directory / "muttrc").write_text("".join(f'set {name}="{value}"\n' for name, value in settings.items()) + "unset ssl_usesystemcerts\n")
+    return subprocess.run(["mutt", "-F", directory / "muttrc", "-s", "from mutt: 你好", "--", "bob@example.org"], input="Grüße\n.\n".encode(),
+                          capture_output=True, timeout=60, env={**os.environ, "HOME": str(directory), "LANG": "C.UTF-8", "TERM": "dumb"})
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_mutt(sealed, tmp_path, scheme):
+    port = {"smtp": sealed.submission_port, "smtps": sealed.submissions_port}[scheme]
+    done = mutt(sealed, tmp_path, scheme, port, sealed.trust)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+    mail, = sealed.wait_mails("bob", 1)
+    assert b"with ESMTPSA" in mail and b"Subject: from mutt: =?utf-8?" in mail and b"\r\n.\r\n" in mail
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_mutt_hands_nothing_to_a_host_that_does_not_prove_its_name(sealed, tmp_path, scheme):
+    port = {"smtp": sealed.submission_port, "smtps": sealed.submissions_port}[scheme]
+    stranger = Authority(tmp_path / "stranger", "A stranger")
+    assert mutt(sealed, tmp_path, scheme, port, stranger.trust).returncode != 0
+    assert sealed.mailbox("bob") == []
 
 
 def test_smtplib(station):

@@ -56,6 +56,18 @@ def test_a_good_file(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["posthouse.conf"]
 
 
+@pytest.mark.parametrize("connections, filters, most, noted", [(500, 1, 1000, False), (501, 1, 1000, True), (1001, 0, 1000, True)])
+def test_more_connections_than_descriptors_are_a_note(tmp_path, connections, filters, most, noted):
+    file = write(tmp_path)
+    with file.open("a") as text:
+        text.write(f"limits {{ connections = {connections} }}\n")
+        text.write("".join(f'filter "f{i}" {{ at = "127.0.0.1:9" }}\n' for i in range(filters)))
+    done = subprocess.run(["prlimit", f"--nofile={most}:{most}", POSTHOUSE, "check", "--config", file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    notes = [line for line in done.stderr.splitlines() if "descriptors" in line]
+    assert len(notes) == noted and all(f"connections = {connections}" in line and f"at most {most} here" in line for line in notes)
+
+
 @pytest.mark.parametrize("command", [["serve"], ["check"], ["queue", "list"], ["user", "list"], ["alias", "list"]])
 def test_a_file_that_is_not_there(tmp_path, command):
     done = run(*command, "--config", tmp_path / "none.conf")

@@ -109,6 +109,28 @@ def test_a_message_without_header_and_a_people_s_one(with_milters):
     assert m.macros()[b"{auth_authen}"] == b"alice@example.org" and m.macros()[b"{auth_type}"] == b"PLAIN"
 
 
+@pytest.mark.parametrize("door", ["starttls", "submissions"])
+def test_it_is_told_of_tls(with_milters, door):
+    m = Milter()
+    station = with_milters(m)
+    talk = station.talk("submissions" if door == "submissions" else "submission")
+    talk.expect(220)
+    talk.say("EHLO client.test").expect(250)
+    if door == "starttls":
+        talk.starttls().say("EHLO client.test").expect(250)
+    version, (cipher, _, bits) = talk.socket.version(), talk.socket.cipher()
+    with talk:
+        talk.login("alice@example.org", "wonderland").envelope("alice@example.org", "bob@example.org").data(MESSAGE)
+    told = m.macros()
+    assert (told[b"{tls_version}"], told[b"{cipher}"], told[b"{cipher_bits}"]) == (version.encode(), cipher.encode(), str(bits).encode())
+
+
+def test_it_is_told_of_no_tls_in_clear(with_milters):
+    m = Milter()
+    send(with_milters(m))
+    assert not {b"{tls_version}", b"{cipher}", b"{cipher_bits}"} & {name for name, value in m.macros().items() if value}
+
+
 @pytest.mark.parametrize("letter", "CHMRTLNBE")
 @pytest.mark.parametrize("answer, code, words", [
     (REJECT, 550, "5.7.1"), (TEMPFAIL, 451, "4.7.1"), (reply(b"554 5.6.6 no %% of that"), 554, "5.6.6 no % of that"),

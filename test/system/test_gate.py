@@ -245,6 +245,22 @@ def test_a_list_that_is_none_refuses_nobody(make_station, make_knot, zone):
     assert all(zone in line and "answer=127.255.255.254" in line for line in told)
 
 
+def test_the_log_says_which_lists_are_none(make_station, make_knot):
+    """RFC 5782 §5: 127.0.0.2 must be listed, 127.0.0.1 must not. Said once at the start, and again when the file names other lists."""
+    knot = make_knot({**ZONES, "list.test": "2.0.0.127 A 127.0.0.2", "all.test": "* A 127.0.0.2"})
+    zones = ["list.test", "all.test", "dead.test", "nowhere.test", "torn.test"]
+    section = "dnsbl = {%s}"
+    station = accounts(make_station(resolver=asks(knot), gate=section % ", ".join(f'"{zone}"' for zone in zones)))
+    for told in "dnsbl-is-none zone=dead.test", "dnsbl-is-none zone=nowhere.test", "dnsbl-lists-everybody zone=all.test":
+        station.wait_log(told)
+    station.configure(gate=section % '"gone.test"')
+    station.reload()
+    station.wait_log("dnsbl-is-none zone=gone.test")
+    assert station.stop() == 0
+    said = [line.partition(" do=")[0].partition("dnsbl-")[2] for line in station.log_text().splitlines() if "dnsbl-" in line]
+    assert sorted(said) == ["is-none zone=dead.test", "is-none zone=gone.test", "is-none zone=nowhere.test", "lists-everybody zone=all.test"]
+
+
 def test_who_only_connects_asks_nothing(make_station, make_liar):
     liar = make_liar(lambda q, is_tcp: answer(q, rcode=NXDOMAIN))
     station = accounts(make_station(resolver=f'forward = {{"{liar.forward}"}}', gate='dnsbl = {"bl.test"}'))

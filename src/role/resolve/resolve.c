@@ -93,18 +93,24 @@ resolve_configured(void *owner)
 	describe_section(&r->role.config, &section);
 	errand_pause_all(r);
 	client_end_all(r);
+	lists_end(r);
 	ours_read(&r->ours, &r->role.config);
 	if (!r->resolver || !str_eq(buf_str(&section), buf_str(&r->section)))
 		open_resolver(r);
 	buf_free(&r->section);
 	r->section = section;
 	errand_resume_all(r);
+	if (r->has_begun)
+		lists_check(r);
 }
 
 static void
 resolve_begin(void *owner)
 {
-	(void)owner;
+	struct resolve *r = owner;
+
+	r->has_begun = true;
+	lists_check(r);
 }
 
 static void
@@ -114,6 +120,7 @@ resolve_drain(void *owner)
 
 	errand_drop_all(r);
 	client_end_all(r);
+	lists_end(r);
 	resolver_close(&r->resolver);
 	role_exit(&r->role, 0);
 }

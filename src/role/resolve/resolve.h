@@ -23,6 +23,9 @@ struct resolve {
 	unsigned errands_n;
 	struct list inquiries; /* struct inquiry */
 	unsigned inquiries_n;
+	struct list_check *checks; /* of the lists that gate.dnsbl names */
+	size_t checks_n;
+	bool has_begun;
 	int64_t refused_ms; /* a list last said that it does not answer us; 0: none has */
 };
 
@@ -35,6 +38,10 @@ void errand_drop_all(struct resolve *r);
 /* ── client.c: what the DNS says of a client; it ends by itself in `answer` ── */
 void client_begin(struct resolve *r, const struct ipc_question *m);
 void client_end_all(struct resolve *r); /* with "unknown" */
+
+/* ── lists.c: whether the lists of gate.dnsbl are lists; what is wrong goes into the log, once a call ── */
+void lists_check(struct resolve *r);
+void lists_end(struct resolve *r); /* nothing more is said */
 
 int resolve_role(void); /* the process's life; its exit code */
 

@@ -1,250 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "client_scene.h"
+
 #include "message/message.h"
-#include "smtp/client.h"
 #include "smtp/server.h"
-#include "unit.h"
-
-/*
- * Scenes with a scripted peer. A scene hands over its mails one after another and then quits. In a
- * script `C: line` is what the client must say next, `S: line` what the peer says, `TLS` a handshake that the
- * client must wait for; before the peer speaks the client must have said nothing but what the script has. So a script shows what is
- * pipelined and what waits.
- */
-struct scene {
-	struct smtp_client_settings settings;
-	struct smtp_client_mail *mails;
-	size_t mails_n, mails_begun;
-	struct str message;
-	size_t piece;	      /* octets of it given at a time; 0: all */
-	struct str ascii;     /* what it is with an ASCII header; empty: it cannot be */
-	unsigned ascii_asked; /* CLIENT_WANT_ASCII seen */
-
-	struct smtp_client c;
-	struct buf said;    /* by the client, not yet looked at */
-	size_t given;	    /* octets of the message */
-	size_t done;	    /* CLIENT_ON_DONE seen */
-	size_t peer_octets; /* that the peer may say before the connection is cut; SIZE_MAX: all */
-	bool is_ready, is_failed, is_closed, wants_tls, ignores_words;
-	bool misses_chunking; /* the peer's offer of it is not seen */
-};
-
-static void
-scene_begin(struct scene *s)
-{
-	if (s->settings.hostname.n == 0)
-		s->settings.hostname = S("client.example");
-	s->said.max = 1 << 20;
-	s->said.n = 0;
-	s->mails_begun = s->given = s->done = 0;
-	s->is_ready = s->is_failed = s->is_closed = s->wants_tls = false;
-	for (size_t i = 0; i < s->mails_n; i++)
-		memset(s->mails[i].outcomes, 0,
-			s->mails[i].recipients_n * sizeof s->mails[i].outcomes[0]);
-	smtp_client_begin(&s->c, &s->settings);
-}
-
-static void
-scene_end(struct scene *s)
-{
-	smtp_client_free(&s->c);
-	buf_free(&s->said);
-}
-
-static void
-scene_next_mail(struct scene *s)
-{
-	s->given = 0;
-	if (s->mails_begun < s->mails_n)
-		smtp_client_mail(&s->c, &s->mails[s->mails_begun++]);
-	else
-		smtp_client_quit(&s->c);
-}
-
-static void
-scene_give_body(struct scene *s)
-{
-	size_t n = s->piece ? s->piece : SMTP_CLIENT_PIECE_MAX;
-	struct str piece = str_part(s->message, s->given, n);
-
-	s->given += piece.n;
-	smtp_client_body(&s->c, piece, s->given == s->message.n);
-}
-
-static void
-scene_flush(struct scene *s)
-{
-	buf_add(&s->said, smtp_client_output(&s->c));
-	smtp_client_sent(&s->c, smtp_client_output(&s->c).n);
-	assert_false(s->said.overflow);
-}
-
-static void
-scene_run(struct scene *s)
-{
-	for (;;)
-		switch (smtp_client_next(&s->c)) {
-		case CLIENT_WANT_INPUT:
-			scene_flush(s);
-			return;
-		case CLIENT_WANT_OUTPUT:
-			scene_flush(s);
-			break;
-		case CLIENT_WANT_TLS:
-			assert_int_equal(smtp_client_output(&s->c).n, 0);
-			s->wants_tls = true;
-			return;
-		case CLIENT_ON_READY:
-			s->is_ready = true;
-			if (s->misses_chunking)
-				s->c.offers &= ~(unsigned)OFFERS_CHUNKING;
-			scene_next_mail(s);
-			break;
-		case CLIENT_WANT_ASCII:
-			s->ascii_asked++;
-			smtp_client_ascii(&s->c, s->ascii.n);
-			if (s->ascii.n)
-				s->message = s->ascii;
-			break;
-		case CLIENT_WANT_TOKEN:
-		case CLIENT_WANT_AHEAD:
-			break;
-		case CLIENT_WANT_BODY:
-			scene_give_body(s);
-			break;
-		case CLIENT_ON_DONE:
-			s->done++;
-			scene_next_mail(s);
-			break;
-		case CLIENT_ON_FAILED:
-			s->is_failed = true;
-			scene_flush(s);
-			return;
-		case CLIENT_WANT_CLOSE:
-			s->is_closed = true;
-			return;
-		}
-}
-
-static void
-scene_expect(struct scene *s, struct str line)
-{
-	struct str said = buf_str(&s->said);
-
-	if (s->ignores_words)
-		return;
-	if (!str_starts(said, line) || !str_starts(str_from(said, line.n), S("\r\n")))
-		fail_msg("expected '%.*s', the client said '%.*s'", STR_ARG(line),
-			STR_ARG(str_part(said, 0, 200)));
-	buf_drop(&s->said, line.n + 2);
-}
-
-/* Octet by octet, so that every scene also tests every way its input can be cut. */
-static void
-scene_hear(struct scene *s, struct str line)
-{
-	struct buf bytes = { .max = 1 << 20 };
-
-	if (!s->ignores_words && s->said.n)
-		fail_msg("before '%.*s' the client also said '%.*s'", STR_ARG(line),
-			STR_ARG(str_part(buf_str(&s->said), 0, 200)));
-	buf_add(&bytes, line);
-	buf_add(&bytes, S("\r\n"));
-	for (size_t i = 0; i < bytes.n && s->peer_octets; i++, s->peer_octets--) {
-		smtp_client_feed(&s->c, str_part(buf_str(&bytes), i, 1));
-		scene_run(s);
-	}
-	buf_free(&bytes);
-}
-
-static void
-scene_shake(struct scene *s)
-{
-	assert_true(s->wants_tls);
-	s->wants_tls = false;
-	smtp_client_secured(&s->c);
-	scene_run(s);
-}
-
-static void
-scene_play(struct scene *s, const char *script)
-{
-	struct str line, rest = str_of(script);
-
-	scene_begin(s);
-	scene_run(s);
-	while (rest.n && s->peer_octets) {
-		str_cut(rest, '\n', &line, &rest);
-		if (str_starts(line, S("C: ")))
-			scene_expect(s, str_from(line, 3));
-		else if (str_starts(line, S("S: ")))
-			scene_hear(s, str_from(line, 3));
-		else if (str_eq(line, S("TLS")))
-			scene_shake(s);
-		else
-			fail_msg("no script line: %.*s", STR_ARG(line));
-	}
-	if (s->peer_octets && !s->ignores_words && s->said.n)
-		fail_msg("at the end the client also said '%.*s'", STR_ARG(buf_str(&s->said)));
-}
-
-/* Two recipients and a short message with a dot to stuff serve most scenes. */
-static const struct str two[] = { { "bob@example.org", 15 }, { "eve@example.org", 15 } };
-static struct smtp_outcome outcomes[2], outcomes_b[2];
-#define MESSAGE	   "Subject: hi\r\n\r\n.dot\r\n"
-#define STUFFED	   "C: Subject: hi\nC: \nC: ..dot\nC: .\n"
-#define UNSTUFFED  "C: Subject: hi\nC: \nC: .dot\n"
-#define GREETING   "S: 220 mx.example ESMTP\nC: EHLO client.example\n"
-#define BARE	   GREETING "S: 250 mx.example\n"
-#define PIPELINING GREETING "S: 250-mx.example\nS: 250-pipelining\nS: 250 SIZE 1000\n"
-#define CHUNKING   GREETING "S: 250-mx.example\nS: 250-PIPELINING\nS: 250 CHUNKING\n"
-#define GROUP                              \
-	"C: MAIL FROM:<ann@example.net>\n" \
-	"C: RCPT TO:<bob@example.org>\nC: RCPT TO:<eve@example.org>\n"
-#define QUIT "C: QUIT\nS: 221 bye\n"
-
-static struct smtp_client_mail
-mail_to_two(struct smtp_outcome *o)
-{
-	memset(o, 0, 2 * sizeof *o);
-	return (struct smtp_client_mail){
-		.reverse_path = S("ann@example.net"),
-		.recipients = two,
-		.outcomes = o,
-		.recipients_n = 2,
-		.size = sizeof MESSAGE - 1,
-	};
-}
-
-static struct scene
-scene_of(struct smtp_client_mail *mails, size_t n)
-{
-	return (struct scene){
-		.mails = mails,
-		.mails_n = n,
-		.message = S(MESSAGE),
-		.peer_octets = SIZE_MAX,
-	};
-}
-
-static void
-assert_taken(const struct smtp_outcome *o)
-{
-	assert_true(o->is_settled);
-	assert_int_equal(o->err.class, ERR_NONE);
-	assert_int_equal(o->err.code, 250);
-	assert_int_equal(o->stage, STAGE_END);
-}
-
-static void
-assert_refused(const struct smtp_outcome *o, enum err_class class, enum err_kind kind,
-	enum smtp_stage stage, int code)
-{
-	assert_true(o->is_settled);
-	assert_int_equal(o->err.class, class);
-	assert_int_equal(o->err.kind, kind);
-	assert_int_equal(o->err.code, code);
-	assert_int_equal(o->stage, stage);
-}
 
 /* ── The roads a mail can take ───────────────────────────────────────────────────────────────── */
 
@@ -469,6 +227,51 @@ test_parameters_are_those_offered_and_needed(void **state)
 				"C: MAIL FROM:<> SIZE=21 BODY=8BITMIME SMTPUTF8\nS: 250 ok\n"
 				"C: RCPT TO:<bob@example.org>\nS: 550 no\n" QUIT);
 	scene_end(&s);
+}
+
+static void
+test_what_only_some_hosts_do(void **state)
+{
+	static const struct {
+		const char *offer, *said; /* NULL: nothing, and the mail comes back */
+		bool chunking, requires_tls, is_secure;
+		uint64_t hold_s;
+		enum err_kind kind;
+	} cases[] = {
+		{ "250 BINARYMIME", NULL, true, false, false, 0, ERR_NEEDS_CHUNKING },
+		{ "250 CHUNKING", "MAIL FROM:<ann@example.net>\r\n", true, false, false, 0, 0 },
+		{ "250-CHUNKING\r\n250 BINARYMIME",
+			"MAIL FROM:<ann@example.net> BODY=BINARYMIME\r\n", true, false, false, 0,
+			0 },
+		{ "250-CHUNKING\r\n250 BINARYMIME", "MAIL FROM:<ann@example.net>\r\n", false, false,
+			false, 0, 0 },
+		{ "250 8BITMIME", NULL, false, true, true, 0, ERR_NEEDS_REQUIRETLS },
+		{ "250 REQUIRETLS", NULL, false, true, false, 0, ERR_NEEDS_REQUIRETLS },
+		{ "250 REQUIRETLS", "MAIL FROM:<ann@example.net> REQUIRETLS\r\n", false, true, true,
+			0, 0 },
+		{ "250 DSN", NULL, false, false, false, 60, ERR_NEEDS_HOLD },
+		{ "250 FUTURERELEASE 86400 2030-01-01T00:00:00Z",
+			"MAIL FROM:<ann@example.net> HOLDFOR=60\r\n", false, false, false, 60, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct smtp_client_mail mail = mail_to_two(outcomes);
+		struct scene s = scene_of(&mail, 1);
+
+		mail.needs_chunking = cases[i].chunking;
+		mail.requires_tls = cases[i].requires_tls;
+		mail.hold_s = cases[i].hold_s;
+		s.settings.tls = cases[i].is_secure ? CLIENT_TLS_FIRST : CLIENT_TLS_NEVER;
+		scene_play(&s, cases[i].is_secure ? "TLS\n" GREETING "S: 250-mx\n"
+						  : GREETING "S: 250-mx\n");
+		scene_hear(&s, str_of(cases[i].offer));
+		if (cases[i].said)
+			assert_str(buf_str(&s.said), str_of(cases[i].said));
+		else
+			assert_refused(&outcomes[0], ERR_PERMANENT, cases[i].kind, STAGE_MAIL, 0);
+		scene_end(&s);
+	}
 }
 
 /* ── DSN, SMTPUTF8, LMTP ─────────────────────────────────────────────────────────────────────── */
@@ -1367,15 +1170,17 @@ test_our_server_keeps_what_our_client_gives(void **state)
 	struct smtp_server_settings house = { S("mx.example"), 1 << 20, 10, true, false };
 
 	(void)state;
-	for (int chunking = 0; chunking < 2; chunking++)
+	for (unsigned way = 0; way < 4; way++)
 		for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
 			struct smtp_client_mail mails[] = { mail_to_two(outcomes),
 				mail_to_two(outcomes_b) };
 			struct scene s = scene_of(mails, 2);
 			struct pair p = { .kept.max = 1 << 20 };
 			struct str arrives;
+			bool chunking = way & 1;
 
 			s.misses_chunking = !chunking;
+			s.settings.goes_ahead = way & 2;
 			s.settings.login = S("alice");
 			s.settings.password = S("wonderland");
 			s.settings.shows_password = true;
@@ -1385,6 +1190,7 @@ test_our_server_keeps_what_our_client_gives(void **state)
 			scene_begin(&s);
 			pair_talk(&p, &s);
 			assert_true(s.is_closed);
+			assert_int_equal(s.ahead_offered != 0, (way & 2) != 0);
 			assert_int_equal(p.mails_kept, 2);
 			assert_taken(&outcomes[0]);
 			assert_refused(&outcomes[1], ERR_PERMANENT, ERR_REMOTE, STAGE_RCPT, 550);
@@ -1436,6 +1242,7 @@ main(void)
 		cmocka_unit_test(test_reset_travels_with_the_next_mail),
 		cmocka_unit_test(test_a_lone_dot_ends_what_nobody_takes),
 		cmocka_unit_test(test_parameters_are_those_offered_and_needed),
+		cmocka_unit_test(test_what_only_some_hosts_do),
 		cmocka_unit_test(test_requests_for_reports_are_passed_on),
 		cmocka_unit_test(test_a_host_without_dsn_is_asked_for_no_report),
 		cmocka_unit_test(test_an_ascii_header_for_a_host_without_smtputf8),

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+extern char **environ;
+
+void
+secret_wipe(struct secret *s)
+{
+	explicit_bzero(s, sizeof *s);
+}
+
+bool
+secret_read_line(struct secret *s, int fd, struct err *e)
+{
+	size_t n = 0;
+	ssize_t got = 1;
+
+	while (n < SECRET_MAX && (got = read(fd, &s->text[n], 1)) == 1 && s->text[n] != '\n')
+		n++;
+	if (got < 0)
+		return err_set_errno(e, "cannot read the password");
+	if (n == SECRET_MAX)
+		return err_set(e, ERR_PERMANENT, ERR_OTHER, "the password is too long");
+	s->text[n] = '\0';
+	if (n && s->text[n - 1] == '\r')
+		s->text[n - 1] = '\0';
+	return true;
+}
+
+bool
+secret_ask(struct secret *s, const char *whose, struct err *e)
+{
+	int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	struct termios shown, hidden;
+	bool ok;
+
+	if (terminal < 0 || tcgetattr(terminal, &shown) < 0) {
+		if (terminal >= 0)
+			close(terminal);
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"no terminal to ask for the password: --password-stdin");
+	}
+	dprintf(terminal, "Password of %s: ", whose);
+	hidden = shown;
+	/* without ISIG no Ctrl-C can leave the terminal silent */
+	hidden.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	tcsetattr(terminal, TCSAFLUSH, &hidden);
+	ok = secret_read_line(s, terminal, e);
+	tcsetattr(terminal, TCSAFLUSH, &shown);
+	dprintf(terminal, "\n");
+	close(terminal);
+	return ok;
+}
+
+/* ── places ── */
+
+static bool
+fetch_variable(struct secret *s, const char *name, struct err *e)
+{
+	const char *value = getenv(name);
+
+	if (!value)
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"env:%s: there is no such variable: export it", name);
+	if (snprintf(s->text, SECRET_MAX, "%s", value) >= SECRET_MAX)
+		return err_set(e, ERR_PERMANENT, ERR_OTHER, "env:%s: this is too long", name);
+	return true;
+}
+
+static bool
+read_private(struct secret *s, const char *path, int fd, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(e, "file:%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_PERMANENT, ERR_OTHER, "file:%s: this is no file", path);
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"file:%s: others may read it: chmod 600", path);
+	return secret_read_line(s, fd, e);
+}
+
+static bool
+fetch_file(struct secret *s, const char *path, struct err *e)
+{
+	const char *home = getenv("HOME");
+	char full[4096];
+	bool ok;
+	int fd;
+
+	if (*path != '/' && (strncmp(path, "~/", 2) != 0 || !home))
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"file:%s: write the whole path, from / or ~/ on", path);
+	snprintf(full, sizeof full, "%s%s", *path == '/' ? "" : home, path + (*path != '/'));
+	fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_set(e, ERR_PERMANENT, ERR_OTHER, "file:%s: %s", path, strerror(errno));
+	ok = read_private(s, path, fd, e);
+	close(fd);
+	return ok;
+}
+
+/* What the command still writes when its first line is read would end it by SIGPIPE: that is no failure of it. */
+static bool
+is_good_end(int status)
+{
+	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
+	       (WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+}
+
+static bool
+spawn_shell(const char *command, int output, pid_t *pid)
+{
+	char *const argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, strdup(command), NULL };
+	posix_spawn_file_actions_t actions;
+	int problem;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	problem = posix_spawn(pid, "/bin/sh", &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	free(argv[2]);
+	errno = problem;
+	return problem == 0;
+}
+
+static bool
+fetch_from_command(struct secret *s, const char *command, struct err *e)
+{
+	int ends[2], status = 0;
+	pid_t pid;
+	bool ok;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_set_errno(e, "cmd:");
+	ok = spawn_shell(command, ends[1], &pid) || err_set_errno(e, "cmd: cannot run sh");
+	close(ends[1]);
+	if (ok) {
+		ok = secret_read_line(s, ends[0], e);
+		close(ends[0]);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (ok && (!is_good_end(status) || !s->text[0]))
+			ok = err_set(e, ERR_PERMANENT, ERR_OTHER, "cmd:%s: %s", command,
+				is_good_end(status) ? "said nothing" : "failed: try it in a shell");
+		return ok;
+	}
+	close(ends[0]);
+	return false;
+}
+
+static const struct {
+	struct str prefix;
+	bool (*fetch)(struct secret *s, const char *rest, struct err *e);
+} places[] = {
+	{ { "env:", 4 }, fetch_variable },
+	{ { "file:", 5 }, fetch_file },
+	{ { "cmd:", 4 }, fetch_from_command },
+};
+
+enum { PLACES = sizeof places / sizeof places[0] };
+
+bool
+secret_is_place(struct str place)
+{
+	for (size_t i = 0; i < PLACES; i++)
+		if (str_starts(place, places[i].prefix) && place.n > places[i].prefix.n)
+			return true;
+	return false;
+}
+
+bool
+secret_fetch(struct secret *s, const char *place, struct err *e)
+{
+	for (size_t i = 0; i < PLACES; i++)
+		if (str_starts(str_of(place), places[i].prefix))
+			return places[i].fetch(s, place + places[i].prefix.n, e);
+	return err_set(
+		e, ERR_PERMANENT, ERR_OTHER, "a secret is at env:NAME, file:PATH or cmd:COMMAND");
+}

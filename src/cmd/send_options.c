@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/send.h"
+
+#include <getopt.h>
+#include <stddef.h>
+#include <sysexits.h>
+#include <time.h>
+
+/* The command line of `posthouse send`: one table of its settings, from which getopt's is made. */
+
+static const char help[] =
+	"posthouse send TO… [options]     the text comes from standard input\n"
+	"\n"
+	"To whom: addresses, or lists of them: 'Bob <bob@example.org>, ann@example.org'; all may "
+	"be given more than once\n"
+	"      --to, --cc, --bcc, --reply-to LIST     (bcc stands nowhere in the message)\n"
+	"      --from ADDRESS      else the profile's, else USER of --via where that is an "
+	"address, else your name at the\n"
+	"                          station's domain, or at this host\n"
+	"What\n"
+	"  -s, --subject TEXT\n"
+	"  -m, --message TEXT      or --text FILE, or --edit: write it in $EDITOR; else standard "
+	"input\n"
+	"      --html FILE         the same as HTML, or instead of a text\n"
+	"      --inline ID=FILE    a picture for it: <img src=\"cid:ID\">\n"
+	"  -a, --attach FILE[;name=NAME][;type=TYPE]\n"
+	"      --header 'NAME: VALUE'\n"
+	"      --raw FILE          a finished message in place of all that; - is standard input. "
+	"Its line ends become CRLF,\n"
+	"                          nothing else is changed\n"
+	"By which way: else the default profile, else the station of the configuration file\n"
+	"      --profile NAME      of ~/.config/posthouse/profiles: profile \"NAME\" { via = \"…\" "
+	"password = \"cmd:…\" }\n"
+	"      --via WAY           smtp://[USER@]HOST[:PORT], smtps://…, lmtp://…, unix:PATH, "
+	"lmtp+unix:PATH. Port 25, with\n"
+	"                          USER 587; smtps 465; lmtp 24\n"
+	"      --config FILE       the station's; else $POSTHOUSE_CONFIG, else "
+	"/etc/posthouse/posthouse.conf\n"
+	"      --password-stdin    the password is the first line of standard input; else the "
+	"terminal is asked\n"
+	"      --in-clear          send the password unencrypted, or to a host that does not prove "
+	"its name, and not only to\n"
+	"                          this host\n"
+	"      --trust FILE        PEM file of the authorities that vouch for names; else the "
+	"system's\n"
+	"How\n"
+	"      --notify WHEN       reports: never, or some of success,failure,delay; --envelope-id "
+	"ID names it in them\n"
+	"      --require-tls       encrypted and verified on the whole way, or not at all\n"
+	"      --in 2h30m, --at '2026-12-24 18:00'    sent on no earlier\n"
+	"      --wait              until the station has delivered it, sent it back or put it off\n"
+	"      --no-outbox         an error when nobody answers; else the mail waits, and goes "
+	"later\n"
+	"      --dry-run           print the message, send nothing\n"
+	"  -v                      show the dialogue, secrets masked\n"
+	"      --json              one object: from, via, tls, size, message_id, recipients, each "
+	"with to, result (sent,\n"
+	"                          later, refused, unsure, kept), code, status, stage, text, "
+	"advice; --wait: one a fate\n"
+	"Many mails: --merge FILE, a mail for each row of CSV or JSON lines; {name} in subject, "
+	"text and header is a column\n"
+	"      --results FILE      what became of each; given again, it goes on where it stopped\n"
+	"      --again             rows that were refused, or of which nobody knows, too; "
+	"--connections N: at once\n"
+	"\n"
+	"Exit codes: 0 all sent or kept, 64 usage, 65 the message or an address is wrong, 66 a "
+	"file cannot be read, 69 refused,\n"
+	"75 try again later, 76 perhaps sent: the answer got lost, 77 login refused, 78 "
+	"configuration.\n"
+	"\n"
+	"Examples\n"
+	"  echo 'See you at noon.' | posthouse send bob@example.org -s Lunch -v\n"
+	"  posthouse send bob@example.org --cc ann@example.org -s Menu -m 'Here it is.' -a "
+	"menu.pdf -a 'x.csv;name=prices.csv'\n"
+	"  posthouse send bob@example.net --profile work -s Lunch --edit\n"
+	"  posthouse send '{email}' --merge guests.csv --results done.jsonl -s 'Dear {name}' "
+	"--text invitation.txt\n";
+
+static int
+complain(int exit_code, const char *what, const char *detail)
+{
+	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
+	return exit_code;
+}
+
+enum kind { TEXT, WORDS, FLAG, NUMBER, IN, AT };
+
+/* kind, and where in struct send_order it goes. */
+static const struct setting {
+	const char *name;
+	char letter;
+	enum kind kind;
+	size_t place;
+} settings[] = {
+#define SETTING(name, letter, kind, field)                             \
+	{                                                              \
+		name, letter, kind, offsetof(struct send_order, field) \
+	}
+	SETTING("to", 0, WORDS, to),
+	SETTING("cc", 0, WORDS, cc),
+	SETTING("bcc", 0, WORDS, bcc),
+	SETTING("reply-to", 0, WORDS, reply_to),
+	SETTING("from", 0, TEXT, from),
+	SETTING("subject", 's', TEXT, subject),
+	SETTING("message", 'm', TEXT, text),
+	SETTING("text", 0, TEXT, text_file),
+	SETTING("edit", 0, FLAG, edits),
+	SETTING("html", 0, TEXT, html_file),
+	SETTING("inline", 0, WORDS, inlines),
+	SETTING("attach", 'a', WORDS, attachments),
+	SETTING("header", 0, WORDS, headers),
+	SETTING("raw", 0, TEXT, raw),
+	SETTING("profile", 0, TEXT, profile),
+	SETTING("via", 0, TEXT, via),
+	SETTING("config", 0, TEXT, config_file),
+	SETTING("password-stdin", 0, FLAG, reads_password),
+	SETTING("in-clear", 0, FLAG, sends_in_clear),
+	SETTING("trust", 0, TEXT, trust),
+	SETTING("notify", 0, TEXT, notify),
+	SETTING("envelope-id", 0, TEXT, envelope_id),
+	SETTING("require-tls", 0, FLAG, requires_tls),
+	SETTING("in", 0, IN, hold_s),
+	SETTING("at", 0, AT, hold_s),
+	SETTING("wait", 0, FLAG, waits),
+	SETTING("no-outbox", 0, FLAG, never_waits_offline),
+	SETTING("dry-run", 0, FLAG, is_dry),
+	SETTING("verbose", 'v', FLAG, is_verbose),
+	SETTING("json", 0, FLAG, is_json),
+	SETTING("merge", 0, TEXT, merge),
+	SETTING("results", 0, TEXT, results),
+	SETTING("connections", 0, NUMBER, connections),
+	SETTING("again", 0, FLAG, again),
+	SETTING("help", 0, FLAG, is_help),
+#undef SETTING
+};
+
+enum { SETTINGS = sizeof settings / sizeof settings[0], WORD = 1, LONG = 256 };
+
+static void
+add_word(struct words *words, const char *word)
+{
+	words->p = memory_resize(NULL, words->p, (words->n + 1) * sizeof *words->p);
+	words->p[words->n++] = word;
+}
+
+/* "2h30m", "90s", "1d": at least one number with its unit. */
+static bool
+read_duration(const char *word, uint64_t *seconds)
+{
+	static const struct {
+		char unit;
+		unsigned seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 }, { 'w', 604800 } };
+	struct str rest = str_of(word);
+	uint64_t n;
+	size_t i;
+
+	for (*seconds = 0; rest.n;) {
+		if (!scan_u64(&rest, &n) || n > UINT32_MAX)
+			return false;
+		for (i = 0; i < sizeof units / sizeof *units && !scan_char(&rest, units[i].unit);
+			i++)
+			;
+		if (i == sizeof units / sizeof *units)
+			return false;
+		*seconds += n * units[i].seconds;
+	}
+	return *seconds > 0;
+}
+
+/* What the form leaves open is as it is at `about`. -1: not of this form. */
+static time_t
+moment_of(const char *word, const char *form, time_t about)
+{
+	const char *end;
+	struct tm tm;
+
+	localtime_r(&about, &tm);
+	tm.tm_sec = 0;
+	end = strptime(word, form, &tm);
+	tm.tm_isdst = -1;
+	return end && !*end ? mktime(&tm) : -1;
+}
+
+/* "2026-12-24 18:00", "2026-12-24T18:00:30" in local time, "18:00": the next time it is that late. */
+static bool
+read_moment(const char *word, uint64_t *seconds)
+{
+	static const char *const forms[] = { "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
+		"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S" };
+	static const char of_a_day[] = "%H:%M";
+	time_t now = time(NULL), then = moment_of(word, of_a_day, now);
+
+	if (then >= 0 && then <= now)
+		then = moment_of(word, of_a_day, now + 86400);
+	for (size_t i = 0; i < sizeof forms / sizeof *forms && then < 0; i++)
+		then = moment_of(word, forms[i], now);
+	*seconds = then > now ? (uint64_t)(then - now) : 0;
+	return then > now;
+}
+
+static int
+take_setting(struct send_order *o, const struct setting *setting, const char *value)
+{
+	void *place = (char *)o + setting->place;
+	struct str rest = str_of(value);
+	uint64_t n = 0;
+
+	switch (setting->kind) {
+	case TEXT:
+		*(const char **)place = value;
+		break;
+	case WORDS:
+		add_word(place, value);
+		break;
+	case FLAG:
+		*(bool *)place = true;
+		break;
+	case NUMBER:
+		if (!scan_u64(&rest, &n) || rest.n || n == 0 || n > 1000)
+			return complain(EX_USAGE, "--connections is 1 to 1000, not", value);
+		*(unsigned *)place = (unsigned)n;
+		break;
+	case IN:
+		if (!read_duration(value, place))
+			return complain(EX_USAGE, "--in is such as 90s, 2h30m or 1d, not", value);
+		break;
+	case AT:
+		if (!read_moment(value, place))
+			return complain(EX_USAGE,
+				"--at is a moment to come, '2026-12-24 18:00' or 18:00, not",
+				value);
+		break;
+	}
+	return EX_OK;
+}
+
+static const struct setting *
+setting_of(int c)
+{
+	for (size_t i = 0; i < SETTINGS; i++)
+		if (c == LONG + (int)i || (c < LONG && c == settings[i].letter))
+			return &settings[i];
+	return NULL;
+}
+
+static int
+read_options(struct send_order *o, int argc, char **argv)
+{
+	struct option options[SETTINGS + 1] = { 0 };
+	int code = EX_OK;
+
+	for (size_t i = 0; i < SETTINGS; i++)
+		options[i] = (struct option){ settings[i].name,
+			settings[i].kind == FLAG ? no_argument : required_argument, NULL,
+			LONG + (int)i };
+	opterr = 0;
+	for (int c;
+		code == EX_OK && (c = getopt_long(argc, argv, "-:s:m:a:v", options, NULL)) != -1;) {
+		const struct setting *setting = setting_of(c);
+
+		if (c == WORD) {
+			add_word(&o->to, optarg);
+			continue;
+		}
+		if (setting) {
+			code = take_setting(o, setting, optarg);
+			continue;
+		}
+		fprintf(stderr, "posthouse: %s: %s; see 'posthouse send --help'\n",
+			argv[optind - 1], c == ':' ? "needs a value" : "no such option");
+		code = EX_USAGE;
+	}
+	for (; optind < argc; optind++)
+		add_word(&o->to, argv[optind]);
+	return code;
+}
+
+/* ── what cannot be meant ── */
+
+/* Name: value; ID=FILE */
+static const char *
+wrong_word(const struct words *words, char sign)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		const char *at = strchr(words->p[i], sign);
+
+		if (!at || at == words->p[i] || !at[1])
+			return words->p[i];
+	}
+	return NULL;
+}
+
+static const char *
+wrong_mixture(const struct send_order *o)
+{
+	bool has_parts = o->text || o->text_file || o->edits || o->subject || o->html_file ||
+			 o->attachments.n || o->inlines.n || o->headers.n || o->reply_to.n;
+
+	if (o->to.n + o->cc.n + o->bcc.n == 0)
+		return "to whom? posthouse send bob@example.org -s Lunch";
+	if (o->raw && has_parts)
+		return "--raw is a finished message: no -s, no -m, nothing else of a message with "
+		       "it";
+	if ((o->text != NULL) + (o->text_file != NULL) + o->edits > 1)
+		return "one text: -m, --text or --edit";
+	if (o->inlines.n && !o->html_file)
+		return "--inline is a picture for --html";
+	if (o->from && !*o->from && !o->raw)
+		return "an empty --from is for --raw alone";
+	if (o->waits && (o->via || o->profile))
+		return "--wait asks the station of this host: no --via and no --profile with it";
+	if (o->waits && o->hold_s)
+		return "--wait is for a mail that goes at once: no --in and no --at with it";
+	if (o->via && o->profile)
+		return "one way: --via or --profile";
+	if (o->results && !o->merge)
+		return "--results is for --merge";
+	return NULL;
+}
+
+static int
+check(const struct send_order *o)
+{
+	const char *wrong = wrong_mixture(o);
+	struct err e;
+
+	if (wrong)
+		return complain(EX_USAGE, wrong, "");
+	if ((wrong = wrong_word(&o->headers, ':')))
+		return complain(EX_USAGE, "--header is 'Name: value', not", wrong);
+	if ((wrong = wrong_word(&o->inlines, '=')))
+		return complain(EX_USAGE, "--inline is ID=FILE, not", wrong);
+	if (o->notify && !order_notify(o->notify, &e))
+		return complain(EX_USAGE, e.text, "");
+	if (o->merge)
+		return EX_OK; /* the files of each row are looked for with the row */
+	return order_check_files(o, &e) ? EX_OK : complain(EX_NOINPUT, e.text, "");
+}
+
+int
+send_options(struct send_order *o, int argc, char **argv)
+{
+	int code = read_options(o, argc, argv);
+
+	if (code == EX_OK && o->is_help)
+		fputs(help, stdout);
+	return code != EX_OK || o->is_help ? code : check(o);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sysexits.h>
+
+#include "base/must.h"
+#include "cmd/ask.h"
+#include "cmd/outbox.h"
+#include "cmd/profile.h"
+#include "cmd/sendmail.h"
+
+/*
+ * Handing in. The station's yes is the end of it. Whoever it can not serve now (it is down, its disk is full, it wants less at once)
+ * has the mail kept in the outbox, and that is a yes too: the caller need not come back. What it refuses is the caller's to hear.
+ */
+
+static void
+trace(void *context, char who, const char *line, size_t n)
+{
+	struct buf shown = { .max = 1 << 20 };
+
+	(void)context;
+	ask_add_plain(&shown, (struct str){ line, n });
+	fprintf(stderr, "%c: %.*s\n", who, STR_ARG(buf_str(&shown)));
+	buf_free(&shown);
+}
+
+static ph_mail *
+write_mail(const struct sendmail *s)
+{
+	ph_mail *m = ph_mail_new();
+
+	must(m);
+	ph_return_path(m, s->reverse_path.n ? s->reverse_path.p : "");
+	for (size_t i = 0; i < s->recipients.n; i++)
+		ph_recipient(m, s->recipients.p[i].p);
+	ph_message_data(m, s->message.p, s->message.n);
+	if (s->notify)
+		ph_notify(m, s->notify);
+	if (s->ret)
+		ph_return_full(m, s->ret == 'F');
+	if (s->envelope_id)
+		ph_envelope_id(m, s->envelope_id);
+	return m;
+}
+
+/* Those whom the mail m has not reached yet but may reach. */
+static bool
+keep_for_later(struct sendmail *s, const ph_mail *m, struct err *e)
+{
+	struct outbox_mail mail = { .config_file = s->config_file,
+		.reverse_path = s->reverse_path,
+		.notify = s->notify,
+		.ret = s->ret,
+		.envid = str_of(s->envelope_id),
+		.message = buf_str(&s->message) };
+	struct str *recipients = memory_take(NULL, (ph_results(m) + 1) * sizeof *recipients);
+	bool ok = true, is_unsure = false;
+
+	/* of the mail's own list: it names nobody twice */
+	for (size_t i = 0; i < ph_results(m); i++) {
+		const struct ph_result *r = ph_result(m, i);
+
+		if (r->status == PH_SENT || r->status == PH_REFUSED)
+			continue;
+		is_unsure |= r->status == PH_UNSURE;
+		recipients[mail.recipients_n++] = str_of(r->address);
+	}
+	mail.recipients = recipients;
+	if (mail.recipients_n)
+		ok = outbox_put(&mail, e);
+	if (ok && is_unsure)
+		fprintf(stderr,
+			"sendmail: the station's last answer got lost; the mail is sent again, and "
+			"may arrive twice\n");
+	memory_release(NULL, recipients);
+	return ok;
+}
+
+/* What a refusal is to sysexits(3). Without a reply it was found here, before anything was said: the message is at fault. */
+static int
+refusal_code(const struct ph_result *r)
+{
+	bool is_of_recipient = strcmp(r->stage, "rcpt") == 0;
+
+	if (is_of_recipient && strncmp(r->enhanced, "5.1.", 4) == 0)
+		return EX_NOUSER;
+	if (r->code == 552 || strncmp(r->enhanced, "5.6.", 4) == 0)
+		return EX_DATAERR;
+	return r->code == 0 && strcmp(r->stage, "connect") != 0 ? EX_DATAERR : EX_UNAVAILABLE;
+}
+
+/* Says who was refused. How many were not; e has the first refusal. */
+static size_t
+tell_refusals(struct sendmail *s, const ph_mail *m, struct err *e)
+{
+	size_t refused = 0;
+	char said[256];
+
+	for (size_t i = 0; i < ph_results(m); i++) {
+		const struct ph_result *r = ph_result(m, i);
+		struct str enhanced = str_of(r->enhanced);
+
+		if (r->status != PH_REFUSED)
+			continue;
+		snprintf(said, sizeof said, "%d %s", r->code, r->text);
+		sendmail_complain(s, refusal_code(r), str_of(r->address), r->code ? said : r->text);
+		if (refused++ == 0) {
+			err_set(e, ERR_PERMANENT, ERR_REMOTE, "%s", r->text);
+			e->code = (uint16_t)r->code;
+			ask_scan_enhanced(&enhanced, &e->enhanced);
+		}
+	}
+	return ph_results(m) - refused;
+}
+
+static bool
+settle(struct sendmail *s, ph_mail *m, enum ph_status status, struct err *e)
+{
+	size_t not_refused;
+
+	if (status == PH_INVALID && ph_mail_error(m)) {
+		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s", ph_mail_error(m));
+		return sendmail_complain(s, EX_DATAERR, str_of(e->text), "");
+	}
+	not_refused = tell_refusals(s, m, e);
+	if (!keep_for_later(s, m, e))
+		return sendmail_complain(s, EX_TEMPFAIL,
+			S("the station cannot take the mail now, and it cannot be kept either"),
+			e->text);
+	return not_refused > 0;
+}
+
+bool
+sendmail_hand_in(struct sendmail *s, struct err *e)
+{
+	struct profile profile;
+	ph_session *session = NULL;
+	ph_mail *m = write_mail(s);
+	bool ok = profile_find(NULL, &s->config, &s->arena, &profile, e);
+
+	if (!ok && err_is(&s->config_error))
+		*e = s->config_error;
+	session = ok ? profile_open(&profile, e) : NULL;
+	if (!session) {
+		sendmail_complain(s, EX_CONFIG, str_of(e->text), "");
+	} else {
+		if (s->is_verbose)
+			ph_trace(session, trace, NULL);
+		ok = settle(s, m, profile_send(&profile, session, m), e);
+	}
+	ph_session_free(session);
+	ph_mail_free(m);
+	return session && ok;
+}

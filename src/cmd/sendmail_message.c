@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/codec.h"
+#include "cmd/sendmail.h"
+#include "message/message.h"
+#include "smtp/data.h"
+
+/*
+ * Standard input as a message. It comes with LF or CRLF, with a whole header, a part of one, or none; it ends with the input or, unless
+ * -i, at a line with a single dot. It goes as CRLF, with From, Date and Message-ID, local names in its header with a domain, without what
+ * is not for others (`dropped`, below).
+ *
+ * Lines are looked at while they come, in two steps: smtp/data makes the line ends right, then the header is gathered in `head` until it
+ * is over, and written anew; all behind it is the body, and is not looked at.
+ */
+
+enum { CHUNK = 65536 };
+
+struct intake {
+	struct buf head;   /* the header so far */
+	size_t line, seen; /* in it: where the last line begins; up to where there is no line end */
+	bool header_is_over;
+	bool at_line_start;  /* of the input */
+	bool ends_in_a_line; /* so far */
+	struct data data;
+};
+
+/* Fields that are the reader's and the transport's, never the writer's. */
+static const struct str dropped[] = { S("Return-Path"), S("Bcc"), S("Resent-Bcc"),
+	S("Content-Length") };
+static const struct str ours[] = { S("To"), S("Cc"), S("Bcc") };
+static const struct str whole[] = { S("From"), S("Sender"), S("Reply-To"), S("To"), S("Cc"),
+	S("Resent-From"), S("Resent-Sender"), S("Resent-To"), S("Resent-Cc") };
+static const struct str resent[] = { S("Resent-To"), S("Resent-Cc"), S("Resent-Bcc") };
+
+static bool
+is_one_of(struct str name, const struct str *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_nocase(name, names[i]))
+			return true;
+	return false;
+}
+
+#define IS_ONE_OF(name, table) is_one_of(name, table, sizeof table / sizeof table[0])
+
+/* ── the header ── */
+
+static bool
+has_field(struct str header, const struct str *names, size_t n)
+{
+	struct header_field field;
+
+	while (header_next(&header, &field))
+		if (is_one_of(field.name, names, n))
+			return true;
+	return false;
+}
+
+/* -t: of a mail that is sent on, those to whom it is sent on. */
+static void
+take_recipients(struct sendmail *s, struct str header)
+{
+	bool is_resent = has_field(header, resent, sizeof resent / sizeof resent[0]);
+	struct header_field field;
+
+	while (header_next(&header, &field))
+		if (is_resent ? IS_ONE_OF(field.name, resent) : IS_ONE_OF(field.name, ours))
+			sendmail_add_recipients(s, field.value);
+}
+
+static void
+add_missing(struct sendmail *s, struct str header)
+{
+	static const struct str from = S("From"), date = S("Date"), id = S("Message-ID");
+	struct buf name = { .max = 1024 };
+	char text[MAIL_ID_TEXT];
+
+	if (!has_field(header, &from, 1)) {
+		/* a line end in the name would begin another field */
+		buf_add_clean(&name, str_of(s->name), true);
+		buf_add(&s->message, S("From:"));
+		encode_mailbox(&s->message, buf_str(&name), s->sender);
+		buf_add(&s->message, S("\r\n"));
+	}
+	if (!has_field(header, &date, 1)) {
+		buf_add(&s->message, S("Date: "));
+		date_add(&s->message, time(NULL));
+		buf_add(&s->message, S("\r\n"));
+	}
+	if (!has_field(header, &id, 1))
+		buf_addf(&s->message, "Message-ID: <%s@%s>\r\n",
+			mail_id_text(mail_id_random(), text), s->domain);
+	buf_free(&name);
+}
+
+/* Elsewhere nobody knows who `root` is: addresses are made whole (RFC 6409 §8.1). */
+static void
+add_field(struct sendmail *s, const struct header_field *field)
+{
+	if (IS_ONE_OF(field->name, dropped))
+		return;
+	if (!IS_ONE_OF(field->name, whole)) {
+		buf_add(&s->message, field->whole);
+		return;
+	}
+	buf_add(&s->message, str_part(field->whole, 0, (size_t)(field->value.p - field->whole.p)));
+	sendmail_add_whole(s, &s->message, field->value);
+	buf_add(&s->message, S("\r\n"));
+}
+
+/* What was gathered becomes the beginning of the message: a header of so many octets, and a body from `body` on. */
+static void
+end_header(struct sendmail *s, struct intake *in, size_t header_n, size_t body)
+{
+	struct str header = str_part(buf_str(&in->head), 0, header_n), fields = header;
+	struct header_field field;
+
+	if (s->reads_recipients)
+		take_recipients(s, header);
+	add_missing(s, header);
+	while (header_next(&fields, &field))
+		add_field(s, &field);
+	buf_add(&s->message, S("\r\n"));
+	buf_add(&s->message, str_from(buf_str(&in->head), body));
+	in->header_is_over = true;
+	buf_free(&in->head);
+}
+
+/* Is this line, with its end, one of a header? */
+static bool
+is_header_line(struct str line, bool is_first)
+{
+	struct header_field field;
+
+	if (line.p[0] == ' ' || line.p[0] == '\t')
+		return !is_first;
+	return header_next(&line, &field);
+}
+
+/* Looks at each line that is whole, until one is no field. */
+static void
+look_at_lines(struct sendmail *s, struct intake *in)
+{
+	while (!in->header_is_over) {
+		size_t end = in->seen + str_find(str_from(buf_str(&in->head), in->seen), '\n');
+		struct str line;
+
+		in->seen = end;
+		if (end == in->head.n)
+			return;
+		in->seen++;
+		line = str_part(buf_str(&in->head), in->line, in->seen - in->line);
+		if (in->line == 0 && str_starts(line, S("From "))) { /* as in a mbox */
+			buf_drop(&in->head, in->seen);
+			in->seen = 0;
+		} else if (str_eq(line, S("\r\n"))) {
+			end_header(s, in, in->line, in->seen);
+		} else if (!is_header_line(line, in->line == 0)) {
+			end_header(s, in, in->line, in->line);
+		} else {
+			in->line = in->seen;
+		}
+	}
+}
+
+static void
+take_text(struct sendmail *s, struct intake *in, struct str text)
+{
+	in->ends_in_a_line = text.p[text.n - 1] != '\n';
+	if (in->header_is_over) {
+		buf_add(&s->message, text);
+		return;
+	}
+	buf_add(&in->head, text);
+	s->message.overflow |= in->head.overflow;
+	look_at_lines(s, in);
+}
+
+/* ── the input ── */
+
+enum dot { NO_DOT, PERHAPS_A_DOT, A_DOT };
+
+/* What stands at the beginning of a line; at the end of the input a dot needs no line end. */
+static enum dot
+dot_of(struct str rest, bool is_end)
+{
+	if (str_starts(rest, S(".\n")) || str_starts(rest, S(".\r\n")))
+		return A_DOT;
+	if (str_eq(rest, S(".")) || str_eq(rest, S(".\r")))
+		return is_end ? A_DOT : PERHAPS_A_DOT;
+	return NO_DOT;
+}
+
+/* How much of the input comes before a line with a dot, and what is there. */
+static enum dot
+find_dot(struct intake *in, struct str input, bool is_end, size_t *before)
+{
+	enum dot dot = NO_DOT;
+	size_t at = 0;
+
+	while (at < input.n) {
+		if (in->at_line_start && (dot = dot_of(str_from(input, at), is_end)) != NO_DOT)
+			break;
+		at += str_find(str_from(input, at), '\n');
+		in->at_line_start = at < input.n;
+		at += in->at_line_start;
+	}
+	*before = at;
+	return dot;
+}
+
+static void
+take_input(struct sendmail *s, struct intake *in, struct str input)
+{
+	struct str piece;
+
+	while (data_next(&in->data, &input, &piece) == DATA_PIECE)
+		take_text(s, in, piece);
+}
+
+static void
+end_input(struct sendmail *s, struct intake *in)
+{
+	struct str piece;
+
+	if (data_finish(&in->data, &piece))
+		take_text(s, in, piece);
+	/* the last line may have no end */
+	if (in->ends_in_a_line)
+		take_text(s, in, S("\r\n"));
+	if (!in->header_is_over)
+		end_header(s, in, in->head.n, in->head.n);
+}
+
+/* Until the end of standard input or the dot. False: errno. */
+static bool
+read_input(struct sendmail *s, struct intake *in)
+{
+	char chunk[CHUNK];
+	size_t kept = 0, before = 0;
+	enum dot dot = NO_DOT;
+	ssize_t n = 1;
+
+	while (n != 0 && dot != A_DOT && !s->message.overflow) {
+		n = read(STDIN_FILENO, chunk + kept, sizeof chunk - kept);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		before = kept + (size_t)n;
+		kept = 0;
+		if (!s->ignores_dots) {
+			size_t all = before;
+
+			dot = find_dot(in, (struct str){ chunk, all }, n == 0, &before);
+			kept = dot == PERHAPS_A_DOT ? all - before : 0;
+		}
+		take_input(s, in, (struct str){ chunk, before });
+		memmove(chunk, chunk + before, kept);
+	}
+	return true;
+}
+
+bool
+sendmail_read_message(struct sendmail *s)
+{
+	struct intake in = { .head = { .max = SENDMAIL_MESSAGE_MAX }, .at_line_start = true };
+	bool ok;
+
+	data_begin(&in.data, false, true);
+	ok = read_input(s, &in);
+	if (!ok)
+		sendmail_complain(s, EX_IOERR, S("cannot read the message"), strerror(errno));
+	else
+		end_input(s, &in);
+	if (s->message.overflow)
+		ok = sendmail_complain(
+			s, EX_DATAERR, S("the message is larger than anyone takes"), "");
+	buf_free(&in.head);
+	return ok;
+}

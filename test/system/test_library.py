@@ -1,0 +1,505 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libposthouse as a program uses it: mails through ctypes to scripted hosts, to aiosmtpd, to hosts that do TLS well and badly."""
+import ctypes
+import email.policy
+import os
+import select
+import socket
+import subprocess
+
+import pytest
+
+from certificates import Authority
+from peers import Listening, Postfix, Scripted, Sink
+from station import BUILD, free_ports, until
+from tls_peers import TlsPeer
+
+PATH = BUILD / "src/client/libposthouse.so"
+SENT, PARTLY, REFUSED, LATER, UNSURE, INVALID, UNDERWAY = range(7)
+VERIFY, ENCRYPT, TRY, NEVER = range(4)
+TRACE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
+TOKEN = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p, ctypes.c_bool)
+DONE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+RESIZE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+class Result(ctypes.Structure):
+    _fields_ = [("address", ctypes.c_char_p), ("status", ctypes.c_int), ("code", ctypes.c_int), ("enhanced", ctypes.c_char_p),
+                ("text", ctypes.c_char_p), ("stage", ctypes.c_char_p), ("advice", ctypes.c_char_p)]
+
+
+class Memory(ctypes.Structure):
+    _fields_ = [("resize", RESIZE), ("context", ctypes.c_void_p)]
+
+
+def load():
+    if not PATH.exists():
+        pytest.skip(f"no {PATH}", allow_module_level=True)
+    if "libasan" in subprocess.run(["ldd", PATH], capture_output=True, text=True).stdout and "libasan" not in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("a sanitizer build wants libasan to be loaded first", allow_module_level=True)
+    library = ctypes.CDLL(str(PATH))
+    for name in ("ph_mail_new", "ph_mail_new_in", "ph_session_new", "ph_session_new_in", "ph_pool_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    for name in ("ph_mail_error", "ph_session_error", "ph_session_tls", "ph_mail_id"):
+        getattr(library, name).restype = ctypes.c_char_p
+    library.ph_result.restype = ctypes.POINTER(Result)
+    library.ph_results.restype = library.ph_pool_waiting.restype = ctypes.c_size_t
+    return library
+
+
+LIBRARY = load()
+
+
+def passed(argument):
+    """As ctypes wants it: text in UTF-8, objects and numbers by their width."""
+    if isinstance(argument, str):
+        return argument.encode()
+    if isinstance(argument, os.PathLike):
+        return os.fsencode(argument)
+    if isinstance(argument, Object):
+        return ctypes.c_void_p(argument.p)
+    return argument
+
+
+class Object:
+    """object.verb(…) is ph_verb(object, …); what it was given is kept."""
+    prefix, free = "ph_", None
+
+    def __init__(self, p):
+        self.p, self.kept = p, []
+        assert p, "no memory"
+
+    def __getattr__(self, verb):
+        def call(*arguments):
+            arguments = [passed(argument) for argument in arguments]
+            self.kept += arguments
+            return getattr(LIBRARY, self.prefix + verb)(ctypes.c_void_p(self.p), *arguments)
+        return call
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        getattr(LIBRARY, self.free)(ctypes.c_void_p(self.p))
+
+
+class Mail(Object):
+    free = "ph_mail_free"
+
+    def __init__(self, *to, text="See you at noon.\n"):
+        super().__init__(LIBRARY.ph_mail_new())
+        self.__dict__["prefix"] = "ph_"
+        getattr(self, "from")("魏 <wei@example.org>")
+        for address in to:
+            self.to(address)
+        self.subject("Lunch")
+        if text is not None:
+            self.text(text)
+
+    def results(self):
+        return [LIBRARY.ph_result(ctypes.c_void_p(self.p), ctypes.c_size_t(i)).contents for i in range(self.results_n())]
+
+    def results_n(self):
+        return LIBRARY.ph_results(ctypes.c_void_p(self.p))
+
+    def wrong(self):
+        return (LIBRARY.ph_mail_error(ctypes.c_void_p(self.p)) or b"").decode()
+
+
+class Session(Object):
+    free = "ph_session_free"
+
+    def __init__(self, url, tls=NEVER):
+        super().__init__(LIBRARY.ph_session_new(url.encode()))
+        self.lines = []
+        hook = TRACE(lambda _, who, line, n: self.lines.append(f"{who.decode()} {ctypes.string_at(line, n).decode(errors='replace')}"))
+        self.tls(tls)
+        self.trace(hook, None)
+        self.patience(20)
+
+    def wrong(self):
+        return (LIBRARY.ph_session_error(ctypes.c_void_p(self.p)) or b"").decode()
+
+    def secured(self):
+        return LIBRARY.ph_session_tls(ctypes.c_void_p(self.p)).decode()
+
+
+def of(peer):
+    return f"smtp://127.0.0.1:{peer.port}"
+
+
+def stages(mail):
+    return [(r.status, r.stage.decode(), r.code) for r in mail.results()]
+
+
+def test_three_recipients_one_refused_one_later():
+    answers = {"no@dst.test": "550 5.1.1 no such mailbox", "later@dst.test": "450 4.2.1 busy"}
+    with Sink(answer=answers.get) as sink, Session(of(sink)) as s, Mail("bob@dst.test", "no@dst.test, later@dst.test") as m:
+        assert s.send(m) == PARTLY
+        assert stages(m) == [(SENT, "end", 250), (REFUSED, "rcpt", 550), (LATER, "rcpt", 450)]
+        _, refused, _ = m.results()
+        assert (refused.enhanced, refused.text) == (b"5.1.1", b"no such mailbox")
+        assert "address" in refused.advice.decode()
+        assert sink.mails[0][1] == ["bob@dst.test"]
+
+
+def test_copies_stand_in_the_header_blind_ones_do_not():
+    with Sink() as sink, Session(of(sink)) as s, Mail('"Doe, Bob" <bob@dst.test>, ann@dst.test (Ann, of course)') as m:
+        m.cc("carl@dst.test, bob@dst.test")
+        m.bcc("secret@dst.test")
+        m.reply_to("desk@example.org")
+        m.header("X-Ticket", "12")
+        assert s.send(m) == SENT, m.wrong()
+        sender, recipients, octets = sink.mails[0]
+        assert (sender, recipients) == ("wei@example.org", ["bob@dst.test", "ann@dst.test", "carl@dst.test", "secret@dst.test"])
+        assert b"secret" not in octets and b"carl@dst.test" in octets and b"X-Ticket: 12" in octets and b"desk@example.org" in octets
+
+
+@pytest.mark.parametrize("call, arguments, word", [
+    ("to", ["bob@dst.test\r\nBcc: eve@dst.test"], "To"), ("subject", ["a\nb"], "Subject"), ("to", ["bob"], "To"),
+    ("header", ["X-A", "1\r\n2"], "X-A"), ("header", ["X A", "1"], "X A"), ("attach", ["/nowhere/menu.pdf"], "/nowhere/menu.pdf"),
+    ("attach", ["/"], "not a file"), ("text", [b"\xff"], "text"), ("message_id", ["a\nb"], "Message-ID"), ("cc", ['"bob@dst.test'], "Cc")])
+def test_what_is_wrong_sticks_and_names_the_field(call, arguments, word):
+    with Scripted() as peer, Session(of(peer)) as s, Mail("bob@dst.test") as m:
+        getattr(m, call)(*arguments)
+        m.subject("")
+        assert s.send(m) == INVALID
+        assert word in m.wrong()
+        assert peer.sessions == 0
+
+
+def test_nobody_to_send_to():
+    with Session("smtp://127.0.0.1:1") as s, Mail() as m:
+        assert s.send(m) == INVALID
+        assert "recipient" in m.wrong()
+
+
+def test_many_mails_one_connection():
+    with Sink() as sink, Session(of(sink)) as s:
+        before = sink.sessions
+        for _ in range(3):
+            with Mail("bob@dst.test") as m:
+                assert s.send(m) == SENT
+        s.quit()
+        assert (len(sink.mails), sink.sessions - before) == (3, 1)
+
+
+def test_more_recipients_than_one_transaction_takes():
+    with Sink() as sink, Session(of(sink)) as s, Mail() as m:
+        for i in range(250):
+            m.recipient(f"r{i}@dst.test")
+        assert s.send(m) == SENT
+        assert sorted(len(recipients) for _, recipients, _ in sink.mails) == [50, 100, 100]
+
+
+def test_nothing_listens_there():
+    with Session(f"smtp://localhost:{free_ports(1)[0]}") as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == LATER
+        result, = m.results()
+        assert result.stage == b"connect" and b"refused" in result.text and b"port" in result.advice
+
+
+def test_a_name_that_nobody_has():
+    with Session("smtp://nowhere.invalid") as s, Mail("bob@dst.test") as m:
+        assert s.send(m) in (LATER, REFUSED)
+        assert m.results()[0].stage == b"connect" and "nowhere.invalid" in s.wrong()
+
+
+def test_the_answer_to_the_end_gets_lost():
+    """Nobody knows then whether the mail is there."""
+    with Scripted("220 hi", "250 hi", "250 ok", "250 ok", "354 go", "") as peer, Session(of(peer)) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == UNSURE
+        assert stages(m) == [(UNSURE, "end", 0)]
+        assert b"before you send it again" in m.results()[0].advice
+        assert peer.sessions == 1
+
+
+def test_a_kept_connection_that_died_is_made_anew():
+    script = ("220 hi", "250 hi", "250 ok", "250 ok", "354 go", "250 kept", "")
+    with Scripted(*script) as peer, Session(of(peer)) as s:
+        for _ in range(2):
+            with Mail("bob@dst.test") as m:
+                assert s.send(m) == SENT, m.results()[0].text
+        assert peer.sessions == 2
+
+
+def test_silence_ends_with_patience():
+    with Scripted("220 hi", "250 hi") as peer, Session(of(peer)) as s, Mail("bob@dst.test") as m:
+        s.patience(1)
+        assert s.send(m) == LATER
+        assert m.results()[0].stage == b"mail" and b"in time" in m.results()[0].text
+
+
+@pytest.mark.parametrize("script, stage", [
+    (["554 5.7.1 go away"], "greeting"), (["hello"], "greeting"), (["220 hi", "250 hi", "999 what"], "mail"), ([""], "greeting"),
+    (["220 hi", "250 hi", "250 ok", "250 ok", "550 5.7.1 no"], "data")])
+def test_a_server_that_refuses_or_lies(script, stage):
+    with Scripted(*script) as peer, Session(of(peer)) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) in (LATER, REFUSED)
+        result, = m.results()
+        assert (result.stage.decode(), bool(result.text), bool(result.advice)) == (stage, True, True)
+
+
+def test_postfix_takes_it(tmp_path):
+    (tmp_path / "菜单.pdf").write_bytes(os.urandom(100000))
+    with Postfix(free_ports(1)[0]) as postfix, Session(of(postfix)) as s, Mail("box@dst.test") as m:
+        m.attach(tmp_path / "菜单.pdf")
+        assert s.send(m) == SENT, m.results()[0].text
+        until(postfix.mailbox, "the mail in Postfix's mailbox")
+        attached, = email.message_from_bytes(postfix.mailbox()[0], policy=email.policy.default).iter_attachments()
+        assert attached.get_filename() == "菜单.pdf"
+        assert attached.get_content() == (tmp_path / "菜单.pdf").read_bytes()
+
+
+# ── files ──
+
+def test_a_file_that_grew_since_it_was_named_is_not_sent(tmp_path):
+    menu = tmp_path / "menu.pdf"
+    menu.write_bytes(b"soup" * 1000)
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test") as m:
+        m.attach(menu)
+        menu.write_bytes(b"soup" * 2000)
+        assert s.send(m) == LATER
+        assert b"menu.pdf changed" in m.results()[0].text and m.results()[0].stage == b"body"
+        assert sink.mails == []
+
+
+def test_a_file_that_is_gone(tmp_path):
+    menu = tmp_path / "menu.pdf"
+    menu.write_bytes(b"soup")
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test") as m:
+        m.attach(menu)
+        menu.unlink()
+        assert s.send(m) == LATER
+        assert b"menu.pdf" in m.results()[0].text and sink.mails == []
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_finished_message_arrives_octet_for_octet(tmp_path, from_file):
+    octets = b"From: wei@example.org\nSubject: finished\n\n.dot\n" + b"line\n" * 50000
+    (tmp_path / "mail.eml").write_bytes(octets)
+    with Sink() as sink, Session(of(sink)) as s, Mail() as m:
+        m.recipient("bob@dst.test")
+        if from_file:
+            m.message_file(tmp_path / "mail.eml")
+        else:
+            m.message_data(octets, ctypes.c_size_t(len(octets)))
+        assert s.send(m) == SENT, m.results()[0].text
+        assert sink.mails[0][2] == octets.replace(b"\n", b"\r\n")
+
+
+# ── TLS and logins ──
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("library-tls"))
+
+
+@pytest.fixture(scope="module")
+def good(authority):
+    return authority.issue("localhost", "127.0.0.1")
+
+
+def test_a_certificate_that_is_good(authority, good):
+    with TlsPeer(good, login=True) as peer, Session(f"smtp://localhost:{peer.port}", VERIFY) as s, Mail("bob@dst.test") as m:
+        s.trust(authority.trust)
+        s.login("alice", "wonderland")
+        assert s.send(m) == SENT, m.results()[0].text
+        assert s.secured().startswith("TLSv1.3") and s.secured().endswith(", verified")
+        assert peer.logins == 1 and b"bob" not in peer.clear
+        assert not [line for line in s.lines if "wonderland" in line or "AGFsaWNl" in line]
+        assert [line for line in s.lines if line.startswith("C AUTH PLAIN ***")]
+
+
+def test_tls_before_the_greeting(authority, good):
+    with TlsPeer(good, "first") as peer, Session(f"smtps://127.0.0.1:{peer.port}", VERIFY) as s, Mail("bob@dst.test") as m:
+        s.trust(authority.trust)
+        assert s.send(m) == SENT, m.results()[0].text
+
+
+def test_a_certificate_for_somebody_else(authority):
+    with TlsPeer(authority.issue("other.test")) as peer, Session(f"smtp://localhost:{peer.port}", VERIFY) as s, Mail("bob@dst.test") as m:
+        s.trust(authority.trust)
+        s.login("alice", "wonderland")
+        assert s.send(m) == LATER
+        result, = m.results()
+        assert result.stage == b"tls" and b"certificate" in result.text and b"right server" in result.advice
+        assert peer.logins == 0 and peer.mails == []
+
+
+def test_encryption_alone_takes_any_certificate(authority):
+    with TlsPeer(authority.issue("other.test")) as peer, Session(f"smtp://localhost:{peer.port}", ENCRYPT) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == SENT, m.results()[0].text
+        assert "not verified" in s.secured()
+
+
+def test_no_starttls_where_it_is_demanded(good):
+    with TlsPeer(good, "none") as peer, Session(f"smtp://localhost:{peer.port}", VERIFY) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == LATER
+        assert m.results()[0].stage == b"tls" and peer.mails == []
+
+
+@pytest.mark.parametrize("way, connections", [("none", 1), ("refuses", 2), ("garbage", 2), ("closes", 2)])
+def test_tls_that_is_only_tried(good, way, connections):
+    with TlsPeer(good, way) as peer, Session(f"smtp://localhost:{peer.port}", TRY) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == SENT, m.results()[0].text
+        assert peer.sessions == connections and s.secured() == ""
+
+
+def test_trace_shows_the_dialogue_and_no_message(good):
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test", text="hidden words\n") as m:
+        assert s.send(m) == SENT
+        dialogue = "\n".join(s.lines)
+        assert "S 220" in dialogue and "C EHLO" in dialogue and "C RCPT TO:<bob@dst.test>" in dialogue
+        assert "hidden" not in dialogue and "the message, " in dialogue
+
+
+# ── many mails ──
+
+class Pipelining(Listening):
+    """A host that takes commands as they come; `mails` has the recipient and the octets of each. ends: closes the connection behind so
+    many, each time; `ahead`: how often MAIL had come before the answer to the message before it."""
+
+    def __init__(self, offers=("PIPELINING",), ends=None):
+        super().__init__()
+        self.offers, self.ends, self.mails, self.ahead = offers, ends, [], 0
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def serve(self, connection):
+        with connection:
+            try:
+                self.take(connection, bytearray())
+            except OSError:
+                pass
+
+    def take(self, connection, unread):
+        def read(enough):
+            while not (n := enough()):
+                octets = connection.recv(65536)
+                if not octets:
+                    raise OSError
+                unread.extend(octets)
+            taken = bytes(unread[:n])
+            del unread[:n]
+            return taken
+
+        def read_to(end):
+            return read(lambda: (unread.find(end) + len(end)) if end in unread else 0)
+
+        taken, recipient = 0, None
+        connection.sendall(b"220 hi\r\n")
+        while True:
+            line = read_to(b"\r\n")
+            verb = line[:4].upper()
+            if verb == b"EHLO":
+                connection.sendall(b"250-peer.test\r\n" + "".join(f"250-{offer}\r\n" for offer in self.offers).encode() + b"250 8BITMIME\r\n")
+                continue
+            if verb == b"RCPT":
+                recipient = line.split(b"<")[1].split(b">")[0].decode()
+            if verb in (b"DATA", b"BDAT"):
+                if verb == b"DATA":
+                    connection.sendall(b"354 go\r\n")
+                    octets = read_to(b"\r\n.\r\n")
+                else:
+                    size = int(line.split()[1])
+                    octets = read(lambda: size if len(unread) >= size else 0)
+                self.mails.append((recipient, octets))
+                taken += 1
+                if taken == self.ends:
+                    return
+                if not unread and taken < 10 and select.select([connection], [], [], 0.05)[0]:
+                    unread.extend(connection.recv(65536))
+                self.ahead += unread.startswith((b"MAIL", b"RSET"))
+            connection.sendall(b"250 2.0.0 ok\r\n")
+
+
+def pooled(peer, mails, connections=1):
+    """What became of them, in the order of their ends."""
+    done = []
+    hook = DONE(lambda _, mail, status: done.append((mail, status)))
+    with Session(of(peer)) as model:
+        pool = ctypes.c_void_p(LIBRARY.ph_pool_new(ctypes.c_void_p(model.p), connections))
+        LIBRARY.ph_pool_done(pool, hook, None)
+        for mail in mails:
+            LIBRARY.ph_pool_add(pool, ctypes.c_void_p(mail.p))
+        LIBRARY.ph_pool_run(pool, ctypes.c_size_t(0))
+        LIBRARY.ph_pool_free(pool)
+    names = {mail.p: mail for mail in mails}
+    return [(names[p], status) for p, status in done]
+
+
+@pytest.mark.parametrize("offers", [("PIPELINING",), ("PIPELINING", "CHUNKING"), ("SIZE",)])
+def test_behind_the_dot_each_mail_goes_once(offers):
+    mails = [Mail(f"r{i}@dst.test") for i in range(100)]
+    with Pipelining(offers) as peer:
+        assert [(m.results()[0].address.decode(), status) for m, status in pooled(peer, mails)] == [(f"r{i}@dst.test", SENT) for i in range(100)]
+        assert [recipient for recipient, _ in peer.mails] == [f"r{i}@dst.test" for i in range(100)]
+        assert peer.sessions == 1
+        assert peer.ahead > 0 or "PIPELINING" not in offers
+
+
+def test_a_connection_that_ends_costs_the_pool_one_answer_and_no_mail():
+    mails = [Mail(f"r{i}@dst.test") for i in range(9)]
+    with Pipelining(ends=3) as peer:
+        told = pooled(peer, mails)
+        assert [status for _, status in told] == [SENT, SENT, UNSURE] * 3
+        assert [recipient for recipient, _ in peer.mails] == [f"r{i}@dst.test" for i in range(9)]
+
+
+def test_a_pool_of_several_connections():
+    mails = [Mail(f"r{i}@dst.test") for i in range(60)]
+    with Sink() as sink:
+        before = sink.sessions
+        assert {status for _, status in pooled(sink, mails, 3)} == {SENT}
+        assert sorted(r for _, (r,), _ in sink.mails) == sorted(f"r{i}@dst.test" for i in range(60))
+        assert sink.sessions - before <= 3
+
+
+# ── memory ──
+
+def test_whatever_memory_is_refused_is_an_error_and_no_crash():
+    """The n-th wish for memory fails, and all behind it, for each n until a mail gets through."""
+    libc = ctypes.CDLL(None)
+    libc.realloc.restype, libc.realloc.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    left = 0
+
+    def resize(_, p, n):
+        nonlocal left
+        if n == 0:
+            libc.free(p)
+            return None
+        left -= 1
+        return libc.realloc(p, n) if left >= 0 else None
+
+    memory = Memory(RESIZE(resize), None)
+    statuses = []
+    with Sink() as sink:
+        while not statuses or statuses[-1] != SENT:
+            left = len(statuses)
+            statuses.append(send_with(memory, of(sink)))
+            assert len(statuses) < 500
+        assert statuses[-2] == LATER and INVALID in statuses
+        assert len(sink.mails) == 1
+
+
+def send_with(memory, url):
+    """One mail with everything in it. None: there was not even memory for the objects."""
+    session, mail = LIBRARY.ph_session_new_in(url.encode(), ctypes.byref(memory)), LIBRARY.ph_mail_new_in(ctypes.byref(memory))
+    s, m, status = ctypes.c_void_p(session), ctypes.c_void_p(mail), None
+    if session and mail:
+        LIBRARY.ph_tls(s, NEVER)
+        LIBRARY.ph_from(m, b"wei@example.org")
+        LIBRARY.ph_to(m, b"bob@dst.test, Ann <ann@dst.test>")
+        LIBRARY.ph_header(m, b"X-A", b"b")
+        LIBRARY.ph_subject(m, "Größe".encode())
+        LIBRARY.ph_text(m, b"hello\n")
+        LIBRARY.ph_html(m, b"<p>hello")
+        LIBRARY.ph_attach_data(m, b"abc", ctypes.c_size_t(3), b"x.bin", None)
+        LIBRARY.ph_notify(m, 4)
+        status = LIBRARY.ph_send(s, m)
+    LIBRARY.ph_mail_free(m)
+    LIBRARY.ph_session_free(s)
+    return status
