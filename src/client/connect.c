@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -30,7 +31,10 @@ note_connected(struct ph_session *s)
 {
 	struct sockaddr_storage peer = { 0 };
 	socklen_t n = sizeof peer;
+	int on = 1;
 
+	/* a command behind a handshake would wait for an acknowledgement; on a UNIX socket this fails, and need not work */
+	setsockopt(s->stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	s->is_local =
 		getpeername(s->stream.fd, (struct sockaddr *)&peer, &n) == 0 && is_loopback(&peer);
 	s->state = SESSION_TALKING;

@@ -167,6 +167,7 @@ class Session:
             raise Ended
         if way == "garbage":
             self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20)
+            raise Ended  # what came with the 220 is thrown away, and a handshake behind it would be a good one
         if way == "hangs":
             self.peer.release.wait()
             raise Ended
