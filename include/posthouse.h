@@ -55,11 +55,13 @@ struct ph_memory {
 };
 
 enum ph_status {
-	PH_SENT,     /* the server took it for all recipients: from now on it answers for the mail */
-	PH_PARTLY,   /* for some of them; see their results */
-	PH_REFUSED,  /* for none, and trying again will not help */
-	PH_LATER,    /* for none; it may work later, and what was not taken can be sent again */
-	PH_UNSURE,   /* the whole message went, and the answer got lost: perhaps it is there. Sending it again may make two */
+	PH_SENT,    /* the server took it for all recipients: from now on it answers for the mail */
+	PH_PARTLY,  /* for some of them; see their results */
+	PH_REFUSED, /* for none, and trying again will not help */
+	PH_LATER,   /* for none; it may work later, and what was not taken can be sent again */
+	/* the whole message went, and the answer got lost: perhaps it is there, and sending it again may
+	 * make two */
+	PH_UNSURE,
 	PH_INVALID,  /* the mail or the session is wrong; nothing was said */
 	PH_UNDERWAY, /* of ph_step and ph_pool_step alone: not yet */
 };
@@ -69,12 +71,14 @@ const char *ph_status_name(enum ph_status status); /* "sent", "partly", "refused
 /* What became of one recipient. */
 struct ph_result {
 	const char *address;
-	enum ph_status status;	/* PH_SENT, PH_REFUSED, PH_LATER, PH_UNSURE; PH_UNDERWAY: not tried yet */
-	int code;		/* of the reply: 250, 550 …; 0: none came */
-	const char *enhanced;	/* RFC 3463: "2.1.5"; "" when the server said none */
-	const char *text;	/* its words, or ours: one line */
-	const char *stage;	/* where: "connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "body", "end" */
-	const char *advice;	/* what the sender can do, in plain English; "" when it was sent */
+	/* PH_SENT, PH_REFUSED, PH_LATER, PH_UNSURE; PH_UNDERWAY: not tried yet */
+	enum ph_status status;
+	int code;	      /* of the reply: 250, 550 …; 0: none came */
+	const char *enhanced; /* RFC 3463: "2.1.5"; "" when the server said none */
+	const char *text;     /* its words, or ours: one line */
+	/* where: "connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "body", "end" */
+	const char *stage;
+	const char *advice; /* what the sender can do, in plain English; "" when it was sent */
 };
 
 /* ── A mail ── */
@@ -84,7 +88,8 @@ ph_mail *ph_mail_new_in(const struct ph_memory *memory);
 void ph_mail_free(ph_mail *m);
 const char *ph_mail_error(const ph_mail *m); /* NULL: nothing is wrong with it */
 
-void ph_from(ph_mail *m, const char *mailbox); /* also where bounces go, unless ph_return_path says otherwise */
+/* Also where bounces go, unless ph_return_path says otherwise. */
+void ph_from(ph_mail *m, const char *mailbox);
 void ph_to(ph_mail *m, const char *mailboxes); /* these may be called again, and add */
 void ph_cc(ph_mail *m, const char *mailboxes);
 void ph_bcc(ph_mail *m, const char *mailboxes); /* stands nowhere in the message */
@@ -93,11 +98,12 @@ void ph_return_path(ph_mail *m, const char *address); /* "": none, as reports ha
 void ph_recipient(ph_mail *m, const char *address);   /* of the envelope alone */
 void ph_subject(ph_mail *m, const char *subject);
 void ph_header(ph_mail *m, const char *name, const char *value); /* any other field */
-void ph_date(ph_mail *m, int64_t unix_seconds);	       /* else now */
-void ph_message_id(ph_mail *m, const char *id);	       /* without brackets; else a random one */
+void ph_date(ph_mail *m, int64_t unix_seconds);			 /* else now */
+void ph_message_id(ph_mail *m, const char *id); /* without brackets; else a random one */
 
 void ph_text(ph_mail *m, const char *text); /* any line ends */
-void ph_html(ph_mail *m, const char *html); /* beside a text, as the other form of the same (RFC 2046 §5.1.4) */
+/* Beside a text, as the other form of the same (RFC 2046 §5.1.4). */
+void ph_html(ph_mail *m, const char *html);
 /* A picture for the HTML: <img src="cid:ID">. */
 void ph_inline(ph_mail *m, const char *id, const char *path);
 void ph_inline_data(ph_mail *m, const char *id, const void *data, size_t n, const char *type);
@@ -106,60 +112,77 @@ void ph_attach(ph_mail *m, const char *path);
 void ph_attach_as(ph_mail *m, const char *path, const char *name, const char *type);
 void ph_attach_data(ph_mail *m, const void *data, size_t n, const char *name, const char *type);
 
-/* In place of all that: a finished message (RFC 5322), any line ends, sent as it is. Its recipients come from ph_recipient, its sender
- * from ph_return_path. */
+/* In place of all that: a finished message (RFC 5322), any line ends, sent as it is. Its recipients come
+ * from ph_recipient, its sender from ph_return_path. */
 void ph_message_data(ph_mail *m, const void *data, size_t n);
 void ph_message_file(ph_mail *m, const char *path);
 
 /* What the server is to report (RFC 3461); a server without DSN is not asked. */
 enum { PH_NOTIFY_NEVER = 1, PH_NOTIFY_SUCCESS = 2, PH_NOTIFY_FAILURE = 4, PH_NOTIFY_DELAY = 8 };
 void ph_notify(ph_mail *m, unsigned notify);
-void ph_return_full(ph_mail *m, bool full);	     /* reports bring back all of the mail, or its header */
-void ph_envelope_id(ph_mail *m, const char *id);     /* which they name */
-void ph_require_tls(ph_mail *m);		     /* on the whole way (RFC 8689); a server that cannot promise that refuses */
-void ph_hold_for(ph_mail *m, uint64_t seconds);	     /* sent on no earlier (RFC 4865); a server that cannot refuses */
+void ph_return_full(ph_mail *m, bool full); /* reports bring back all of the mail, or its header */
+void ph_envelope_id(ph_mail *m, const char *id); /* which they name */
+/* On the whole way (RFC 8689); for a server that cannot promise that the mail is refused. */
+void ph_require_tls(ph_mail *m);
+/* Sent on no earlier (RFC 4865); for a server that cannot do that the mail is refused. */
+void ph_hold_for(ph_mail *m, uint64_t seconds);
 
 /* The message as it would be sent, in pieces; write returns false to end it. False, then or for an error. */
-bool ph_mail_write(ph_mail *m, bool (*write)(void *context, const char *octets, size_t n), void *context);
+bool ph_mail_write(
+	ph_mail *m, bool (*write)(void *context, const char *octets, size_t n), void *context);
 
-size_t ph_results(const ph_mail *m);				      /* recipients, in the order they were named */
-const struct ph_result *ph_result(const ph_mail *m, size_t i);	      /* NULL beyond the last */
-const char *ph_mail_id(const ph_mail *m);			      /* Message-ID without brackets; "" while there is none */
+size_t ph_results(const ph_mail *m); /* recipients, in the order they were named */
+const struct ph_result *ph_result(const ph_mail *m, size_t i); /* NULL beyond the last */
+const char *ph_mail_id(const ph_mail *m); /* Message-ID without brackets; "" while there is none */
 
 /* ── A session ── */
 
-/* smtp://HOST[:PORT], smtps://…, lmtp://…, each with USER@ before HOST; unix:PATH, lmtp+unix:PATH. Port 25, with a login 587; smtps 465; lmtp 24. */
+/* smtp://HOST[:PORT], smtps://…, lmtp://…, each with USER@ before HOST; unix:PATH, lmtp+unix:PATH. Port 25,
+ * with a login 587; smtps 465; lmtp 24. */
 ph_session *ph_session_new(const char *url);
 ph_session *ph_session_new_in(const char *url, const struct ph_memory *memory);
 void ph_session_free(ph_session *s); /* says QUIT where that costs no waiting */
-const char *ph_session_error(const ph_session *s); /* of the session or of its last connection; NULL: none */
+/* Of the session or of its last connection; NULL: none. */
+const char *ph_session_error(const ph_session *s);
 
-/* user NULL: the URL's. Of the ways that server and library know the best is taken: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, CRAM-MD5, PLAIN, LOGIN. */
+/* user NULL: the URL's. Of the ways that server and library know the best is taken: SCRAM-SHA-256-PLUS,
+ * SCRAM-SHA-256, CRAM-MD5, PLAIN, LOGIN. */
 void ph_login(ph_session *s, const char *user, const char *password);
-void ph_token(ph_session *s, const char *user, const char *token); /* OAUTHBEARER (RFC 7628), XOAUTH2 */
-/* Asked when a connection logs in, and again when the server did not like the token (again is true). Returns a token, or NULL. */
-void ph_on_token(ph_session *s, const char *user, const char *(*hook)(void *context, bool again), void *context);
+/* OAUTHBEARER (RFC 7628), XOAUTH2. */
+void ph_token(ph_session *s, const char *user, const char *token);
+/* Asked when a connection logs in, and again when the server did not like the token (again is true).
+ * Returns a token, or NULL. */
+void ph_on_token(ph_session *s, const char *user, const char *(*hook)(void *context, bool again),
+	void *context);
 void ph_mechanisms(ph_session *s, const char *names); /* only these: "SCRAM-SHA-256 PLAIN" */
 
 enum ph_tls {
-	PH_TLS_VERIFY,	/* encrypted, to a host that proves its name: what holds unless something else is said */
+	/* encrypted, to a host that proves its name: what holds unless something else is said */
+	PH_TLS_VERIFY,
 	PH_TLS_ENCRYPT, /* encrypted, whoever it is */
-	PH_TLS_TRY,	/* if that works; no password goes in clear, or to a host that does not prove its name */
-	PH_TLS_NEVER,	/* in clear, passwords too */
+	/* if that works; no password goes in clear, or to a host that does not prove its name, unless it is
+	 * this machine */
+	PH_TLS_TRY,
+	PH_TLS_NEVER, /* in clear, passwords too */
 };
 void ph_tls(ph_session *s, enum ph_tls tls); /* unix: is PH_TLS_NEVER from the beginning */
-void ph_trust(ph_session *s, const char *pem_file); /* authorities, in place of $SSL_CERT_FILE's, else the system's */
-void ph_hostname(ph_session *s, const char *name);  /* said in EHLO; else this host's */
-void ph_patience(ph_session *s, int seconds);	    /* for each answer; else what RFC 5321 §4.5.3.2 says: minutes */
+/* Authorities, in place of $SSL_CERT_FILE's, else the system's. */
+void ph_trust(ph_session *s, const char *pem_file);
+void ph_hostname(ph_session *s, const char *name); /* said in EHLO; else this host's */
+/* For each answer; else what RFC 5321 §4.5.3.2 says: minutes. */
+void ph_patience(ph_session *s, int seconds);
 
-/* Every line of the dialogue: who is 'C' (we), 'S' (the server), '*' (what happened). Secrets are masked, messages are not shown. */
-void ph_trace(ph_session *s, void (*hook)(void *context, char who, const char *line, size_t n), void *context);
+/* Every line of the dialogue: who is 'C' (we), 'S' (the server), '*' (what happened). Secrets are masked,
+ * messages are not shown. */
+void ph_trace(ph_session *s, void (*hook)(void *context, char who, const char *line, size_t n),
+	void *context);
 
 /* Blocking. The connection stays open for the next mail; one that the server closed meanwhile is made anew, where that cannot make a
  * second copy. */
 enum ph_status ph_send(ph_session *s, ph_mail *m);
 void ph_quit(ph_session *s); /* ends the connection politely; the session can be used again */
-const char *ph_session_tls(const ph_session *s); /* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; "" in clear */
+/* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; "" in clear. */
+const char *ph_session_tls(const ph_session *s);
 
 /*
  * For an event loop: the same without waiting (but for names of hosts, which are looked up by ph_start; give a number, or
@@ -176,16 +199,20 @@ enum ph_status ph_step(ph_session *s);
 int ph_fd(const ph_session *s); /* -1: nothing to wait for */
 int ph_want(const ph_session *s);
 int64_t ph_deadline(const ph_session *s); /* in milliseconds of CLOCK_MONOTONIC */
-void ph_connected(ph_session *s, int fd); /* a connection that the caller has made, the session's from now on */
+/* A connection that the caller has made, the session's from now on. */
+void ph_connected(ph_session *s, int fd);
 
 /* ── Many mails ── */
 
-ph_pool *ph_pool_new(ph_session *model, unsigned connections); /* each set up as model, which is not used itself and must outlive the pool */
+/* Each connection is set up as model, which is not used itself and must outlive the pool. */
+ph_pool *ph_pool_new(ph_session *model, unsigned connections);
 void ph_pool_free(ph_pool *p);
-/* Keeps the mail (the caller's still) until `done` was called with it: from ph_pool_add, ph_pool_step and ph_pool_run. */
-void ph_pool_done(ph_pool *p, void (*done)(void *context, ph_mail *m, enum ph_status status), void *context);
+/* Keeps the mail (the caller's still) until `done` was called with it: from ph_pool_add, ph_pool_step and
+ * ph_pool_run. */
+void ph_pool_done(
+	ph_pool *p, void (*done)(void *context, ph_mail *m, enum ph_status status), void *context);
 void ph_pool_add(ph_pool *p, ph_mail *m);
-size_t ph_pool_waiting(const ph_pool *p); /* mails that are not done */
+size_t ph_pool_waiting(const ph_pool *p);     /* mails that are not done */
 void ph_pool_run(ph_pool *p, size_t waiting); /* until at most so many wait; 0: all are done */
 /* For an event loop: one descriptor for all (an epoll), to be watched for input; then, or at the deadline, step. */
 int ph_pool_fd(const ph_pool *p);
@@ -205,16 +232,18 @@ enum ph_event {
 	PH_CLOSE,	/* after ph_core_quit: flush, close */
 };
 enum { PH_CORE_LMTP = 1, PH_CORE_TLS_FIRST = 2, PH_CORE_STARTTLS = 4, PH_CORE_CLEAR_LOGIN = 8 };
-ph_core *ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *memory); /* memory may be NULL */
+/* memory may be NULL. */
+ph_core *ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *memory);
 void ph_core_free(ph_core *c);
-void ph_core_login(ph_core *c, const char *user, const char *password); /* before the first ph_core_next */
+void ph_core_login(
+	ph_core *c, const char *user, const char *password); /* before the first ph_core_next */
 enum ph_event ph_core_next(ph_core *c);
 void ph_core_feed(ph_core *c, const char *octets, size_t n);
 const char *ph_core_output(const ph_core *c, size_t *n);
 void ph_core_sent(ph_core *c, size_t n); /* so many octets of the output are gone */
 void ph_core_secured(ph_core *c);
 void ph_core_lost(ph_core *c, const char *why); /* the connection broke, or took too long */
-bool ph_core_mail(ph_core *c, ph_mail *m); /* false: it is wrong, see ph_mail_error */
+bool ph_core_mail(ph_core *c, ph_mail *m);	/* false: it is wrong, see ph_mail_error */
 void ph_core_quit(ph_core *c);
 const char *ph_core_error(const ph_core *c);
 

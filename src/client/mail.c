@@ -233,7 +233,7 @@ static void
 add_mailboxes(struct ph_mail *m, const char *what, const char *text, struct mailboxes *list,
 	bool are_recipients)
 {
-	struct str in = str_of(text), mailbox, wire;
+	struct str in = str_of(text), mailbox = S(""), wire = S("");
 	struct str *grown;
 
 	if (!is_open(m))
@@ -312,7 +312,7 @@ ph_return_path(ph_mail *m, const char *address)
 void
 ph_recipient(ph_mail *m, const char *address)
 {
-	struct str copy;
+	struct str copy = S("");
 
 	if (is_open(m) && keep_field(m, "recipient", address, &copy))
 		add_recipient(m, "recipient", copy);
@@ -358,7 +358,7 @@ ph_date(ph_mail *m, int64_t unix_seconds)
 void
 ph_message_id(ph_mail *m, const char *id)
 {
-	struct str copy;
+	struct str copy = S("");
 
 	if (!is_open(m) || !keep_field(m, "Message-ID", id, &copy))
 		return;

@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/must.h"
+
 /*
  * Many mails over several sessions. Mails wait in one line. A member (a session) has the mail that is under way and holds the next one
  * ready, which the core may let leave behind the dot of the first (core.c):
@@ -77,6 +79,7 @@ ph_pool_free(ph_pool *p)
 	if (!p)
 		return;
 	memory = p->memory;
+	must(p->members || p->members_n == 0);
 	for (unsigned i = 0; i < p->members_n; i++) {
 		let_go(p->members[i].next);
 		ph_session_free(p->members[i].session);

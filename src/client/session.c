@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/must.h"
+
 /*
  * A core with a connection. ph_step does what can be done without waiting, and says what it waits for (fd, want, deadline);
  * ph_send is the loop around it that waits with poll.
@@ -172,6 +174,7 @@ make_core(struct ph_session *s, struct err *e)
 static enum ph_status
 finish(struct ph_session *s, struct ph_mail *m)
 {
+	must(m);
 	m->is_underway = false;
 	s->mail = s->core && s->core->mail != m ? s->core->mail : NULL;
 	return result_status(m);

@@ -48,7 +48,7 @@ keep(struct ph_session *s, const char *what, const char *text, struct str *copy)
 static bool
 keep_user(struct ph_session *s, const char *user)
 {
-	struct str copy;
+	struct str copy = S("");
 
 	if (user) {
 		if (!keep(s, "user", user, &copy))
@@ -146,7 +146,7 @@ settings_open_terms(struct settings *set, struct err *e)
 void
 ph_hostname(ph_session *s, const char *name)
 {
-	struct str copy;
+	struct str copy = S("");
 
 	if (!keep(s, "hostname", name, &copy))
 		return;

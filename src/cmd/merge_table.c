@@ -88,7 +88,7 @@ read_csv(struct merge_table *t, size_t max, size_t *n, struct err *e)
 
 	buf_reset(&t->cells);
 	for (*n = 0; c == ','; (*n)++) {
-		size_t begin = t->cells.n;
+		size_t begin;
 
 		if (get_if(t, '"')) {
 			if (read_quoted(t, e) == MERGE_BROKEN)

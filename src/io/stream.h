@@ -82,7 +82,8 @@ bool stream_certificate(const struct stream *s, struct tls_facts *facts);
 /* What binds a login to this session and no other, once it is secure (RFC 9266; TLS 1.2: RFC 5929 §4): how many octets, and the kind's
  * name. 0: none. */
 enum { STREAM_BINDING_MAX = 64 };
-size_t stream_binding(const struct stream *s, const char **kind, unsigned char octets[STREAM_BINDING_MAX]);
+size_t stream_binding(
+	const struct stream *s, const char **kind, unsigned char octets[STREAM_BINDING_MAX]);
 /* For people, of a client's: "TLSv1.3, TLS_AES_256_GCM_SHA384, verified" or "…, not verified: self-signed certificate". */
 void stream_add_facts(struct buf *to, const struct stream *s);
 

@@ -345,7 +345,7 @@ static bool
 prove(struct sasl *s, struct str salt, uint64_t rounds, struct str covered,
 	unsigned char proof[HASH_N])
 {
-	unsigned char salted[HASH_N], key[HASH_N], stored[HASH_N], server_key[HASH_N];
+	unsigned char salted[HASH_N], key[HASH_N] = { 0 }, stored[HASH_N], server_key[HASH_N];
 	struct str by_salted = { (char *)salted, HASH_N };
 	bool ok = PKCS5_PBKDF2_HMAC(s->secret.n ? s->secret.p : "", (int)s->secret.n, octets(salt),
 			  (int)salt.n, (int)rounds, EVP_sha256(), HASH_N, salted) == 1 &&
@@ -370,9 +370,9 @@ scram_prove(struct sasl *s, struct str challenge, struct buf *to, struct err *e)
 {
 	struct buf salt = { .max = SALT_MAX, .memory = to->memory };
 	struct buf covered = { .max = TEXT_MAX, .memory = to->memory };
-	unsigned char proof[HASH_N];
-	struct str nonce;
-	uint64_t rounds;
+	unsigned char proof[HASH_N] = { 0 };
+	struct str nonce = S("");
+	uint64_t rounds = 0;
 	bool ok = read_server_first(s, challenge, &nonce, &salt, &rounds, e);
 
 	if (ok) {
