@@ -56,7 +56,7 @@ struct ph_memory {
 
 enum ph_status {
 	PH_SENT,    /* the server took it for all recipients: from now on it answers for the mail */
-	PH_PARTLY,  /* for some of them; see their results */
+	PH_PARTLY,  /* for some of them; see their results, and ph_keep_unsent */
 	PH_REFUSED, /* for none, and trying again will not help */
 	PH_LATER,   /* for none; it may work later, and what was not taken can be sent again */
 	/* the whole message went, and the answer got lost: perhaps it is there, and sending it again may
@@ -85,8 +85,12 @@ struct ph_result {
 
 ph_mail *ph_mail_new(void); /* NULL: no memory */
 ph_mail *ph_mail_new_in(const struct ph_memory *memory);
+/* At any time but from a hook of its session. That is how sending is given up: the connection of a mail that is under way is hung
+ * up, and in a pool nobody is told of it any more. */
 void ph_mail_free(ph_mail *m);
-const char *ph_mail_error(const ph_mail *m); /* NULL: nothing is wrong with it */
+/* What is wrong with it; else what was wrong with the last use of it: a file that could not be read by ph_mail_write, a second
+ * sending while the first is under way. NULL: nothing. */
+const char *ph_mail_error(const ph_mail *m);
 
 /* Also where bounces go, unless ph_return_path says otherwise. */
 void ph_from(ph_mail *m, const char *mailbox);
@@ -122,18 +126,25 @@ enum { PH_NOTIFY_NEVER = 1, PH_NOTIFY_SUCCESS = 2, PH_NOTIFY_FAILURE = 4, PH_NOT
 void ph_notify(ph_mail *m, unsigned notify);
 void ph_return_full(ph_mail *m, bool full); /* reports bring back all of the mail, or its header */
 void ph_envelope_id(ph_mail *m, const char *id); /* which they name */
-/* On the whole way (RFC 8689); for a server that cannot promise that the mail is refused. */
+/* On the whole way (RFC 8689); for a server that cannot promise that, or does not prove its name, the mail is refused. */
 void ph_require_tls(ph_mail *m);
-/* Sent on no earlier (RFC 4865); for a server that cannot do that the mail is refused. */
+/* Sent on no earlier (RFC 4865), at most 999999999; for a server that cannot do that the mail is refused. */
 void ph_hold_for(ph_mail *m, uint64_t seconds);
 
-/* The message as it would be sent, in pieces; write returns false to end it. False, then or for an error. */
+/* The message as it would be sent, in pieces; write returns false to end it. False, then or for an error (ph_mail_error). It needs
+ * no recipients yet. */
 bool ph_mail_write(
 	ph_mail *m, bool (*write)(void *context, const char *octets, size_t n), void *context);
 
 size_t ph_results(const ph_mail *m); /* recipients, in the order they were named */
 const struct ph_result *ph_result(const ph_mail *m, size_t i); /* NULL beyond the last */
+/* Leaves out of the envelope those to whom the mail was sent, or perhaps: ph_send then tries the rest, with the same message. Returns
+ * how many are left. */
+size_t ph_keep_unsent(ph_mail *m);
 const char *ph_mail_id(const ph_mail *m); /* Message-ID without brackets; "" while there is none */
+const char *ph_mail_sender(const ph_mail *m); /* where bounces go, as on the wire; "": nowhere */
+uint64_t ph_mail_size(
+	const ph_mail *m); /* octets of the message; 0 before it was sent or written */
 
 /* ── A session ── */
 
@@ -142,7 +153,7 @@ const char *ph_mail_id(const ph_mail *m); /* Message-ID without brackets; "" whi
 ph_session *ph_session_new(const char *url);
 ph_session *ph_session_new_in(const char *url, const struct ph_memory *memory);
 void ph_session_free(ph_session *s); /* says QUIT where that costs no waiting */
-/* Of the session or of its last connection; NULL: none. */
+/* Of the session, of its last connection, or why ph_start or ph_step said PH_INVALID; NULL: none. */
 const char *ph_session_error(const ph_session *s);
 
 /* user NULL: the URL's. Of the ways that server and library know the best is taken: SCRAM-SHA-256-PLUS,
@@ -178,20 +189,22 @@ void ph_trace(ph_session *s, void (*hook)(void *context, char who, const char *l
 	void *context);
 
 /* Blocking. The connection stays open for the next mail; one that the server closed meanwhile is made anew, where that cannot make a
- * second copy. */
+ * second copy: while no recipient of the mail has it. */
 enum ph_status ph_send(ph_session *s, ph_mail *m);
 void ph_quit(ph_session *s); /* ends the connection politely; the session can be used again */
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; "" in clear. */
 const char *ph_session_tls(const ph_session *s);
+/* The last connection ended for the sake of the password alone (PH_TLS_TRY): the host offers no TLS, or does not prove its name. */
+bool ph_session_wants_clear(const ph_session *s);
 
 /*
- * For an event loop: the same without waiting (but for names of hosts, which are looked up by ph_start; give a number, or
- * ph_connected, where that matters).
+ * For an event loop: the same without waiting (but for names of hosts, which are looked up for each connection: by ph_start, and by
+ * ph_step where a connection is made anew; give a number, or ph_connected, where that matters).
  *
  *   for (status = ph_start(s, m); status == PH_UNDERWAY; status = ph_step(s))
  *           wait until ph_fd(s) is as ph_want(s) says, or ph_deadline(s) is there
  *
- * The descriptor may change with each step.
+ * The descriptor may change with each step. Without a mail under way ph_step says PH_INVALID.
  */
 enum { PH_READ = 1, PH_WRITE = 2 };
 enum ph_status ph_start(ph_session *s, ph_mail *m);
@@ -208,20 +221,22 @@ void ph_connected(ph_session *s, int fd);
 ph_pool *ph_pool_new(ph_session *model, unsigned connections);
 void ph_pool_free(ph_pool *p);
 /* Keeps the mail (the caller's still) until `done` was called with it: from ph_pool_add, ph_pool_step and
- * ph_pool_run. */
+ * ph_pool_run. A mail that is under way already is told with PH_INVALID, at once, and is still the first sending's. */
 void ph_pool_done(
 	ph_pool *p, void (*done)(void *context, ph_mail *m, enum ph_status status), void *context);
 void ph_pool_add(ph_pool *p, ph_mail *m);
 size_t ph_pool_waiting(const ph_pool *p);     /* mails that are not done */
 void ph_pool_run(ph_pool *p, size_t waiting); /* until at most so many wait; 0: all are done */
-/* For an event loop: one descriptor for all (an epoll), to be watched for input; then, or at the deadline, step. */
+/* For an event loop: one descriptor for all (an epoll), to be watched for input; then, or at the deadline, step. Names of hosts are
+ * waited for in ph_pool_add and ph_pool_step, for each connection. */
 int ph_pool_fd(const ph_pool *p);
 int64_t ph_pool_deadline(const ph_pool *p);
 enum ph_status ph_pool_step(ph_pool *p); /* PH_UNDERWAY, or PH_SENT when nothing waits */
 
 /* ── The bare core ── */
 
-/* No socket, no clock: who drives it moves the octets, does the TLS, and watches the time. */
+/* No socket, no clock: who drives it moves the octets, does the TLS, and watches the time. What comes at the wrong time ends it
+ * (PH_FAILED), or is refused where the call says so. */
 enum ph_event {
 	PH_WANT_INPUT,	/* send what ph_core_output has; feed what the server says */
 	PH_WANT_OUTPUT, /* send some of the output, then next; input may be fed too */
@@ -235,15 +250,19 @@ enum { PH_CORE_LMTP = 1, PH_CORE_TLS_FIRST = 2, PH_CORE_STARTTLS = 4, PH_CORE_CL
 /* memory may be NULL. */
 ph_core *ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *memory);
 void ph_core_free(ph_core *c);
-void ph_core_login(
-	ph_core *c, const char *user, const char *password); /* before the first ph_core_next */
+/* One of these, before the first ph_core_next; later ones are ignored. */
+void ph_core_login(ph_core *c, const char *user, const char *password);
+void ph_core_token(ph_core *c, const char *user, const char *token);
 enum ph_event ph_core_next(ph_core *c);
 void ph_core_feed(ph_core *c, const char *octets, size_t n);
 const char *ph_core_output(const ph_core *c, size_t *n);
-void ph_core_sent(ph_core *c, size_t n); /* so many octets of the output are gone */
-void ph_core_secured(ph_core *c);
+void ph_core_sent(ph_core *c, size_t n);	    /* so many octets of the output are gone */
+void ph_core_secured(ph_core *c, bool is_verified); /* the server has proved its name */
+/* Seconds that the server may take for what is awaited now (RFC 5321 §4.5.3.2). */
+int ph_core_patience(const ph_core *c);
 void ph_core_lost(ph_core *c, const char *why); /* the connection broke, or took too long */
-bool ph_core_mail(ph_core *c, ph_mail *m);	/* false: it is wrong, see ph_mail_error */
+/* The core's until PH_DONE or PH_FAILED. False: it is wrong, or no mail is awaited; see ph_mail_error. */
+bool ph_core_mail(ph_core *c, ph_mail *m);
 void ph_core_quit(ph_core *c);
 const char *ph_core_error(const ph_core *c);
 

@@ -51,6 +51,14 @@ arena_dup(struct arena *a, struct str s, struct str *copy)
 	return true;
 }
 
+char *
+arena_text(struct arena *a, struct str s)
+{
+	char *p = arena_take(a, s.n + 1);
+
+	return p && s.n ? memcpy(p, s.p, s.n) : p;
+}
+
 void
 arena_free(struct arena *a)
 {

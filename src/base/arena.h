@@ -18,6 +18,7 @@ struct arena {
 
 void *arena_take(struct arena *a, size_t n); /* zeroed, aligned for any type; NULL over the cap */
 bool arena_dup(struct arena *a, struct str s, struct str *copy);
+char *arena_text(struct arena *a, struct str s); /* a copy that ends in NUL; NULL over the cap */
 void arena_free(struct arena *a); /* all of it; the arena is empty and usable again */
 
 #endif

@@ -259,19 +259,22 @@ bool
 ph_mail_write(ph_mail *m, bool (*write)(void *context, const char *octets, size_t n), void *context)
 {
 	enum body_step step = BODY_PIECE;
+	bool is_wanted = true;
 	struct body *b;
 	struct str piece;
 	struct err e;
 
-	if (!mail_prepare(m))
+	m->remark[0] = '\0';
+	if (!mail_prepare_message(m))
 		return false;
 	b = memory_take(&m->memory, sizeof *b);
 	if (!b)
 		return mail_no_memory(m);
-	for (body_begin(b, m);
-		step == BODY_PIECE && (step = body_next(b, &piece, &e)) == BODY_PIECE;)
-		if (!write(context, piece.p, piece.n))
-			step = BODY_FAILED, e.text[0] = '\0';
+	body_begin(b, m);
+	while (is_wanted && (step = body_next(b, &piece, &e)) == BODY_PIECE)
+		is_wanted = write(context, piece.p, piece.n);
+	if (step == BODY_FAILED)
+		text_copy(m->remark, sizeof m->remark, e.text);
 	body_end(b);
 	memory_release(&m->memory, b);
 	return step == BODY_OVER;

@@ -3,8 +3,10 @@
 #define CLIENT_CLIENT_H
 
 #include <posthouse.h>
+#include <stdarg.h>
 
 #include "base/arena.h"
+#include "client/way.h"
 #include "io/stream.h"
 #include "message/compose.h"
 #include "smtp/client.h"
@@ -17,6 +19,7 @@
  *   prepare.c   its envelope, and the plan of its message, before it is sent
  *   body.c      the octets of its message, in pieces, from memory and files
  *   result.c    what became of its recipients
+ *   text.c      words for people, clean
  *   core.c      one mail after another through smtp/client: no socket, no clock (ph_core)
  *   way.c       what a URL says
  *   settings.c  what a session was told: who, to whom, how
@@ -39,7 +42,6 @@ struct recipient {
 	struct str address; /* as on the wire */
 	struct str said;    /* as a field had it */
 	struct ph_result result;
-	char enhanced[20];
 };
 
 /* Octets that the caller keeps, or a file that is read as it is sent. */
@@ -59,7 +61,11 @@ struct ph_mail {
 	struct arena arena;   /* every text of the mail */
 	struct arena answers; /* texts of its results */
 	struct err error;     /* the first thing that was wrong */
-	bool is_underway;
+	char remark[256]; /* what was wrong with the last use of the mail, which stays as it is */
+	/* who has it under way */
+	struct ph_pool *pool; /* with a session or without one yet */
+	struct ph_session *session;
+	struct ph_core *core;
 	struct ph_mail *behind; /* in a pool's line */
 
 	/* the message: as it is told … */
@@ -86,7 +92,7 @@ struct ph_mail {
 	uint64_t hold_s;
 
 	/* made by mail_prepare */
-	bool is_prepared;
+	bool is_prepared, has_envelope;
 	struct compose_plan plan;
 	uint64_t size;
 	bool has_8bit, needs_chunking;
@@ -96,13 +102,17 @@ struct ph_mail {
 };
 
 bool mail_fail(struct ph_mail *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool mail_is_underway(const struct ph_mail *m);
+/* May it be taken under way? Else its remark says what it is. */
+bool mail_is_free(struct ph_mail *m);
 bool mail_no_memory(struct ph_mail *m);
 bool mail_keep(struct ph_mail *m, struct str text, struct str *copy); /* which ends in NUL */
 
 /* ── prepare.c ── */
 
 /* Everything that can be wrong is found here, before a word is said. */
-bool mail_prepare(struct ph_mail *m);
+bool mail_prepare_message(struct ph_mail *m);
+bool mail_prepare(struct ph_mail *m); /* and whom it goes to */
 
 /* ── body.c ── */
 
@@ -142,8 +152,22 @@ void result_clear(struct recipient *r); /* not tried yet */
 /* What smtp/client says of recipients [begin, end). words: of the last reply. */
 void result_note(struct ph_mail *m, size_t begin, size_t end, struct str words);
 void result_settle_rest(struct ph_mail *m, const struct err *e, enum smtp_stage stage);
-bool result_is_settled(const struct ph_mail *m); /* since result_begin */
+bool result_is_settled(const struct ph_mail *m);   /* since result_begin */
+bool result_is_there(const struct ph_result *r);   /* sent, or perhaps */
+bool result_may_be_there(const struct ph_mail *m); /* with one recipient at least */
 enum ph_status result_status(const struct ph_mail *m);
+
+/* ── text.c ── */
+
+enum { TEXT_ERROR_MAX = 199 };
+
+/* Adds UTF-8 as it is; an octet that is none becomes \xHH, a control character '?'. It ends, between two characters, where `to` is full. */
+void text_add(struct buf *to, struct str words);
+void text_copy(char *to, size_t size, const char *words); /* and a NUL */
+/* The first error sticks; false in any case. */
+bool text_fail(struct err *e, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+void text_wipe(struct str *secret); /* of memory that is ours */
 
 /* ── core.c ── */
 
@@ -166,6 +190,7 @@ struct ph_core {
 	struct ph_mail *mail; /* under way */
 	struct ph_mail *next; /* may leave behind its dot */
 	struct body *body;
+	struct str password, token; /* its own copies */
 	const char *(*on_token)(void *context, bool again);
 	void *token_context;
 	char nonce[32];
@@ -173,18 +198,10 @@ struct ph_core {
 };
 
 struct ph_core *core_new(struct str hostname, unsigned flags, const struct memory *memory);
-
-/* ── way.c ── */
-
-struct way {
-	char host[256], port[8];
-	char path[108]; /* of a UNIX socket; then host is empty */
-	char user[256];
-	bool is_smtps, is_lmtp, has_port;
-};
-
-void way_set_default_port(struct way *way); /* unless the URL named one */
-bool way_parse(struct way *way, struct str url, struct err *e);
+/* Gives it a mail that is prepared and nobody else's. False: it waits for none. */
+bool core_mail(struct ph_core *c, struct ph_mail *m);
+/* A mail that is about to be freed. True: the dialogue was about it already, and is over. */
+bool core_forget(struct ph_core *c, const struct ph_mail *m);
 
 /* ── trace.c ── */
 
@@ -210,7 +227,6 @@ struct settings {
 	struct way way;
 	char hostname[256];
 	struct str password, token;
-	bool has_token;
 	const char *(*on_token)(void *context, bool again);
 	void *token_context;
 	unsigned mechanisms; /* 0: all */
@@ -241,6 +257,7 @@ struct ph_session {
 	bool is_ready;			      /* the connection waits for a mail */
 	bool was_kept;			      /* it had one before */
 	bool goes_clear;		      /* TLS was tried and did not work */
+	bool wants_clear;		      /* see ph_session_wants_clear */
 	int want;
 	int64_t deadline_ms;
 	uint64_t progress; /* of the core, when the deadline was set */
@@ -250,6 +267,9 @@ struct ph_session {
 };
 
 struct ph_session *session_new_like(struct ph_session *model);
+/* ph_start of a mail that is prepared and that nobody else has. */
+enum ph_status session_start(struct ph_session *s, struct ph_mail *m);
+void session_forget(struct ph_session *s, const struct ph_mail *m); /* see core_forget */
 /* The mail behind the one under way, NULL: none. It is the session's only when session.mail says so. */
 void session_offer(struct ph_session *s, struct ph_mail *next);
 int64_t session_now_ms(void);
@@ -261,5 +281,9 @@ bool connect_begin(struct ph_session *s, struct err *e);
 bool connect_next(struct ph_session *s, struct err *e);
 /* Done? Else the next one is tried. False: e. */
 bool connect_step(struct ph_session *s, struct err *e);
+
+/* ── pool.c ── */
+
+void pool_forget(struct ph_pool *p, struct ph_mail *m); /* see core_forget */
 
 #endif

@@ -38,6 +38,7 @@ note_connected(struct ph_session *s)
 	s->is_local =
 		getpeername(s->stream.fd, (struct sockaddr *)&peer, &n) == 0 && is_loopback(&peer);
 	s->state = SESSION_TALKING;
+	s->deadline_ms = 0; /* that of connecting is met: the greeting has its own */
 }
 
 static bool

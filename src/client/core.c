@@ -29,6 +29,7 @@ core_new(struct str hostname, unsigned flags, const struct memory *memory)
 						     : CLIENT_TLS_NEVER;
 	c->settings.is_lmtp = flags & PH_CORE_LMTP;
 	c->settings.shows_password = flags & PH_CORE_CLEAR_LOGIN;
+	c->settings.mechanisms = ~0U;
 	c->settings.goes_ahead = true;
 	c->settings.memory = &c->memory;
 	if (!c->body || !arena_dup(&c->arena, hostname, &c->settings.hostname)) {
@@ -46,6 +47,15 @@ ph_core_new(const char *hostname, unsigned flags, const struct ph_memory *given)
 	return core_new(str_of(hostname), flags, &memory);
 }
 
+/* What is under way is not any more. */
+static void
+drop_mail(struct ph_core *c)
+{
+	if (c->mail)
+		c->mail->core = NULL;
+	c->mail = NULL;
+}
+
 void
 ph_core_free(ph_core *c)
 {
@@ -54,8 +64,11 @@ ph_core_free(ph_core *c)
 	if (!c)
 		return;
 	memory = c->memory;
+	drop_mail(c);
 	if (c->has_begun)
 		smtp_client_free(&c->smtp);
+	text_wipe(&c->password);
+	text_wipe(&c->token);
 	if (c->body)
 		body_end(c->body);
 	memory_release(&memory, c->body);
@@ -63,12 +76,46 @@ ph_core_free(ph_core *c)
 	memory_release(&memory, c);
 }
 
+static void
+keep_login(struct ph_core *c, const char *user, const char *secret, struct str *copy)
+{
+	struct str in = str_of(secret);
+	char *p = arena_take(&c->arena, in.n + 1); /* a token's hook gives it with its NUL */
+
+	text_wipe(copy);
+	if (p && in.n)
+		memcpy(p, in.p, in.n);
+	*copy = (struct str){ p, p ? in.n : 0 };
+	if (!p || !arena_dup(&c->arena, str_of(user), &c->settings.login))
+		snprintf(c->error, sizeof c->error, "no memory for the login");
+}
+
 void
 ph_core_login(ph_core *c, const char *user, const char *password)
 {
-	if (!arena_dup(&c->arena, str_of(user), &c->settings.login) ||
-		!arena_dup(&c->arena, str_of(password), &c->settings.password))
-		snprintf(c->error, sizeof c->error, "no memory for the login");
+	if (c->has_begun)
+		return;
+	keep_login(c, user, password, &c->password);
+	c->settings.password = c->password;
+}
+
+static const char *
+own_token(void *core, bool again)
+{
+	const struct ph_core *c = core;
+
+	return again ? NULL : c->token.p;
+}
+
+void
+ph_core_token(ph_core *c, const char *user, const char *token)
+{
+	if (c->has_begun)
+		return;
+	keep_login(c, user, token, &c->token);
+	c->settings.has_token = true;
+	c->on_token = own_token;
+	c->token_context = c;
 }
 
 /* The nonce of SCRAM (RFC 5802 §5.1). */
@@ -84,11 +131,15 @@ choose_nonce(struct ph_core *c)
 }
 
 static void
-begin(struct ph_core *c)
+make_begun(struct ph_core *c)
 {
+	if (c->has_begun)
+		return;
 	c->has_begun = true;
 	choose_nonce(c);
 	smtp_client_begin(&c->smtp, &c->settings);
+	if (c->error[0])
+		ph_core_lost(c, c->error);
 }
 
 /* ── parts ── */
@@ -122,9 +173,9 @@ begin_part(struct ph_core *c, struct part *p, struct ph_mail *m, size_t begin)
 }
 
 bool
-ph_core_mail(ph_core *c, ph_mail *m)
+core_mail(struct ph_core *c, struct ph_mail *m)
 {
-	if (!mail_prepare(m))
+	if (!c->has_begun || !smtp_client_is_idle(&c->smtp) || c->mail)
 		return false;
 	c->mail = m;
 	if (c->next == m)
@@ -132,6 +183,19 @@ ph_core_mail(ph_core *c, ph_mail *m)
 	result_begin(m);
 	begin_part(c, &c->parts[c->now], m, 0);
 	body_begin(c->body, m);
+	return true;
+}
+
+bool
+ph_core_mail(ph_core *c, ph_mail *m)
+{
+	if (!mail_is_free(m) || !mail_prepare(m))
+		return false;
+	if (!core_mail(c, m)) {
+		text_copy(m->remark, sizeof m->remark, "the core is not ready for a mail");
+		return false;
+	}
+	m->core = c;
 	return true;
 }
 
@@ -173,6 +237,7 @@ go_on(struct ph_core *c)
 		c->now = !c->now;
 		if (c->parts[c->now].mail == m)
 			return true;
+		drop_mail(c);
 		c->mail = c->next;
 		c->next = NULL;
 		return false;
@@ -182,7 +247,7 @@ go_on(struct ph_core *c)
 		body_begin(c->body, m);
 		return true;
 	}
-	c->mail = NULL;
+	drop_mail(c);
 	return false;
 }
 
@@ -201,10 +266,28 @@ give_up(struct ph_core *c)
 	}
 	if (c->mail)
 		result_settle_rest(c->mail, &c->smtp.error, c->smtp.stage);
-	c->mail = NULL;
+	drop_mail(c);
 	c->has_ahead = false;
 	if (!c->error[0])
-		snprintf(c->error, sizeof c->error, "%s", c->smtp.error.text);
+		text_copy(c->error, sizeof c->error, c->smtp.error.text);
+}
+
+bool
+core_forget(struct ph_core *c, const struct ph_mail *m)
+{
+	bool is_ahead = c->has_ahead && c->parts[!c->now].mail == m;
+
+	if (c->next == m)
+		c->next = NULL;
+	if (c->mail != m && !is_ahead)
+		return false;
+	ph_core_lost(c, "a mail was freed while it was being sent");
+	if (is_ahead)
+		c->has_ahead = false;
+	if (c->mail == m)
+		drop_mail(c);
+	give_up(c);
+	return true;
 }
 
 static void
@@ -237,8 +320,7 @@ give_token(struct ph_core *c)
 enum ph_event
 ph_core_next(ph_core *c)
 {
-	if (!c->has_begun)
-		begin(c);
+	make_begun(c);
 	for (;;)
 		switch (smtp_client_next(&c->smtp)) {
 		case CLIENT_WANT_INPUT:
@@ -277,7 +359,11 @@ ph_core_next(ph_core *c)
 void
 ph_core_feed(ph_core *c, const char *octets, size_t n)
 {
-	smtp_client_feed(&c->smtp, (struct str){ octets, n });
+	make_begun(c);
+	if (smtp_client_awaits_tls(&c->smtp))
+		ph_core_lost(c, "octets came in clear where TLS was awaited");
+	else
+		smtp_client_feed(&c->smtp, (struct str){ octets, n });
 }
 
 const char *
@@ -292,13 +378,20 @@ ph_core_output(const ph_core *c, size_t *n)
 void
 ph_core_sent(ph_core *c, size_t n)
 {
-	smtp_client_sent(&c->smtp, n);
+	if (n > smtp_client_output(&c->smtp).n)
+		ph_core_lost(c, "more output is said to be gone than there was");
+	else if (n)
+		smtp_client_sent(&c->smtp, n);
 }
 
 void
-ph_core_secured(ph_core *c)
+ph_core_secured(ph_core *c, bool is_verified)
 {
-	smtp_client_secured(&c->smtp);
+	make_begun(c);
+	if (smtp_client_awaits_tls(&c->smtp))
+		smtp_client_secured(&c->smtp, is_verified);
+	else
+		ph_core_lost(c, "TLS began where none was awaited");
 }
 
 void
@@ -306,14 +399,25 @@ ph_core_lost(ph_core *c, const char *why)
 {
 	struct err e;
 
-	err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "%s", why);
+	make_begun(c);
+	err_set(&e, ERR_TEMPORARY, ERR_CONNECTION_LOST, "%s", why ? why : "the connection broke");
 	smtp_client_lost(&c->smtp, &e);
 }
 
 void
 ph_core_quit(ph_core *c)
 {
-	smtp_client_quit(&c->smtp);
+	make_begun(c);
+	if (smtp_client_is_idle(&c->smtp))
+		smtp_client_quit(&c->smtp);
+	else
+		ph_core_lost(c, "ended before it was ready");
+}
+
+int
+ph_core_patience(const ph_core *c)
+{
+	return c->has_begun ? (int)(smtp_client_patience_ms(&c->smtp) / 1000) : 0;
 }
 
 const char *

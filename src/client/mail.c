@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
-#include <stdarg.h>
-
 #include "base/codec.h"
 #include "message/message.h"
 #include "smtp/address.h"
@@ -31,15 +29,12 @@ client_memory(const struct ph_memory *given)
 bool
 mail_fail(struct ph_mail *m, const char *format, ...)
 {
-	char text[sizeof m->error.text];
 	va_list args;
 
-	if (err_is(&m->error))
-		return false;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_fail(&m->error, format, args);
 	va_end(args);
-	return err_set(&m->error, ERR_PERMANENT, ERR_OTHER, "%s", text);
+	return false;
 }
 
 bool
@@ -69,6 +64,18 @@ ph_mail_new(void)
 	return ph_mail_new_in(NULL);
 }
 
+/* Whoever has it under way is left without it. */
+static void
+leave(struct ph_mail *m)
+{
+	if (m->pool)
+		pool_forget(m->pool, m);
+	else if (m->session)
+		session_forget(m->session, m);
+	else if (m->core)
+		core_forget(m->core, m);
+}
+
 void
 ph_mail_free(ph_mail *m)
 {
@@ -76,6 +83,7 @@ ph_mail_free(ph_mail *m)
 
 	if (!m)
 		return;
+	leave(m);
 	memory = m->memory;
 	compose_free(&m->plan);
 	memory_release(&memory, m->to.p);
@@ -96,16 +104,33 @@ ph_mail_free(ph_mail *m)
 const char *
 ph_mail_error(const ph_mail *m)
 {
-	return err_is(&m->error) ? m->error.text : NULL;
+	if (err_is(&m->error))
+		return m->error.text;
+	return m->remark[0] ? m->remark : NULL;
+}
+
+bool
+mail_is_underway(const struct ph_mail *m)
+{
+	return m->pool || m->session || m->core;
+}
+
+bool
+mail_is_free(struct ph_mail *m)
+{
+	bool is_underway = mail_is_underway(m);
+
+	text_copy(m->remark, sizeof m->remark, is_underway ? "it is being sent already" : "");
+	return !is_underway;
 }
 
 /* What begins every call that writes: is there still something to write into? */
 static bool
 is_open(struct ph_mail *m)
 {
-	if (m->is_underway)
+	if (mail_is_underway(m))
 		mail_fail(m, "changed while it was being sent");
-	m->is_prepared = false;
+	m->is_prepared = m->has_envelope = false;
 	return !err_is(&m->error);
 }
 
@@ -228,7 +253,7 @@ next_mailbox(struct ph_mail *m, const char *what, struct str *in, struct str *ma
 	return true;
 }
 
-/* list NULL: they stand nowhere in the message. is_named: they stand only there. */
+/* list NULL: they stand nowhere in the message. are_recipients false: they stand only there. */
 static void
 add_mailboxes(struct ph_mail *m, const char *what, const char *text, struct mailboxes *list,
 	bool are_recipients)
@@ -489,6 +514,8 @@ ph_message_file(ph_mail *m, const char *path)
 
 /* ── what the servers are asked for ── */
 
+enum { HOLD_MAX_S = 999999999 }; /* RFC 4865 §4: nine digits */
+
 void
 ph_notify(ph_mail *m, unsigned notify)
 {
@@ -516,7 +543,7 @@ ph_envelope_id(ph_mail *m, const char *id)
 	if (!is_open(m))
 		return;
 	codec_add_xtext(&xtext, str_of(id));
-	if (xtext.overflow || strlen(id) > 100 || !str_is_ascii(str_of(id)) ||
+	if (xtext.overflow || str_of(id).n > 100 || !str_is_ascii(str_of(id)) ||
 		!encode_is_clean(str_of(id)))
 		mail_fail(
 			m, "envelope id: more than 100 characters, not ASCII, or with a line end");
@@ -534,6 +561,10 @@ ph_require_tls(ph_mail *m)
 void
 ph_hold_for(ph_mail *m, uint64_t seconds)
 {
-	if (is_open(m))
+	if (!is_open(m))
+		return;
+	if (seconds > HOLD_MAX_S)
+		mail_fail(m, "hold: more than %u seconds", HOLD_MAX_S);
+	else
 		m->hold_s = seconds;
 }

@@ -35,7 +35,7 @@ struct ph_pool {
 	size_t waiting;
 	void (*done)(void *context, ph_mail *m, enum ph_status status);
 	void *context;
-	bool is_telling; /* inside `done` */
+	bool is_telling; /* `done` is being called */
 };
 
 ph_pool *
@@ -68,7 +68,7 @@ static void
 let_go(struct ph_mail *m)
 {
 	if (m)
-		m->is_underway = false;
+		m->pool = NULL;
 }
 
 void
@@ -81,6 +81,7 @@ ph_pool_free(ph_pool *p)
 	memory = p->memory;
 	must(p->members || p->members_n == 0);
 	for (unsigned i = 0; i < p->members_n; i++) {
+		let_go(p->members[i].mail);
 		let_go(p->members[i].next);
 		ph_session_free(p->members[i].session);
 	}
@@ -106,7 +107,7 @@ static void
 append(struct ph_pool *p, struct ph_mail *m)
 {
 	m->behind = NULL;
-	m->is_underway = true;
+	m->pool = p;
 	if (p->last)
 		p->last->behind = m;
 	else
@@ -129,15 +130,38 @@ take(struct ph_pool *p)
 }
 
 static void
+take_out(struct ph_pool *p, const struct ph_mail *m)
+{
+	struct ph_mail *before = NULL;
+
+	for (struct ph_mail *i = p->first; i && i != m; i = i->behind)
+		before = i;
+	if (p->last == m)
+		p->last = before;
+	if (before)
+		before->behind = m->behind;
+	else
+		p->first = m->behind;
+}
+
+static void
 tell(struct ph_pool *p, struct ph_mail *m, enum ph_status status)
 {
-	m->is_underway = false;
-	p->waiting--;
+	bool was_telling = p->is_telling;
+
 	if (!p->done)
 		return;
 	p->is_telling = true;
 	p->done(p->context, m, status);
-	p->is_telling = false;
+	p->is_telling = was_telling;
+}
+
+static void
+settle(struct ph_pool *p, struct ph_mail *m, enum ph_status status)
+{
+	let_go(m);
+	p->waiting--;
+	tell(p, m, status);
 }
 
 /* ── a member ── */
@@ -177,7 +201,7 @@ hold_ready(struct ph_pool *p, struct member *m)
 			break;
 		}
 		m->next = NULL;
-		tell(p, wrong, PH_INVALID);
+		settle(p, wrong, PH_INVALID);
 	}
 	session_offer(m->session, m->next);
 }
@@ -199,8 +223,7 @@ go_on(struct ph_pool *p, struct member *m)
 		result_is_settled(
 			m->mail)) /* it was ahead, and its answer got lost with the other's */
 		return result_status(m->mail);
-	m->mail->is_underway = false;
-	return ph_start(m->session, m->mail);
+	return mail_prepare(m->mail) ? session_start(m->session, m->mail) : PH_INVALID;
 }
 
 /* As far as it goes with this member. status: of the mail under way. */
@@ -211,10 +234,17 @@ run(struct ph_pool *p, struct member *m, enum ph_status status)
 		struct ph_mail *done = m->mail;
 
 		m->mail = NULL;
-		tell(p, done, status);
+		settle(p, done, status);
 		status = go_on(p, m);
 	}
 	watch(p, m);
+}
+
+/* Has it nothing under way, though there is something to begin? */
+static bool
+is_idle(const struct ph_pool *p, const struct member *m)
+{
+	return !m->mail && (m->next || p->first);
 }
 
 static void
@@ -226,11 +256,40 @@ begin(struct ph_pool *p, struct member *m)
 		run(p, m, status);
 }
 
+/* Nobody is told of it. What it leaves behind the next step takes up: `done` is not called from here. */
+void
+pool_forget(struct ph_pool *p, struct ph_mail *m)
+{
+	bool is_in_line = true;
+
+	for (unsigned i = 0; i < p->members_n; i++) {
+		struct member *member = &p->members[i];
+
+		if (member->mail != m && member->next != m)
+			continue;
+		is_in_line = false;
+		session_forget(member->session, m);
+		if (member->next == m)
+			member->next = NULL;
+		else
+			member->mail = NULL;
+		watch(p, member);
+	}
+	if (is_in_line)
+		take_out(p, m);
+	let_go(m);
+	p->waiting--;
+}
+
 /* ── as a program uses it ── */
 
 void
 ph_pool_add(ph_pool *p, ph_mail *m)
 {
+	if (!mail_is_free(m)) {
+		tell(p, m, PH_INVALID);
+		return;
+	}
 	append(p, m);
 	for (unsigned i = 0; i < p->members_n && p->first && !p->is_telling; i++)
 		if (!p->members[i].mail)
@@ -264,7 +323,7 @@ step(struct ph_pool *p, int patience_ms)
 
 		if (m->mail && ph_deadline(m->session) <= now_ms)
 			run(p, m, ph_step(m->session));
-		else if (!m->mail && p->first)
+		else if (is_idle(p, m))
 			begin(p, m);
 	}
 }
@@ -281,9 +340,14 @@ ph_pool_deadline(const ph_pool *p)
 {
 	int64_t first_ms = INT64_MAX;
 
-	for (unsigned i = 0; i < p->members_n; i++)
-		if (p->members[i].mail && ph_deadline(p->members[i].session) < first_ms)
-			first_ms = ph_deadline(p->members[i].session);
+	for (unsigned i = 0; i < p->members_n; i++) {
+		const struct member *m = &p->members[i];
+
+		if (is_idle(p, m))
+			return 0;
+		if (m->mail && ph_deadline(m->session) < first_ms)
+			first_ms = ph_deadline(m->session);
+	}
 	return first_ms;
 }
 

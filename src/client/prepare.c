@@ -104,10 +104,13 @@ random_word(char text[MAIL_ID_TEXT])
 static void
 choose_message_id(struct ph_mail *m)
 {
-	struct str from = m->return_path, domain;
+	struct str from = m->return_path, name, domain;
 	char id[MAIL_ID_TEXT];
-	size_t at = from.n;
+	size_t at;
 
+	if (from.n == 0)
+		mailbox_split(m->compose.from, &name, &from);
+	at = from.n;
 	while (at > 0 && from.p[at - 1] != '@')
 		at--;
 	domain = str_from(from, at);
@@ -154,10 +157,36 @@ compose(struct ph_mail *m)
 }
 
 bool
-mail_prepare(struct ph_mail *m)
+mail_prepare_message(struct ph_mail *m)
 {
 	if (m->is_prepared || err_is(&m->error))
 		return !err_is(&m->error);
 	m->is_prepared = m->is_finished ? body_measure(m) : compose(m);
-	return m->is_prepared && write_envelope(m);
+	return m->is_prepared;
+}
+
+bool
+mail_prepare(struct ph_mail *m)
+{
+	if (!mail_prepare_message(m))
+		return false;
+	m->has_envelope = m->has_envelope || write_envelope(m);
+	return m->has_envelope;
+}
+
+size_t
+ph_keep_unsent(ph_mail *m)
+{
+	size_t kept = 0;
+
+	if (mail_is_underway(m)) {
+		mail_fail(m, "changed while it was being sent");
+		return 0;
+	}
+	for (size_t i = 0; i < m->recipients_n; i++)
+		if (!result_is_there(&m->recipients[i].result))
+			m->recipients[kept++] = m->recipients[i];
+	m->recipients_n = kept;
+	m->has_envelope = false; /* the message stays what it was, to the last octet */
+	return kept;
 }

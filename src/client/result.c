@@ -8,7 +8,6 @@
 void
 result_clear(struct recipient *r)
 {
-	r->enhanced[0] = '\0';
 	r->result = (struct ph_result){ .address = r->address.p,
 		.status = PH_UNDERWAY,
 		.enhanced = "",
@@ -34,8 +33,8 @@ static const struct advice {
 	enum err_kind kind;
 	const char *text;
 } advices[] = {
-	{ ERR_CONNECT, "Check the server's name and port, and that it runs and can be reached from "
-		       "here." },
+	{ ERR_CONNECT, "Check that the server runs, that this is its place, and that it can be "
+		       "reached from here." },
 	{ ERR_CONNECTION_LOST,
 		"Try again in a while; if it stays so, ask whoever runs the server." },
 	{ ERR_TIMEOUT, "Try again in a while; if it stays so, give it more patience, or ask "
@@ -85,9 +84,13 @@ advise(const struct smtp_outcome *o)
 static const char *
 keep(struct ph_mail *m, struct str text)
 {
-	char *p = arena_take(&m->answers, text.n + 1);
+	size_t most = 4 * text.n; /* each octet as \xHH */
+	char *p = arena_take(&m->answers, most + 1);
+	struct buf clean = { .p = p, .capacity = most, .max = most };
 
-	return p && text.n ? memcpy(p, text.p, text.n) : "";
+	if (p)
+		text_add(&clean, text);
+	return p ? p : "";
 }
 
 static enum ph_status
@@ -120,10 +123,12 @@ result_note(struct ph_mail *m, size_t begin, size_t end, struct str words)
 			r->result.status == PH_UNSURE
 				? "Ask the recipient whether it came, before you send it again."
 				: advise(o);
-		if (n->class)
-			snprintf(r->enhanced, sizeof r->enhanced, "%u.%u.%u", n->class, n->subject,
-				n->detail);
-		r->result.enhanced = r->enhanced;
+		if (n->class) {
+			char code[20];
+
+			snprintf(code, sizeof code, "%u.%u.%u", n->class, n->subject, n->detail);
+			r->result.enhanced = keep(m, str_of(code));
+		}
 	}
 }
 
@@ -141,6 +146,21 @@ bool
 result_is_settled(const struct ph_mail *m)
 {
 	return m->recipients_n && m->recipients[0].result.status != PH_UNDERWAY;
+}
+
+bool
+result_is_there(const struct ph_result *r)
+{
+	return r->status == PH_SENT || r->status == PH_UNSURE;
+}
+
+bool
+result_may_be_there(const struct ph_mail *m)
+{
+	for (size_t i = 0; i < m->recipients_n; i++)
+		if (result_is_there(&m->recipients[i].result))
+			return true;
+	return false;
 }
 
 enum ph_status
@@ -182,13 +202,25 @@ ph_status_name(enum ph_status status)
 		[PH_INVALID] = "invalid",
 		[PH_UNDERWAY] = "under way" };
 
-	return names[status];
+	return (size_t)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
 }
 
 const char *
 ph_mail_id(const ph_mail *m)
 {
 	return m->message_id;
+}
+
+const char *
+ph_mail_sender(const ph_mail *m)
+{
+	return m->return_path.n ? m->return_path.p : "";
+}
+
+uint64_t
+ph_mail_size(const ph_mail *m)
+{
+	return m->size;
 }
 
 const char *

@@ -19,7 +19,7 @@
  *
  * Everything that goes wrong behind CONNECTING is told to the core (smtp_client_lost), which settles the mail, and ends in `over`.
  * A mail gets a second connection in two cases, each once: TLS was only to be tried and did not work, and the connection of an
- * earlier mail turned out to be dead before this one's message was on its way.
+ * earlier mail turned out to be dead before this one's message was on its way to anybody.
  */
 
 enum { SHAKE_PATIENCE_MS = 120000, TRACE_LINE_MAX = 65536 };
@@ -105,6 +105,7 @@ hang_up(struct ph_session *s)
 		if (n > 0)
 			trace_ours(&s->trace, str_part(output, 0, (size_t)n));
 	}
+	s->wants_clear |= s->core && s->core->smtp.lacks_tls && s->set->tls == PH_TLS_TRY;
 	stream_close(&s->stream);
 	ph_core_free(s->core);
 	s->core = NULL;
@@ -126,15 +127,15 @@ ph_session_free(ph_session *s)
 	if (s->is_ready)
 		ph_core_quit(s->core);
 	if (s->mail)
-		s->mail->is_underway = false;
+		s->mail->session = NULL;
 	hang_up(s);
 	if (s->given_fd >= 0)
 		close(s->given_fd);
 	tls_close(&s->own.terms);
 	trace_free(&s->trace);
 	buf_free(&s->facts);
-	if (s->own.password.n)
-		explicit_bzero((char *)(uintptr_t)s->own.password.p, s->own.password.n);
+	text_wipe(&s->own.password);
+	text_wipe(&s->own.token);
 	arena_free(&s->arena);
 	memory_release(&memory, s);
 }
@@ -160,7 +161,8 @@ make_core(struct ph_session *s, struct err *e)
 				      : tls[set->tls];
 	to->login = str_of(set->way.user);
 	to->password = set->password;
-	to->mechanisms = set->mechanisms ? set->mechanisms : ~0U;
+	if (set->mechanisms)
+		to->mechanisms = set->mechanisms;
 	to->has_token = set->on_token != NULL;
 	to->host = str_of(set->way.host);
 	s->core->next = s->next && !result_is_settled(s->next) ? s->next : NULL;
@@ -171,11 +173,31 @@ make_core(struct ph_session *s, struct err *e)
 	return true;
 }
 
+void
+session_forget(struct ph_session *s, const struct ph_mail *m)
+{
+	if (s->core && core_forget(s->core, m))
+		s->deadline_ms =
+			0; /* what became of the other mail is to be looked after at once */
+	if (s->next == m)
+		s->next = NULL;
+	if (s->mail == m) {
+		s->mail = NULL;
+		hang_up(s);
+	}
+}
+
+static void
+note_error(struct ph_session *s, const char *text)
+{
+	text_copy(s->error, sizeof s->error, text);
+}
+
 static enum ph_status
 finish(struct ph_session *s, struct ph_mail *m)
 {
 	must(m);
-	m->is_underway = false;
+	m->session = NULL;
 	s->mail = s->core && s->core->mail != m ? s->core->mail : NULL;
 	return result_status(m);
 }
@@ -184,8 +206,8 @@ finish(struct ph_session *s, struct ph_mail *m)
 static enum ph_status
 fail_unsaid(struct ph_session *s, const struct err *e)
 {
-	snprintf(s->error, sizeof s->error, "%s", e->text);
-	trace_happened(&s->trace, "%s", e->text);
+	note_error(s, e->text);
+	trace_happened(&s->trace, "%s", s->error);
 	if (s->mail)
 		result_settle_rest(s->mail, e, STAGE_CONNECT);
 	hang_up(s);
@@ -197,20 +219,22 @@ begin_connection(struct ph_session *s)
 {
 	struct err e = { 0 };
 
-	s->was_kept = false;
+	s->was_kept = s->wants_clear = false;
 	buf_reset(&s->facts);
 	return make_core(s, &e) && connect_begin(s, &e) ? PH_UNDERWAY : fail_unsaid(s, &e);
 }
 
 /* ── the end of a connection ── */
 
-/* Did the server close a connection that it had kept, before it was given the message? Then nobody has taken anything. */
+/* Did the server close a connection that it had kept, before it was given the message? Then nobody has taken anything, unless it was
+ * given to other recipients before. */
 static bool
-was_stale(const struct ph_session *s)
+was_stale(const struct ph_session *s, const struct ph_mail *m)
 {
 	const struct smtp_client *c = &s->core->smtp;
 
-	return s->was_kept && !c->may_be_delivered && c->stage < STAGE_BODY &&
+	return s->was_kept && !c->may_be_delivered && !result_may_be_there(m) &&
+	       c->stage < STAGE_BODY &&
 	       (c->error.kind == ERR_CONNECTION_LOST || c->error.code == 421);
 }
 
@@ -220,10 +244,10 @@ over(struct ph_session *s, struct ph_mail *m)
 	const struct smtp_client *c = &s->core->smtp;
 	bool goes_clear =
 		m && s->set->tls == PH_TLS_TRY && !s->goes_clear && smtp_client_may_go_clear(c);
-	bool again = goes_clear || (m && was_stale(s));
+	bool again = goes_clear || (m && was_stale(s, m));
 
-	snprintf(s->error, sizeof s->error, "%s", c->error.text);
-	trace_happened(&s->trace, "%s", c->error.text);
+	note_error(s, c->error.text);
+	trace_happened(&s->trace, "%s", s->error);
 	if (m && !again)
 		result_settle_rest(m, &c->error, c->stage);
 	hang_up(s);
@@ -248,13 +272,14 @@ lose(struct ph_session *s, enum err_kind kind, const char *why)
 
 /* A host that may be anybody gets no password, unless its owner said so (PH_TLS_ENCRYPT) or it is this machine. */
 static bool
-may_log_in(const struct ph_session *s, struct err *e)
+may_log_in(struct ph_session *s, struct err *e)
 {
 	struct stream_facts facts;
 
 	stream_facts(&s->stream, &facts);
 	if (s->set->tls != PH_TLS_TRY || !s->set->way.user[0] || s->is_local || facts.is_verified)
 		return true;
+	s->wants_clear = true;
 	return err_set(e, ERR_TEMPORARY, ERR_TLS,
 		"the certificate is not good for this host, and no password goes to it: %s",
 		facts.unverified);
@@ -266,6 +291,7 @@ note_secure(struct ph_session *s, struct err *e)
 	unsigned char octets[STREAM_BINDING_MAX];
 	const char *kind;
 	size_t n = stream_binding(&s->stream, &kind, octets);
+	struct stream_facts facts;
 
 	buf_reset(&s->facts);
 	stream_add_facts(&s->facts, &s->stream);
@@ -276,7 +302,8 @@ note_secure(struct ph_session *s, struct err *e)
 	if (n)
 		smtp_client_bind(
 			&s->core->smtp, str_of(kind), (struct str){ (const char *)octets, n });
-	ph_core_secured(s->core);
+	stream_facts(&s->stream, &facts);
+	ph_core_secured(s->core, facts.is_verified);
 	return true;
 }
 
@@ -397,9 +424,10 @@ talk(struct ph_session *s)
 				return PH_UNDERWAY;
 			break;
 		case PH_READY:
-			ph_core_mail(s->core, m);
+			must(core_mail(s->core, m));
 			break;
 		case PH_DONE:
+			s->error[0] = '\0'; /* of a connection before this one */
 			s->was_kept = true;
 			s->is_ready = !s->core->mail;
 			return finish(s, m);
@@ -430,14 +458,33 @@ session_offer(struct ph_session *s, struct ph_mail *next)
 
 /* ── as a program uses it ── */
 
+static enum ph_status
+refuse(struct ph_session *s, const char *why)
+{
+	note_error(s, why);
+	return PH_INVALID;
+}
+
 enum ph_status
 ph_start(ph_session *s, ph_mail *m)
 {
-	if (err_is(&s->set->error) || s->mail || m->is_underway || !mail_prepare(m))
+	if (!mail_is_free(m))
+		return refuse(s, "the mail is being sent already");
+	if (s->mail)
+		return refuse(s, "the session is busy with another mail");
+	if (err_is(&s->set->error) || !mail_prepare(m))
+		return PH_INVALID;
+	return session_start(s, m);
+}
+
+enum ph_status
+session_start(struct ph_session *s, struct ph_mail *m)
+{
+	if (err_is(&s->set->error))
 		return PH_INVALID;
 	s->mail = m;
+	m->session = s;
 	s->error[0] = '\0';
-	m->is_underway = true;
 	result_begin(m);
 	s->goes_clear = false;
 	s->deadline_ms = 0;
@@ -445,7 +492,7 @@ ph_start(ph_session *s, ph_mail *m)
 		hang_up(s);
 	if (s->is_ready) {
 		s->is_ready = false;
-		ph_core_mail(s->core, m);
+		must(core_mail(s->core, m));
 	} else if (begin_connection(s) != PH_UNDERWAY) {
 		return result_status(m);
 	}
@@ -465,12 +512,14 @@ ph_step(ph_session *s)
 	enum ph_status status = PH_UNDERWAY;
 	struct err e = { 0 };
 
+	if (s->is_ready)
+		return refuse(s, "no mail is being sent");
 	while (status == PH_UNDERWAY) {
 		enum session_state before = s->state;
 
 		switch (s->state) {
 		case SESSION_IDLE:
-			return PH_INVALID;
+			return refuse(s, "no mail is being sent");
 		case SESSION_CONNECTING:
 			if (!connect_step(s, &e))
 				status = fail_unsaid(s, &e);
@@ -562,4 +611,10 @@ const char *
 ph_session_tls(const ph_session *s)
 {
 	return s->facts.n ? s->facts.p : "";
+}
+
+bool
+ph_session_wants_clear(const ph_session *s)
+{
+	return s->wants_clear;
 }

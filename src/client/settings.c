@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "smtp/sasl.h"
@@ -14,15 +13,12 @@ static bool fail(struct ph_session *s, const char *format, ...)
 static bool
 fail(struct ph_session *s, const char *format, ...)
 {
-	char text[sizeof s->own.error.text];
 	va_list args;
 
-	if (err_is(&s->own.error))
-		return false;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_fail(&s->own.error, format, args);
 	va_end(args);
-	return err_set(&s->own.error, ERR_PERMANENT, ERR_OTHER, "%s", text);
+	return false;
 }
 
 /* A copy that ends in NUL. */
@@ -41,6 +37,13 @@ keep(struct ph_session *s, const char *what, const char *text, struct str *copy)
 		memcpy(p, in.p, in.n);
 	*copy = (struct str){ p, in.n };
 	return true;
+}
+
+static bool
+keep_secret(struct ph_session *s, const char *what, const char *text, struct str *copy)
+{
+	text_wipe(copy);
+	return keep(s, what, text, copy);
 }
 
 /* ── the login ── */
@@ -65,7 +68,7 @@ void
 ph_login(ph_session *s, const char *user, const char *password)
 {
 	if (keep_user(s, user))
-		keep(s, "password", password, &s->own.password);
+		keep_secret(s, "password", password, &s->own.password);
 }
 
 static const char *
@@ -82,6 +85,8 @@ ph_on_token(ph_session *s, const char *user, const char *(*hook)(void *context, 
 {
 	if (!keep_user(s, user))
 		return;
+	if (!hook)
+		fail(s, "token: no function to ask");
 	s->own.on_token = hook;
 	s->own.token_context = context;
 }
@@ -89,7 +94,7 @@ ph_on_token(ph_session *s, const char *user, const char *(*hook)(void *context, 
 void
 ph_token(ph_session *s, const char *user, const char *token)
 {
-	if (keep(s, "token", token, &s->own.token))
+	if (keep_secret(s, "token", token, &s->own.token))
 		ph_on_token(s, user, give_token, s);
 }
 
@@ -115,7 +120,10 @@ ph_mechanisms(ph_session *s, const char *names)
 void
 ph_tls(ph_session *s, enum ph_tls tls)
 {
-	s->own.tls = tls;
+	if (tls < PH_TLS_VERIFY || tls > PH_TLS_NEVER)
+		fail(s, "tls: there is no way %d", (int)tls);
+	else
+		s->own.tls = tls;
 }
 
 void

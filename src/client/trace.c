@@ -9,10 +9,19 @@
  * what follows AUTH and its mechanism, and each answer to a 334.
  */
 
+/* It may have held a password. */
+static void
+wipe(struct buf *lines)
+{
+	if (lines->n)
+		explicit_bzero(lines->p, lines->n);
+	buf_reset(lines);
+}
+
 void
 trace_begin(struct trace *t)
 {
-	buf_reset(&t->ours);
+	wipe(&t->ours);
 	buf_reset(&t->theirs);
 	t->in_message = t->has_prompt = false;
 	t->chunk = t->hidden = 0;
@@ -21,6 +30,7 @@ trace_begin(struct trace *t)
 void
 trace_free(struct trace *t)
 {
+	wipe(&t->ours);
 	buf_free(&t->ours);
 	buf_free(&t->theirs);
 }
@@ -110,7 +120,7 @@ trace_ours(struct trace *t, struct str octets)
 			t->in_message = false;
 			show_ours(t, line);
 		}
-		buf_reset(&t->ours);
+		wipe(&t->ours);
 	}
 }
 

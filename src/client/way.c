@@ -12,6 +12,14 @@ way_set_default_port(struct way *way)
 				       : "25");
 }
 
+static bool
+is_port(struct str text)
+{
+	uint64_t port;
+
+	return scan_u64(&text, &port) && text.n == 0 && port >= 1 && port <= UINT16_MAX;
+}
+
 /* HOST, HOST:PORT, [IPV6], [IPV6]:PORT */
 static bool
 parse_host(struct way *way, struct str text)
@@ -20,6 +28,8 @@ parse_host(struct way *way, struct str text)
 	struct str host, port = S("");
 
 	if (text.n && text.p[0] == '[') {
+		if (end == text.n)
+			return false;
 		host = str_part(text, 1, end - 1);
 		end++;
 	} else {
@@ -28,8 +38,8 @@ parse_host(struct way *way, struct str text)
 	way->has_port = end < text.n;
 	if (way->has_port)
 		port = str_from(text, end + 1);
-	if (host.n == 0 || host.n >= sizeof way->host || way->has_port != (port.n > 0) ||
-		port.n >= sizeof way->port || (way->has_port && text.p[end] != ':'))
+	if (host.n == 0 || host.n >= sizeof way->host || port.n >= sizeof way->port ||
+		(way->has_port && (text.p[end] != ':' || !is_port(port))))
 		return false;
 	memcpy(way->host, host.p, host.n);
 	if (port.n)

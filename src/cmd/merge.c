@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
@@ -56,13 +57,6 @@ static void
 on_signal(int number)
 {
 	asked_to_end = number;
-}
-
-static int
-complain(const struct err *e, int exit_code)
-{
-	fprintf(stderr, "posthouse send: %s\n", e->text);
-	return exit_code;
 }
 
 /* ── The table ── */
@@ -155,7 +149,8 @@ note_wrong(struct merge *m, size_t row, const char *why)
 		stop(m, &e, EX_IOERR);
 }
 
-/* The server, or the login, is what is wrong: that is said of ten mails, or once where a second try cannot help. */
+/* The server, or the login, is what is wrong: that is said of ten mails, or once where a second try cannot help. result: the mail's
+ * last, which is what the server came to. */
 static void
 watch_server(struct merge *m, const struct ph_result *result)
 {
@@ -192,10 +187,10 @@ settle(struct merge *m, struct slot *slot, enum ph_status status)
 	m->progress.done++;
 	if (!merge_results_note(&m->results, slot->row, slot->mail, &e))
 		stop(m, &e, EX_IOERR);
+	watch_server(m, ph_result(slot->mail, ph_results(slot->mail) - 1));
 	for (size_t i = 0; i < ph_results(slot->mail); i++) {
 		const struct ph_result *result = ph_result(slot->mail, i);
 
-		watch_server(m, result);
 		m->progress.refused += result->status == PH_REFUSED;
 		if (result->status != PH_SENT)
 			show_wrong(m, slot->row, ph_status_name(result->status), result->text);
@@ -373,7 +368,7 @@ sum_up(const struct merge *m)
 	fprintf(stderr, "%zu sent, %zu refused, %zu later, %zu unsure, %zu not tried\n", sent,
 		refused, later, unsure, left);
 	if (m->stop_code)
-		complain(&m->stop, m->stop_code);
+		send_complain(m->stop_code, m->stop.text, "");
 	if ((later || left) && m->order->results)
 		fprintf(stderr, "the same command goes on from here\n");
 	if (m->stop_code)
@@ -418,7 +413,7 @@ send_rows(struct merge *m, ph_session *session)
 
 	connections = connections < CONNECTIONS_MAX ? connections : CONNECTIONS_MAX;
 	if (!merge_results_settle(&m->results, &e))
-		return complain(&e, EX_IOERR);
+		return send_complain(EX_IOERR, e.text, "");
 	tell_unsure(m);
 	for (size_t row = 1; row <= m->results.rows_n; row++)
 		before += !is_wanted(m, row);
@@ -440,10 +435,11 @@ merge_table(struct merge *m, FILE *in, ph_session *session)
 	int code = open_table(m, in, &rows_n, &e);
 
 	if (code != EX_OK)
-		return complain(&e, code);
+		return send_complain(code, e.text, "");
 	m->results.shows = o->is_json && !o->is_dry;
 	if (!merge_results_open(&m->results, o->results, m->digest, rows_n, !o->is_dry, &e))
-		return complain(&e, e.class == ERR_TEMPORARY ? EX_CANTCREAT : EX_DATAERR);
+		return send_complain(
+			e.class == ERR_TEMPORARY ? EX_CANTCREAT : EX_DATAERR, e.text, "");
 	return o->is_dry ? show_dry(m) : send_rows(m, session);
 }
 
@@ -451,24 +447,17 @@ int
 merge_run(const struct send_order *o, const struct config *config, ph_session *session)
 {
 	struct merge m = { .order = o, .config = config, .results.fd = -1 };
-	struct err e = { 0 };
 	FILE *in;
 	int code;
 
-	if (o->raw) {
-		err_set(&e, ERR_PERMANENT, ERR_OTHER,
-			"--raw is a finished message: nothing of --merge goes into it");
-		return complain(&e, EX_USAGE);
-	}
-	if (session && ph_session_error(session)) {
-		err_set(&e, ERR_PERMANENT, ERR_OTHER, "%s", ph_session_error(session));
-		return complain(&e, EX_USAGE);
-	}
+	if (o->raw)
+		return send_complain(EX_USAGE,
+			"--raw is a finished message: nothing of --merge goes into it", "");
+	if (session && ph_session_error(session))
+		return send_complain(EX_USAGE, ph_session_error(session), "");
 	in = fopen(o->merge, "re");
-	if (!in) {
-		err_set_errno(&e, "%.150s", o->merge);
-		return complain(&e, EX_NOINPUT);
-	}
+	if (!in)
+		return send_complain(EX_NOINPUT, o->merge, strerror(errno));
 	code = merge_table(&m, in, session);
 	merge_results_close(&m.results);
 	merge_table_close(&m.table);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/must.h"
 #include "config/config.h"
 #include "io/file.h"
 
@@ -19,17 +20,29 @@
  *
  *   outbox/ID              a mail that waits: 32 hexadecimal digits
  *   outbox/ID.new          one that is being written; never read
- *   outbox/refused/ID      one that will not go, and ID.why: the reason
+ *   outbox/refused/ID      one of which nothing waits, and that did not reach everybody
  *   outbox/tending         locked by the process that was left behind
  *   outbox/sending         locked while somebody goes through the mails
  *
  * A mail is in the outbox when outbox_put has said so: written, synced, renamed, the directory synced. Its file is
  *
- *   "posthouse outbox 1\n", u32 CRC-32C of what follows, u64 since 1970, and packed (base/codec.h): path of the configuration, profile,
- *   reverse-path, u8 notify, u8 ret, envelope id, u32 number of recipients, each of them, message
+ *   "posthouse outbox 1\n", u32 CRC-32C of the letter, the note, the letter, an octet for each recipient (enum outbox_state)
+ *
+ *   note     NOTE_SIZE octets: u32 CRC-32C of the rest; u64 next try, u32 last pause, reason to wait, reason of failure; zeros
+ *   letter   u64 since 1970, path of the configuration, profile, reverse-path, u8 notify, u8 ret, envelope id, u32 number of
+ *            recipients, each of them, message
+ *
+ * both packed (base/codec.h). The letter never changes. The note and the recipients' octets are written over in place, which needs no room
+ * on a full disk. Of a power cut each octet comes out old or new; a note that is half of each is taken for an empty one.
  */
 
-enum { RECORD_MAX = (1 << 30) + (128 << 20), ARENA_MAX = 256 << 20, REASON_MAX = 1024 };
+enum {
+	RECORD_MAX = (1 << 30) + (128 << 20),
+	ARENA_MAX = 256 << 20,
+	NOTE_AT = 19 + sizeof(uint32_t), /* behind the magic and the CRC */
+	NOTE_SIZE = 1024,
+	NEW_FILE_AGE_S = 3600, /* nobody writes a mail for so long */
+};
 
 static const struct str magic = { "posthouse outbox 1\n", 19 };
 
@@ -61,7 +74,7 @@ is_own_directory(const char *path)
 static const char *
 own_home(void)
 {
-	const char *home = getenv("HOME");
+	const char *home = secure_getenv("HOME");
 	const struct passwd *person;
 
 	if (home && *home == '/' && is_own_directory(home))
@@ -73,7 +86,7 @@ own_home(void)
 bool
 outbox_place(unsigned which, bool makes, char path[OUTBOX_PATH], struct err *e)
 {
-	const char *state = getenv("XDG_STATE_HOME"), *home = own_home();
+	const char *state = secure_getenv("XDG_STATE_HOME"), *home = own_home();
 	char refused[OUTBOX_PATH];
 	struct stat st;
 	int n = 0;
@@ -137,13 +150,54 @@ outbox_names(const char *directory, size_t *n)
 	return names;
 }
 
+/* What a writer left that was killed. */
+static void
+remove_if_left(int directory, const char *name)
+{
+	struct str rest = str_of(name);
+	struct mail_id id;
+	struct stat st;
+
+	if (rest.n == MAIL_ID_TEXT - 1 + 4 && str_eq(str_from(rest, MAIL_ID_TEXT - 1), S(".new")) &&
+		mail_id_parse(str_part(rest, 0, MAIL_ID_TEXT - 1), &id) &&
+		fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		time(NULL) - st.st_mtim.tv_sec > NEW_FILE_AGE_S)
+		unlinkat(directory, name, 0);
+}
+
+void
+outbox_sweep(const char *outbox)
+{
+	DIR *d = opendir(outbox);
+
+	if (!d)
+		return;
+	for (struct dirent *entry; (entry = readdir(d));)
+		remove_if_left(dirfd(d), entry->d_name);
+	closedir(d);
+}
+
 /* ── one mail ── */
 
 static void
-pack(struct buf *to, const struct outbox_mail *mail, int64_t since_s)
+add_note(struct buf *to, const struct outbox_note *note)
 {
-	buf_add(to, magic);
+	static const char zeros[NOTE_SIZE];
+	size_t begin = to->n, crc_end = begin + sizeof(uint32_t);
+
 	codec_add_u32(to, 0);
+	codec_add_u64(to, (uint64_t)note->next_s);
+	codec_add_u32(to, note->pause_s);
+	codec_add_str(to, str_of(note->waits));
+	codec_add_str(to, str_of(note->failed));
+	buf_add(to, (struct str){ zeros, begin + NOTE_SIZE - to->n });
+	if (!to->overflow)
+		codec_put_u32(to->p + begin, hash_crc32c(0, str_from(buf_str(to), crc_end)));
+}
+
+static void
+add_letter(struct buf *to, const struct outbox_mail *mail, int64_t since_s)
+{
 	codec_add_u64(to, (uint64_t)since_s);
 	codec_add_str(to, str_of(mail->config_file));
 	codec_add_str(to, str_of(mail->profile));
@@ -155,19 +209,30 @@ pack(struct buf *to, const struct outbox_mail *mail, int64_t since_s)
 	for (size_t i = 0; i < mail->recipients_n; i++)
 		codec_add_str(to, mail->recipients[i]);
 	codec_add_str(to, mail->message);
-	if (!to->overflow)
-		codec_put_u32(to->p + magic.n,
-			hash_crc32c(0, str_from(buf_str(to), magic.n + sizeof(uint32_t))));
 }
 
-bool
-outbox_write(const char *directory, const char *name, const struct outbox_mail *mail,
-	int64_t since_s, struct err *e)
+static void
+pack(struct buf *to, const struct outbox_mail *mail, int64_t since_s)
+{
+	buf_add(to, magic);
+	codec_add_u32(to, 0);
+	add_note(to, &(struct outbox_note){ 0 });
+	add_letter(to, mail, since_s);
+	if (!to->overflow)
+		codec_put_u32(to->p + magic.n,
+			hash_crc32c(0, str_from(buf_str(to), NOTE_AT + NOTE_SIZE)));
+	for (size_t i = 0; i < mail->recipients_n; i++)
+		buf_add_char(to, OUTBOX_WAITS);
+}
+
+/* Synced. */
+static bool
+write_mail(const char *directory, const char *name, const struct outbox_mail *mail, struct err *e)
 {
 	struct buf record = { .max = RECORD_MAX };
 	bool ok;
 
-	pack(&record, mail, since_s);
+	pack(&record, mail, time(NULL));
 	if (record.overflow)
 		ok = err_set(e, ERR_PERMANENT, ERR_TOO_BIG, "the mail is too large for the outbox");
 	else
@@ -175,6 +240,32 @@ outbox_write(const char *directory, const char *name, const struct outbox_mail *
 		     err_set_errno(e, "%s", directory);
 	buf_free(&record);
 	return ok;
+}
+
+static bool
+scan_reason(struct str *in, char reason[OUTBOX_REASON])
+{
+	struct str s;
+
+	if (!codec_scan_str(in, &s))
+		return false;
+	snprintf(reason, OUTBOX_REASON, "%.*s", STR_ARG(s));
+	return true;
+}
+
+/* A note that is damaged says nothing: the mail is tried at once. */
+static void
+scan_note(struct str in, struct outbox_note *note)
+{
+	uint32_t crc;
+	uint64_t next_s;
+
+	if (!codec_scan_u32(&in, &crc) || crc != hash_crc32c(0, in) ||
+		!codec_scan_u64(&in, &next_s) || !codec_scan_u32(&in, &note->pause_s) ||
+		!scan_reason(&in, note->waits) || !scan_reason(&in, note->failed))
+		*note = (struct outbox_note){ 0 };
+	else
+		note->next_s = (int64_t)next_s;
 }
 
 /* Text that ends in NUL; NULL when it is empty. */
@@ -210,44 +301,74 @@ scan_recipients(struct str *in, struct outbox_file *f)
 }
 
 static bool
-unpack(struct outbox_file *f)
+scan_letter(struct str *in, struct outbox_file *f)
 {
-	struct str in = buf_str(&f->octets);
 	uint64_t since_s;
 	uint8_t notify, ret;
-	uint32_t crc;
 
-	if (!str_starts(in, magic))
-		return false;
-	in = str_from(in, magic.n);
-	if (!codec_scan_u32(&in, &crc) || crc != hash_crc32c(0, in) ||
-		!codec_scan_u64(&in, &since_s) ||
-		!scan_text(&in, &f->arena, &f->mail.config_file) ||
-		!scan_text(&in, &f->arena, &f->mail.profile) ||
-		!codec_scan_str(&in, &f->mail.reverse_path) || !codec_scan_u8(&in, &notify) ||
-		!codec_scan_u8(&in, &ret) || !codec_scan_str(&in, &f->mail.envid) ||
-		!scan_recipients(&in, f) || !codec_scan_str(&in, &f->mail.message))
+	if (!codec_scan_u64(in, &since_s) || !scan_text(in, &f->arena, &f->mail.config_file) ||
+		!scan_text(in, &f->arena, &f->mail.profile) ||
+		!codec_scan_str(in, &f->mail.reverse_path) || !codec_scan_u8(in, &notify) ||
+		!codec_scan_u8(in, &ret) || !codec_scan_str(in, &f->mail.envid) ||
+		!scan_recipients(in, f) || !codec_scan_str(in, &f->mail.message))
 		return false;
 	f->mail.notify = notify;
 	f->mail.ret = (char)ret;
 	f->since_s = (int64_t)since_s;
-	return in.n == 0;
+	return true;
+}
+
+static bool
+unpack(struct outbox_file *f)
+{
+	struct str in = buf_str(&f->octets), letter;
+	uint32_t crc;
+
+	if (!str_starts(in, magic) || in.n < NOTE_AT + NOTE_SIZE)
+		return false;
+	in = str_from(in, magic.n);
+	codec_scan_u32(&in, &crc);
+	scan_note(str_part(in, 0, NOTE_SIZE), &f->note);
+	letter = in = str_from(in, NOTE_SIZE);
+	if (!scan_letter(&in, f) || in.n != f->mail.recipients_n ||
+		crc != hash_crc32c(0, str_part(letter, 0, letter.n - in.n)))
+		return false;
+	f->states = f->octets.p + f->octets.n - in.n;
+	return outbox_count(f, OUTBOX_WAITS) + outbox_count(f, OUTBOX_TAKEN) +
+		       outbox_count(f, OUTBOX_FAILED) ==
+	       f->mail.recipients_n;
+}
+
+size_t
+outbox_count(const struct outbox_file *f, enum outbox_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->mail.recipients_n; i++)
+		n += f->states[i] == (char)state;
+	return n;
+}
+
+static int
+open_mail(const char *directory, const char *name, int flags)
+{
+	char path[OUTBOX_PATH + MAIL_ID_TEXT];
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	return open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 }
 
 enum outbox_reading
 outbox_read(const char *directory, const char *name, struct outbox_file *f, struct err *e)
 {
-	char path[OUTBOX_PATH + MAIL_ID_TEXT];
-	bool ok;
-	int fd;
+	int fd = open_mail(directory, name, O_RDONLY);
+	bool ok = fd >= 0;
 
 	f->octets.max = RECORD_MAX;
 	f->arena.max = ARENA_MAX;
-	snprintf(path, sizeof path, "%s/%s", directory, name);
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	ok = fd >= 0 && file_read_whole(fd, &f->octets);
+	ok = ok && file_read_whole(fd, &f->octets);
 	if (!ok)
-		err_set_errno(e, "%s", path);
+		err_set_errno(e, "%s/%s", directory, name);
 	if (fd >= 0)
 		close(fd);
 	if (!ok)
@@ -286,23 +407,55 @@ outbox_remove(const char *directory, const char *name)
 }
 
 bool
-outbox_put_aside(const char *outbox, const char *name, const struct outbox_mail *mail,
-	int64_t since_s, const char *reason, struct err *e)
+outbox_put_aside(const char *outbox, const char *name)
 {
-	char refused[OUTBOX_PATH], from[OUTBOX_PATH], to[OUTBOX_PATH], why[64], id[MAIL_ID_TEXT];
+	char refused[OUTBOX_PATH], from[OUTBOX_PATH], to[OUTBOX_PATH];
 
-	/* a name of its own: others of the same mail may have been refused before */
-	mail_id_text(mail_id_random(), id);
 	snprintf(refused, sizeof refused, "%.*s/refused", OUTBOX_PATH - 100, outbox);
-	snprintf(why, sizeof why, "%s.why", id);
-	if (!file_replace(refused, why, str_of(reason), 0600, true))
-		return err_set_errno(e, "%s", refused);
-	if (mail)
-		return outbox_write(refused, id, mail, since_s, e);
 	snprintf(from, sizeof from, "%.*s/%s", OUTBOX_PATH - 100, outbox, name);
-	snprintf(to, sizeof to, "%.*s/refused/%s", OUTBOX_PATH - 100, outbox, id);
-	return (rename(from, to) == 0 && sync_directory(refused) && sync_directory(outbox)) ||
-	       err_set_errno(e, "%s", from);
+	snprintf(to, sizeof to, "%.*s/refused/%s", OUTBOX_PATH - 100, outbox, name);
+	return rename(from, to) == 0 && sync_directory(refused) && sync_directory(outbox);
+}
+
+static bool
+write_at(int fd, struct str octets, size_t at)
+{
+	return pwrite(fd, octets.p, octets.n, (off_t)at) == (ssize_t)octets.n;
+}
+
+bool
+outbox_note(const char *directory, const char *name, const struct outbox_file *f)
+{
+	struct buf note = { .max = NOTE_SIZE };
+	struct str states = { f->states, f->mail.recipients_n };
+	int fd = open_mail(directory, name, O_WRONLY), cause;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	add_note(&note, &f->note);
+	ok = write_at(fd, states, f->octets.n - states.n) &&
+	     write_at(fd, buf_str(&note), NOTE_AT) && fdatasync(fd) == 0;
+	cause = errno;
+	buf_free(&note);
+	close(fd);
+	errno = cause;
+	return ok;
+}
+
+int64_t
+outbox_next_try(const char *directory, const char *name)
+{
+	struct outbox_note note = { 0 };
+	char octets[NOTE_SIZE];
+	int fd = open_mail(directory, name, O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, octets, sizeof octets, NOTE_AT) == sizeof octets)
+		scan_note((struct str){ octets, sizeof octets }, &note);
+	close(fd);
+	return note.next_s;
 }
 
 /* ── for everybody ── */
@@ -317,6 +470,37 @@ make_outbox(char path[OUTBOX_PATH], struct err *e)
 	return false;
 }
 
+/* It ends in NUL, and lasts until the next one. */
+static const char *
+text_of(struct buf *text, struct str s)
+{
+	buf_reset(text);
+	buf_add(text, s);
+	buf_add_char(text, '\0');
+	return text->overflow ? "" : text->p;
+}
+
+ph_mail *
+outbox_compose(const struct outbox_mail *mail)
+{
+	struct buf text = { .max = RECORD_MAX };
+	ph_mail *m = ph_mail_new();
+
+	must(m);
+	ph_return_path(m, text_of(&text, mail->reverse_path));
+	for (size_t i = 0; i < mail->recipients_n; i++)
+		ph_recipient(m, text_of(&text, mail->recipients[i]));
+	ph_message_data(m, mail->message.p, mail->message.n);
+	if (mail->notify)
+		ph_notify(m, mail->notify);
+	if (mail->ret)
+		ph_return_full(m, mail->ret == 'F');
+	if (mail->envid.n)
+		ph_envelope_id(m, text_of(&text, mail->envid));
+	buf_free(&text);
+	return m;
+}
+
 bool
 outbox_put(const struct outbox_mail *mail, struct err *e)
 {
@@ -328,59 +512,63 @@ outbox_put(const struct outbox_mail *mail, struct err *e)
 	/* whoever sends it may stand in another directory, and be told of another file */
 	if (realpath(config_path(mail->config_file), config))
 		kept.config_file = config;
-	return outbox_write(outbox, mail_id_text(mail_id_random(), id), &kept, time(NULL), e);
+	return write_mail(outbox, mail_id_text(mail_id_random(), id), &kept, e);
+}
+
+/* Who of a mail is in that state, if anybody. */
+static void
+show_state(const struct outbox_file *f, enum outbox_state state, struct outbox_entry *entry,
+	outbox_show *show, void *context)
+{
+	const char *first = memchr(f->states, state, f->mail.recipients_n);
+
+	if (!first)
+		return;
+	entry->reverse_path = f->mail.reverse_path;
+	entry->first_recipient = f->mail.recipients[first - f->states];
+	entry->recipients_n = outbox_count(f, state);
+	entry->size = f->mail.message.n;
+	entry->since_s = f->since_s;
+	entry->will_not_go = state == OUTBOX_FAILED;
+	entry->reason = str_of(entry->will_not_go ? f->note.failed : f->note.waits);
+	show(context, entry);
 }
 
 static void
-show_one(const char *directory, const char *name, bool is_refused,
-	void (*show)(void *context, const struct outbox_entry *entry), void *context)
+show_one(const char *directory, const char *name, outbox_show *show, void *context)
 {
 	struct outbox_file f = { 0 };
 	struct outbox_entry entry = { 0 };
-	struct buf reason = { .max = REASON_MAX };
-	char path[OUTBOX_PATH + MAIL_ID_TEXT];
 	struct err e;
-	int fd;
 
+	memcpy(entry.id, name, MAIL_ID_TEXT);
 	if (outbox_read(directory, name, &f, &e) == OUTBOX_READ) {
-		entry.reverse_path = f.mail.reverse_path;
-		entry.first_recipient = f.mail.recipients[0];
-		entry.recipients_n = f.mail.recipients_n;
-		entry.size = f.mail.message.n;
-		entry.since_s = f.since_s;
+		show_state(&f, OUTBOX_WAITS, &entry, show, context);
+		show_state(&f, OUTBOX_FAILED, &entry, show, context);
 	} else {
 		entry.reason = str_of(e.text);
+		entry.will_not_go = true;
+		show(context, &entry);
 	}
-	snprintf(path, sizeof path, "%s/%s.why", directory, name);
-	if (is_refused && (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) >= 0) {
-		file_read_all(fd, &reason);
-		close(fd);
-		entry.reason = buf_str(&reason);
-	}
-	memcpy(entry.id, name, MAIL_ID_TEXT);
-	show(context, &entry);
-	buf_free(&reason);
 	outbox_file_free(&f);
 }
 
 bool
-outbox_list(
-	void (*show)(void *context, const struct outbox_entry *entry), void *context, struct err *e)
+outbox_list(outbox_show *show, void *context, struct err *e)
 {
 	char outbox[OUTBOX_PATH], refused[OUTBOX_PATH];
 
 	for (unsigned i = 0; i < 2 * OUTBOX_PLACES; i++) {
-		bool is_refused = i >= OUTBOX_PLACES;
+		bool is_aside = i >= OUTBOX_PLACES;
 		struct outbox_name *names;
 		size_t n;
 
 		if (!outbox_place(i % OUTBOX_PLACES, false, outbox, e))
 			continue;
 		snprintf(refused, sizeof refused, "%.*s/refused", OUTBOX_PATH - 100, outbox);
-		names = outbox_names(is_refused ? refused : outbox, &n);
+		names = outbox_names(is_aside ? refused : outbox, &n);
 		for (size_t at = 0; at < n; at++)
-			show_one(is_refused ? refused : outbox, names[at].text, is_refused, show,
-				context);
+			show_one(is_aside ? refused : outbox, names[at].text, show, context);
 		memory_release(NULL, names);
 	}
 	return true;

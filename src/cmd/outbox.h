@@ -2,6 +2,8 @@
 #ifndef CMD_OUTBOX_H
 #define CMD_OUTBOX_H
 
+#include <posthouse.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -17,13 +19,16 @@ struct outbox_mail {
 		config_file; /* --config; NULL: $POSTHOUSE_CONFIG or the usual one. Its path is kept with the mail */
 	const char *profile; /* NULL: what is the default there */
 	struct str reverse_path;
-	const struct str *recipients; /* as on the wire */
+	const struct str *recipients; /* as on the wire, nobody twice */
 	size_t recipients_n;
 	unsigned notify;    /* PH_NOTIFY_… */
 	char ret;	    /* 'F', 'H', 0 */
-	struct str envid;   /* empty: none */
+	struct str envid;   /* as its sender said it, not as xtext; empty: none */
 	struct str message; /* finished */
 };
+
+/* The same for the library; the message stays the caller's. */
+ph_mail *outbox_compose(const struct outbox_mail *mail);
 
 bool outbox_put(const struct outbox_mail *mail, struct err *e); /* true: it is kept, synced */
 /* Tries all that waits, now and in this process. True: nothing waits any more. */
@@ -36,12 +41,13 @@ struct outbox_entry {
 	struct str reverse_path, first_recipient;
 	size_t recipients_n;
 	uint64_t size;
-	struct str
-		reason; /* empty: it waits; else why it will not go: it was refused, or its file is damaged */
+	bool will_not_go;  /* refused, perhaps taken, given up, or its file is damaged */
+	struct str reason; /* for that, or why it waits; empty: not tried yet */
 };
 
-/* show is called with each mail: those that wait, the oldest first, then those that will not go. */
-bool outbox_list(void (*show)(void *context, const struct outbox_entry *entry), void *context,
-	struct err *e);
+typedef void outbox_show(void *context, const struct outbox_entry *entry);
+
+/* Each mail that waits, the oldest first, then those that will not go; of one that is both, each part. */
+bool outbox_list(outbox_show *show, void *context, struct err *e);
 
 #endif

@@ -18,16 +18,23 @@
  * Two locks keep it to once each: "sending" is held while somebody goes through the mails; "tending" as long as the process lives that
  * was left behind. Who puts a mail there and finds "tending" taken may leave: the tender looks again after it has let go of the lock.
  *
- * What became of a mail is written before its file goes, so that a crash in between sends to somebody twice rather than to nobody:
+ * What becomes of each recipient is written down before anything else is done, so that a crash in between sends to somebody twice
+ * rather than to nobody, and nothing but a crash does:
  *
- *   taken     the file goes
- *   refused   into "refused" with the reason; a report to the sender would go the same way and be refused too
- *   later     the file stays, with those recipients alone
+ *   taken     done
+ *   refused   failed; a report to the sender would go the same way and be refused too
+ *   unsure    failed: whether a second copy is better than none is for a person to say
+ *   later     waits, at most five days; then failed
+ *
+ * When nobody waits any more the file goes, into "refused" if somebody failed. While nobody answers at all that is found out often, for
+ * it costs nobody anything; whoever answers and says "later", or a way that is not known, has growing pauses (RFC 5321 §4.5.4.1).
  */
 
 enum {
-	PAUSE_FIRST_S = 1,
-	PAUSE_MOST_S = 30,
+	LOOK_FIRST_S = 1,
+	LOOK_MOST_S = 30,
+	PAUSE_FIRST_S = 60,
+	PAUSE_MOST_S = 30 * 60,
 	GIVE_UP_S = 5 * 24 * 3600, /* RFC 5321 §4.5.4.1: at least four to five days */
 };
 
@@ -36,15 +43,17 @@ struct way_out {
 	struct config config;
 	struct arena arena;
 	struct profile profile;
-	ph_session *session;
-	char config_file[OUTBOX_PATH], profile_name[256];
-	bool is_known, is_dead;
+	ph_session *session; /* NULL: there is no such way */
+	int64_t opened_s;
+	char config_file[OUTBOX_PATH], profile_name[256], why[OUTBOX_REASON];
+	bool is_known, is_silent, is_spent; /* in this round: nobody answered; to be made anew */
 };
 
 static void
 leave(struct way_out *w)
 {
 	ph_session_free(w->session);
+	profile_wipe(&w->profile);
 	config_free(&w->config);
 	arena_free(&w->arena);
 	*w = (struct way_out){ 0 };
@@ -57,109 +66,243 @@ is_same(const struct way_out *w, const struct outbox_mail *mail)
 	       str_eq(str_of(w->profile_name), str_of(mail->profile));
 }
 
-static bool
+static void
 find_way(struct way_out *w, const struct outbox_mail *mail)
 {
-	struct err e;
+	struct err e, config_error = { 0 };
 
 	if (is_same(w, mail))
-		return !w->is_dead;
+		return;
 	leave(w);
 	w->arena.max = 1 << 20;
 	w->is_known = true;
+	w->opened_s = time(NULL);
 	snprintf(w->config_file, sizeof w->config_file, "%s",
 		mail->config_file ? mail->config_file : "");
 	snprintf(w->profile_name, sizeof w->profile_name, "%s", mail->profile ? mail->profile : "");
 	/* a profile may need no station */
-	config_load(&w->config, mail->config_file, &e);
-	w->is_dead = !profile_find(mail->profile, &w->config, &w->arena, &w->profile, &e) ||
-		     !(w->session = profile_open(&w->profile, &e));
-	return !w->is_dead;
+	config_load(&w->config, mail->config_file, &config_error);
+	if (profile_find(mail->profile, &w->config, &w->arena, &w->profile, &e))
+		w->session = profile_open(&w->profile, &e);
+	else if (e.kind == ERR_NO_ROUTE && err_is(&config_error))
+		e = config_error;
+	if (!w->session)
+		snprintf(w->why, sizeof w->why, "%s", e.text);
 }
 
-static const char *
-c_text(struct arena *arena, struct str s)
+/* The end of a round. A secret is kept for a while: to fetch it may be to ask a person for it. */
+static void
+rest(struct way_out *w)
 {
-	char *copy = arena_take(arena, s.n + 1);
+	bool has_secret = w->profile.password || w->profile.token;
 
-	if (copy && s.n)
-		memcpy(copy, s.p, s.n);
-	return copy ? copy : "";
+	if (w->session)
+		ph_quit(w->session);
+	w->is_silent = false;
+	if (!w->session || !has_secret || w->is_spent || time(NULL) - w->opened_s >= PAUSE_MOST_S)
+		leave(w);
 }
 
+/* ── what becomes of a mail ── */
+
+static void
+fail(struct outbox_file *f, size_t i, const char *reason, const char *detail)
+{
+	struct str who = str_part(f->mail.recipients[i], 0, 100);
+
+	f->states[i] = OUTBOX_FAILED;
+	if (!f->note.failed[0]) /* the first reason stands for all */
+		snprintf(f->note.failed, sizeof f->note.failed, "%.*s: %.200s%s", STR_ARG(who),
+			reason, detail);
+}
+
+static void
+fail_all(struct outbox_file *f, const char *reason, const char *detail)
+{
+	for (size_t i = 0; i < f->mail.recipients_n; i++)
+		if (f->states[i] == OUTBOX_WAITS)
+			fail(f, i, reason, detail);
+}
+
+/* Whoever waits goes on waiting, with the reason that stands in the note. */
+static void
+put_off(struct outbox_file *f, bool is_silent)
+{
+	struct outbox_note *note = &f->note;
+	int64_t now_s = time(NULL);
+	uint32_t pause_s = 2 * note->pause_s;
+
+	if (now_s - f->since_s > GIVE_UP_S) {
+		fail_all(f, note->waits, "; given up after five days");
+		return;
+	}
+	if (pause_s < PAUSE_FIRST_S)
+		pause_s = PAUSE_FIRST_S;
+	if (pause_s > PAUSE_MOST_S)
+		pause_s = PAUSE_MOST_S;
+	note->pause_s = is_silent ? 0 : pause_s;
+	note->next_s = is_silent ? 0 : now_s + pause_s;
+}
+
+static bool
+is_silence(const struct ph_result *r)
+{
+	return r->status == PH_LATER && r->code == 0 && strcmp(r->stage, "connect") == 0;
+}
+
+static void
+note_result(struct outbox_file *f, size_t i, const struct ph_result *r)
+{
+	switch (r->status) {
+	case PH_SENT:
+		f->states[i] = OUTBOX_TAKEN;
+		return;
+	case PH_REFUSED:
+		fail(f, i, r->text, "");
+		return;
+	case PH_UNSURE:
+		fail(f, i, "perhaps it was taken: the answer got lost", "");
+		return;
+	case PH_LATER:
+	case PH_PARTLY:
+	case PH_INVALID:
+	case PH_UNDERWAY:
+		if (!f->note.waits[0])
+			snprintf(f->note.waits, sizeof f->note.waits, "%s", r->text);
+		return;
+	}
+}
+
+/* Results are in the order of those who wait. */
+static void
+note_results(struct way_out *w, struct outbox_file *f, const ph_mail *m)
+{
+	size_t at = 0;
+
+	f->note.waits[0] = '\0';
+	for (size_t i = 0; i < f->mail.recipients_n; i++)
+		if (f->states[i] == OUTBOX_WAITS)
+			note_result(f, i, ph_result(m, at++));
+	w->is_silent = is_silence(ph_result(m, 0));
+	w->is_spent |= strcmp(ph_result(m, 0)->stage, "auth") == 0;
+	snprintf(w->why, sizeof w->why, "%s", f->note.waits);
+	if (outbox_count(f, OUTBOX_WAITS))
+		put_off(f, w->is_silent);
+}
+
+/* The mail for those who wait. */
 static ph_mail *
-write_mail(struct outbox_file *f)
-{
-	const struct outbox_mail *mail = &f->mail;
-	ph_mail *m = ph_mail_new();
-
-	ph_return_path(m, c_text(&f->arena, mail->reverse_path));
-	for (size_t i = 0; i < mail->recipients_n; i++)
-		ph_recipient(m, c_text(&f->arena, mail->recipients[i]));
-	ph_message_data(m, mail->message.p, mail->message.n);
-	if (mail->notify)
-		ph_notify(m, mail->notify);
-	if (mail->ret)
-		ph_return_full(m, mail->ret == 'F');
-	if (mail->envid.n)
-		ph_envelope_id(m, c_text(&f->arena, mail->envid));
-	return m;
-}
-
-/* Those recipients who are still to be served, or who never will be; they lie in `recipients`, their texts in m. */
-static struct outbox_mail
-part_of(const struct outbox_file *f, const ph_mail *m, bool wants_refused, struct str *recipients,
-	struct buf *words)
+compose(const struct outbox_file *f)
 {
 	struct outbox_mail part = f->mail;
+	struct str *recipients = memory_take(NULL, f->mail.recipients_n * sizeof *recipients);
+	ph_mail *m;
 
 	part.recipients = recipients;
 	part.recipients_n = 0;
-	for (size_t i = 0; i < ph_results(m); i++) {
-		const struct ph_result *r = ph_result(m, i);
+	for (size_t i = 0; i < f->mail.recipients_n; i++)
+		if (f->states[i] == OUTBOX_WAITS)
+			recipients[part.recipients_n++] = f->mail.recipients[i];
+	m = outbox_compose(&part);
+	memory_release(NULL, recipients);
+	return m;
+}
 
-		if (r->status == PH_SENT || (r->status == PH_REFUSED) != wants_refused)
-			continue;
-		recipients[part.recipients_n++] = str_of(r->address);
-		if (words->n == 0)
-			buf_addf(words, "%s: %s", r->address, r->text);
+/* What no server would ever be told; NULL: nothing. */
+static const char *
+find_wrong(const ph_mail *m, const struct outbox_file *f)
+{
+	if (ph_mail_error(m))
+		return ph_mail_error(m);
+	return ph_results(m) == outbox_count(f, OUTBOX_WAITS) ? NULL
+							      : "somebody stands there twice";
+}
+
+static void
+send_mail(struct way_out *w, struct outbox_file *f)
+{
+	ph_mail *m = compose(f);
+	const char *wrong = find_wrong(m, f);
+	bool is_said = !wrong && profile_send(&w->profile, w->session, m) != PH_INVALID;
+
+	if (is_said) {
+		note_results(w, f, m);
+	} else if (wrong || (wrong = ph_mail_error(m))) {
+		fail_all(f, wrong, "");
+	} else {
+		wrong = ph_session_error(w->session);
+		snprintf(f->note.waits, sizeof f->note.waits, "%s", wrong ? wrong : "");
+		w->is_spent = true;
+		put_off(f, false);
 	}
-	return part;
+	ph_mail_free(m);
+}
+
+/* While it cannot be written down that somebody has the mail, nobody may go on, in this process or another: it would be sent again. */
+static bool
+write_down(const char *outbox, const char *name, const struct outbox_file *f)
+{
+	bool is_told = false;
+
+	while (!outbox_note(outbox, name, f)) {
+		if (errno == ENOENT)
+			return false;
+		if (!is_told)
+			fprintf(stderr,
+				"posthouse: what became of a mail in %s cannot be written down: "
+				"%s\n",
+				outbox, strerror(errno));
+		is_told = true;
+		sleep(LOOK_FIRST_S);
+	}
+	return true;
 }
 
 /* True: nothing of it waits any more. */
 static bool
-settle(const char *outbox, const char *name, struct outbox_file *f, const ph_mail *m)
+settle(const char *outbox, const char *name, const struct outbox_file *f)
 {
-	struct buf refused_words = { .max = 1024 }, later_words = { .max = 1024 };
-	struct str *lists = memory_take(NULL, 2 * (ph_results(m) + 1) * sizeof *lists);
-	struct outbox_mail refused = part_of(f, m, true, lists, &refused_words),
-			   later = part_of(f, m, false, lists + ph_results(m), &later_words);
-	bool gives_up = time(NULL) - f->since_s > GIVE_UP_S, ok = true;
-	struct err e;
+	bool waits = outbox_count(f, OUTBOX_WAITS), failed = outbox_count(f, OUTBOX_FAILED);
 
-	buf_add_char(&refused_words, '\0');
-	buf_add(&later_words, S("; given up after five days"));
-	buf_add_char(&later_words, '\0');
-	if (refused.recipients_n)
-		ok = outbox_put_aside(outbox, name, &refused, f->since_s, refused_words.p, &e);
-	if (ok && later.recipients_n && gives_up)
-		ok = outbox_put_aside(outbox, name, &later, f->since_s, later_words.p, &e);
-	if (ok && later.recipients_n && !gives_up && later.recipients_n < ph_results(m))
-		outbox_write(outbox, name, &later, f->since_s, &e);
-	buf_free(&refused_words);
-	buf_free(&later_words);
-	memory_release(NULL, lists);
-	return ok && (!later.recipients_n || gives_up) && outbox_remove(outbox, name);
+	if (!waits && !failed && outbox_remove(outbox, name))
+		return true;
+	if (!write_down(outbox, name, f))
+		return true;
+	return !waits && (failed ? outbox_put_aside(outbox, name) : outbox_remove(outbox, name));
 }
 
-/* What no server would ever be told. */
+/* One that was read. */
 static bool
-settle_invalid(const char *outbox, const char *name, const ph_mail *m)
+try_mail(struct way_out *w, const char *outbox, const char *name, struct outbox_file *f)
 {
-	struct err e;
+	struct outbox_note before = f->note;
+	bool is_news;
 
-	return ph_mail_error(m) && outbox_put_aside(outbox, name, NULL, 0, ph_mail_error(m), &e);
+	if (outbox_count(f, OUTBOX_WAITS) == 0) /* a crash came before the file went */
+		return settle(outbox, name, f);
+	find_way(w, &f->mail);
+	if (!w->session || w->is_silent) {
+		memcpy(f->note.waits, w->why, sizeof w->why);
+		put_off(f, w->is_silent);
+		is_news = strcmp(before.waits, f->note.waits) != 0 ||
+			  before.next_s != f->note.next_s || !outbox_count(f, OUTBOX_WAITS);
+		if (!is_news)
+			return false;
+	} else if (!outbox_note(outbox, name, f)) {
+		return false; /* nor could what becomes of it be written down */
+	} else {
+		send_mail(w, f);
+	}
+	return settle(outbox, name, f);
+}
+
+/* A time that no pause leads to is of a clock that was wrong. */
+static bool
+is_due(const char *outbox, const char *name)
+{
+	int64_t left_s = outbox_next_try(outbox, name) - time(NULL);
+
+	return left_s <= 0 || left_s > PAUSE_MOST_S;
 }
 
 static bool
@@ -167,26 +310,17 @@ send_one(struct way_out *w, const char *outbox, const char *name)
 {
 	struct outbox_file f = { 0 };
 	bool is_gone = false;
-	ph_mail *m;
 	struct err e;
 
 	switch (outbox_read(outbox, name, &f, &e)) {
 	case OUTBOX_DAMAGED:
 		fprintf(stderr, "posthouse: a mail in %s: %s; it is in refused\n", outbox, e.text);
-		is_gone = outbox_put_aside(outbox, name, NULL, 0, e.text, &e);
+		is_gone = outbox_put_aside(outbox, name);
 		break;
 	case OUTBOX_UNREADABLE:
 		break;
 	case OUTBOX_READ:
-		if (!find_way(w, &f.mail))
-			break;
-		m = write_mail(&f);
-		if (profile_send(&w->profile, w->session, m) == PH_INVALID)
-			is_gone = settle_invalid(outbox, name, m);
-		else
-			is_gone = settle(outbox, name, &f, m);
-		w->is_dead = ph_results(m) && strcmp(ph_result(m, 0)->stage, "connect") == 0;
-		ph_mail_free(m);
+		is_gone = try_mail(w, outbox, name, &f);
 		break;
 	}
 	outbox_file_free(&f);
@@ -208,23 +342,22 @@ lock(const char *outbox, const char *name, bool waits)
 	return -1;
 }
 
-/* All of it, once. True: nothing waits any more. */
+/* Once through what is due, or all of it. True: nothing waits any more. */
 static bool
-send_all(const char *outbox)
+send_all(struct way_out *w, const char *outbox, bool sends_now)
 {
-	struct way_out w = { 0 };
 	struct outbox_name *names;
 	size_t n, gone = 0;
 	int sending = lock(outbox, "sending", true);
 
 	if (sending < 0)
 		return false;
+	outbox_sweep(outbox);
 	names = outbox_names(outbox, &n);
 	for (size_t i = 0; i < n; i++)
-		gone += send_one(&w, outbox, names[i].text);
-	if (w.session)
-		ph_quit(w.session);
-	leave(&w);
+		if (sends_now || is_due(outbox, names[i].text))
+			gone += send_one(w, outbox, names[i].text);
+	rest(w);
 	memory_release(NULL, names);
 	close(sending);
 	return gone == n;
@@ -233,12 +366,14 @@ send_all(const char *outbox)
 bool
 outbox_flush(struct err *e)
 {
+	struct way_out w = { 0 };
 	char outbox[OUTBOX_PATH];
 	bool ok = true;
 
 	for (unsigned i = 0; i < OUTBOX_PLACES; i++)
 		if (outbox_place(i, false, outbox, e))
-			ok &= send_all(outbox);
+			ok &= send_all(&w, outbox, true);
+	leave(&w);
 	return ok || err_set(e, ERR_TEMPORARY, ERR_LOCAL, "some mail waits still; mailq shows it");
 }
 
@@ -256,17 +391,19 @@ has_mail(const char *outbox)
 static void
 tend(const char *outbox)
 {
-	unsigned pause_s = PAUSE_FIRST_S;
+	struct way_out w = { 0 };
+	unsigned pause_s = LOOK_FIRST_S;
 	int tending;
 
 	/* whoever came while the lock was held has left its mail to us */
 	while (has_mail(outbox) && (tending = lock(outbox, "tending", false)) >= 0) {
 		do {
 			sleep(pause_s);
-			pause_s = 2 * pause_s < PAUSE_MOST_S ? 2 * pause_s : PAUSE_MOST_S;
-		} while (!send_all(outbox));
+			pause_s = 2 * pause_s < LOOK_MOST_S ? 2 * pause_s : LOOK_MOST_S;
+		} while (!send_all(&w, outbox, false));
 		close(tending);
 	}
+	leave(&w);
 }
 
 /* Nothing of the caller's is kept open: who waits for the end of our output must not wait for this. */

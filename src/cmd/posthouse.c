@@ -2,6 +2,9 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -90,6 +93,31 @@ run_role(const char *name)
 	return EX_USAGE;
 }
 
+/* What is opened later must not get the number of standard output or error, where words for people would go into it. Standard input
+ * stays unreadable: none is not an empty mail. */
+static void
+hold_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_WRONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int
+run_command(int (*command)(int argc, char **argv), int argc, char **argv)
+{
+	hold_standard_descriptors();
+	/* whoever read our words may go: the mail is handed in or kept all the same */
+	signal(SIGPIPE, SIG_IGN);
+	/* what we make for its owner the owner can use: the outbox is directories and files */
+	umask(umask(0) & (S_IRWXG | S_IRWXO));
+	return command(argc, argv);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -97,7 +125,7 @@ main(int argc, char **argv)
 
 	for (size_t i = 0; argc > 0 && i < NAMES; i++)
 		if (strcmp(slash ? slash + 1 : argv[0], names[i].name) == 0)
-			return names[i].main(argc, argv);
+			return run_command(names[i].main, argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EX_USAGE;
@@ -114,7 +142,7 @@ main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].main(argc - 1, argv + 1);
+			return run_command(commands[i].main, argc - 1, argv + 1);
 	fprintf(stderr, "posthouse: there is no command \"%s\"; posthouse --help names them all\n",
 		argv[1]);
 	return EX_USAGE;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/probe.h"
 
-#include <signal.h>
 #include <sysexits.h>
 
 #include "base/must.h"
@@ -257,7 +256,6 @@ cmd_probe(int argc, char **argv)
 	struct way way;
 	int code;
 
-	signal(SIGPIPE, SIG_IGN); /* a host that is gone is a failed write */
 	o.to.p = calloc((size_t)argc, sizeof *o.to.p);
 	o.raw_lines.p = calloc((size_t)argc, sizeof *o.raw_lines.p);
 	must(o.to.p && o.raw_lines.p);

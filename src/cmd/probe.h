@@ -3,9 +3,10 @@
 #define CMD_PROBE_H
 
 #include "base/arena.h"
-#include "client/client.h"
+#include "client/way.h"
 #include "cmd/secret.h"
 #include "cmd/send.h"
+#include "io/stream.h"
 #include "smtp/reply.h"
 
 /*

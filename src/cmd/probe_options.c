@@ -5,6 +5,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "smtp/address.h"
+
 /* What a person asks `posthouse probe` for. */
 
 static const char help[] =

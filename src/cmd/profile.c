@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cmd/secret.h"
+#include "cmd/ask.h"
 #include "io/file.h"
 
 /*
@@ -278,7 +278,7 @@ read_file(struct reader *r)
 static bool
 path_of(char path[VALUE_MAX])
 {
-	const char *directory = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	const char *directory = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
 	const struct passwd *person;
 	int n;
 
@@ -337,6 +337,8 @@ choose(struct reader *r, const char *name, const struct config *config, struct p
 			"%s: there is no profile \"%.60s\"%s", r->path, name ? name : r->by_default,
 			name ? "" : ", which is the default");
 	*p = *found;
+	if (p->token && !(p->fetched = arena_take(r->arena, sizeof *p->fetched)))
+		return err_set(r->e, ERR_TEMPORARY, ERR_LOCAL, "no memory");
 	return true;
 }
 
@@ -386,29 +388,52 @@ profile_station(const struct config *config, struct arena *arena, struct profile
 
 /* ── the session ── */
 
+/* Each connection of a run logs in with what was fetched once; but tokens grow old. */
+static const char *
+give_token(void *context, bool again)
+{
+	const struct profile *p = context;
+	struct err e = { 0 };
+
+	if (!again || secret_fetch(p->fetched, p->token, &e))
+		return p->fetched->text;
+	fprintf(stderr, "posthouse: the token, fetched again: %s\n", e.text);
+	return NULL;
+}
+
 static bool
-log_in(const struct profile *p, ph_session *s, struct err *e)
+log_in(struct profile *p, ph_session *s, struct err *e)
 {
 	struct secret secret = { 0 };
-	bool ok = secret_fetch(&secret, p->password ? p->password : p->token, e);
+	bool ok;
 
-	if (ok && p->password)
+	if (p->token) {
+		ph_on_token(s, NULL, give_token, p);
+		return secret_fetch(p->fetched, p->token, e);
+	}
+	ok = secret_fetch(&secret, p->password, e);
+	if (ok)
 		ph_login(s, NULL, secret.text);
-	else if (ok)
-		ph_token(s, NULL, secret.text);
 	secret_wipe(&secret);
 	return ok;
 }
 
-static bool
-is_unix(const char *via)
+void
+profile_wipe(struct profile *p)
 {
-	return str_starts_nocase(str_of(via), S("unix:")) ||
-	       str_starts_nocase(str_of(via), S("lmtp+unix:"));
+	if (p->fetched)
+		secret_wipe(p->fetched);
+}
+
+static bool
+is_unix(const struct profile *p)
+{
+	return str_starts_nocase(str_of(p->via), S("unix:")) ||
+	       str_starts_nocase(str_of(p->via), S("lmtp+unix:"));
 }
 
 ph_session *
-profile_open(const struct profile *p, struct err *e)
+profile_open(struct profile *p, struct err *e)
 {
 	ph_session *s = ph_session_new(p->via);
 	bool ok = true;
@@ -417,7 +442,7 @@ profile_open(const struct profile *p, struct err *e)
 		err_set(e, ERR_TEMPORARY, ERR_LOCAL, "no memory");
 		return NULL;
 	}
-	if (!is_unix(p->via))
+	if (!is_unix(p))
 		ph_tls(s, p->sends_in_clear ? PH_TLS_ENCRYPT : PH_TLS_TRY);
 	if (p->trust)
 		ph_trust(s, p->trust);
@@ -428,6 +453,24 @@ profile_open(const struct profile *p, struct err *e)
 	if (!ok)
 		ph_session_free(s);
 	return ok ? s : NULL;
+}
+
+static void
+show_line(void *context, char who, const char *line, size_t n)
+{
+	struct buf plain = { .max = 2 * n + 8 };
+
+	(void)context;
+	buf_addf(&plain, "%c%s ", who, who == '*' ? " " : ":");
+	ask_add_plain(&plain, (struct str){ line, n });
+	fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&plain)));
+	buf_free(&plain);
+}
+
+void
+profile_show_dialogue(ph_session *s)
+{
+	ph_trace(s, show_line, NULL);
 }
 
 /* It is the same for all: no recipient was named yet. */

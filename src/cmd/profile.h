@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "cmd/secret.h"
 #include "config/config.h"
 
 /*
@@ -26,6 +27,8 @@ struct profile {
 	const char *via, *from, *trust;
 	const char *password, *token; /* as they stand there: env:, file:, cmd: */
 	bool sends_in_clear;	      /* --in-clear */
+	struct secret
+		*fetched; /* of the arena: the token as it was fetched last; NULL: there is none */
 };
 
 /* name NULL: the file's default, else the station (unix:STATE/submit) of `config`, which may be NULL or empty: then there is
@@ -36,11 +39,15 @@ bool profile_find(const char *name, const struct config *config, struct arena *a
 bool profile_station(
 	const struct config *config, struct arena *arena, struct profile *p, struct err *e);
 
+void profile_wipe(struct profile *p); /* its token */
+
 /*
  * A session as the profile says, its secret read. NULL: e says why. TLS is used where it works; with a login, a host that is not this
- * machine must prove its name (PH_TLS_TRY), unless `sends_in_clear`.
+ * machine must prove its name (PH_TLS_TRY), unless `sends_in_clear`. The profile outlives the session, which fetches a token again when the
+ * host does not like it.
  */
-ph_session *profile_open(const struct profile *p, struct err *e);
+ph_session *profile_open(struct profile *p, struct err *e);
+void profile_show_dialogue(ph_session *s); /* -v: on standard error, whole lines as they are said */
 /* ph_send; with `sends_in_clear` in clear where the host can do no TLS. */
 enum ph_status profile_send(const struct profile *p, ph_session *s, ph_mail *m);
 

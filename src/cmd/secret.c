@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-extern char **environ;
+#include "cmd/shell.h"
+
+enum { REST_MAX = 1 << 20 }; /* octets of a command's further lines */
 
 void
 secret_wipe(struct secret *s)
@@ -29,17 +31,74 @@ secret_read_line(struct secret *s, int fd, struct err *e)
 		return err_set_errno(e, "cannot read the password");
 	if (n == SECRET_MAX)
 		return err_set(e, ERR_PERMANENT, ERR_OTHER, "the password is too long");
+	n -= n && s->text[n - 1] == '\r';
 	s->text[n] = '\0';
-	if (n && s->text[n - 1] == '\r')
-		s->text[n - 1] = '\0';
-	return true;
+	return n > 0 || err_set(e, ERR_PERMANENT, ERR_OTHER, "the password is empty");
+}
+
+/* ── a person ── */
+
+static volatile sig_atomic_t interrupted_by;
+
+static void
+on_signal(int number)
+{
+	interrupted_by = number;
+}
+
+enum { LETHAL = 4 };
+static const int lethal[LETHAL] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+/* They cut the reading short (no SA_RESTART), so that no signal can leave the terminal silent. */
+static void
+catch_signals(struct sigaction before[LETHAL])
+{
+	struct sigaction caught = { .sa_handler = on_signal };
+
+	interrupted_by = 0;
+	for (size_t i = 0; i < LETHAL; i++) {
+		sigaction(lethal[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(lethal[i], &caught, NULL);
+	}
+}
+
+/* Whoever was to end ends now, with the terminal as it was. */
+static void
+restore_signals(const struct sigaction before[LETHAL])
+{
+	for (size_t i = 0; i < LETHAL; i++)
+		sigaction(lethal[i], &before[i], NULL);
+	if (interrupted_by)
+		raise(interrupted_by);
+}
+
+static bool
+read_hidden(struct secret *s, int terminal, const struct termios *shown, struct err *e)
+{
+	struct termios hidden = *shown;
+	struct sigaction before[LETHAL];
+	bool ok;
+
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	/* whoever was stopped comes back to a terminal that shows what is typed */
+	hidden.c_cc[VSUSP] = _POSIX_VDISABLE;
+	catch_signals(before);
+	tcsetattr(terminal, TCSAFLUSH, &hidden);
+	ok = secret_read_line(s, terminal, e);
+	tcsetattr(terminal, TCSAFLUSH, shown);
+	dprintf(terminal, "\n");
+	if (interrupted_by)
+		secret_wipe(s);
+	restore_signals(before);
+	return ok;
 }
 
 bool
 secret_ask(struct secret *s, const char *whose, struct err *e)
 {
 	int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	struct termios shown, hidden;
+	struct termios shown;
 	bool ok;
 
 	if (terminal < 0 || tcgetattr(terminal, &shown) < 0) {
@@ -49,13 +108,7 @@ secret_ask(struct secret *s, const char *whose, struct err *e)
 			"no terminal to ask for the password: --password-stdin");
 	}
 	dprintf(terminal, "Password of %s: ", whose);
-	hidden = shown;
-	/* without ISIG no Ctrl-C can leave the terminal silent */
-	hidden.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-	tcsetattr(terminal, TCSAFLUSH, &hidden);
-	ok = secret_read_line(s, terminal, e);
-	tcsetattr(terminal, TCSAFLUSH, &shown);
-	dprintf(terminal, "\n");
+	ok = read_hidden(s, terminal, &shown, e);
 	close(terminal);
 	return ok;
 }
@@ -70,6 +123,8 @@ fetch_variable(struct secret *s, const char *name, struct err *e)
 	if (!value)
 		return err_set(e, ERR_PERMANENT, ERR_OTHER,
 			"env:%s: there is no such variable: export it", name);
+	if (!*value)
+		return err_set(e, ERR_PERMANENT, ERR_OTHER, "env:%s: it is empty", name);
 	if (snprintf(s->text, SECRET_MAX, "%s", value) >= SECRET_MAX)
 		return err_set(e, ERR_PERMANENT, ERR_OTHER, "env:%s: this is too long", name);
 	return true;
@@ -110,27 +165,56 @@ fetch_file(struct secret *s, const char *path, struct err *e)
 	return ok;
 }
 
-/* What the command still writes when its first line is read would end it by SIGPIPE: that is no failure of it. */
+/* A command may end by SIGPIPE, itself or a part of it, when nobody reads what it goes on to write: that is no failure of it. */
 static bool
 is_good_end(int status)
 {
-	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-	       (WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGPIPE;
+	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 128 + SIGPIPE;
+}
+
+/* What comes behind the first line, so that few programs see a broken pipe; but not without end. */
+static void
+read_rest(int fd)
+{
+	char octets[4096];
+
+	for (size_t n = 0; n < REST_MAX / sizeof octets && read(fd, octets, sizeof octets) > 0; n++)
+		;
+	explicit_bzero(octets, sizeof octets);
+}
+
+/* Of the command. What it said counts when it ended well. */
+static bool
+read_answer(struct secret *s, int fd, pid_t pid, const char *command, struct err *e)
+{
+	bool ok = secret_read_line(s, fd, e);
+	int status = 0;
+
+	read_rest(fd);
+	close(fd);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!is_good_end(status))
+		return err_set(
+			e, ERR_PERMANENT, ERR_OTHER, "cmd:%s: failed: try it in a shell", command);
+	if (!ok && !s->text[0])
+		err_set(e, ERR_PERMANENT, ERR_OTHER, "cmd:%s: said nothing", command);
+	return ok;
 }
 
 static bool
 spawn_shell(const char *command, int output, pid_t *pid)
 {
-	char *const argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, strdup(command), NULL };
 	posix_spawn_file_actions_t actions;
 	int problem;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	problem = posix_spawn(pid, "/bin/sh", &actions, NULL, argv, environ);
+	problem = shell_start(command, NULL, &actions, pid);
 	posix_spawn_file_actions_destroy(&actions);
-	free(argv[2]);
 	errno = problem;
 	return problem == 0;
 }
@@ -138,7 +222,7 @@ spawn_shell(const char *command, int output, pid_t *pid)
 static bool
 fetch_from_command(struct secret *s, const char *command, struct err *e)
 {
-	int ends[2], status = 0;
+	int ends[2];
 	pid_t pid;
 	bool ok;
 
@@ -146,16 +230,8 @@ fetch_from_command(struct secret *s, const char *command, struct err *e)
 		return err_set_errno(e, "cmd:");
 	ok = spawn_shell(command, ends[1], &pid) || err_set_errno(e, "cmd: cannot run sh");
 	close(ends[1]);
-	if (ok) {
-		ok = secret_read_line(s, ends[0], e);
-		close(ends[0]);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		if (ok && (!is_good_end(status) || !s->text[0]))
-			ok = err_set(e, ERR_PERMANENT, ERR_OTHER, "cmd:%s: %s", command,
-				is_good_end(status) ? "said nothing" : "failed: try it in a shell");
-		return ok;
-	}
+	if (ok)
+		return read_answer(s, ends[0], pid, command, e);
 	close(ends[0]);
 	return false;
 }

@@ -20,9 +20,9 @@ bool secret_is_place(struct str place); /* env:NAME, file:PATH, cmd:COMMAND */
  * is run by sh, with our standard error. */
 bool secret_fetch(struct secret *s, const char *place, struct err *e);
 
-/* One line, octet by octet, so that what follows it stays to be read. */
+/* One line, octet by octet, so that what follows it stays to be read. An empty one is an error. */
 bool secret_read_line(struct secret *s, int fd, struct err *e);
-/* The person at the terminal, who does not see what is typed. */
+/* The person at the terminal, who does not see what is typed. Ctrl-C ends this process, as anywhere. */
 bool secret_ask(struct secret *s, const char *whose, struct err *e);
 
 void secret_wipe(struct secret *s);

@@ -6,12 +6,10 @@
 #include <unistd.h>
 
 #include "base/arena.h"
-#include "client/client.h"
-#include "cmd/ask.h"
+#include "client/way.h"
 #include "cmd/cmd.h"
 #include "cmd/outbox.h"
 #include "cmd/profile.h"
-#include "cmd/secret.h"
 #include "io/file.h"
 
 /*
@@ -40,8 +38,7 @@ struct sender {
 static bool
 complain(struct sender *s, int exit_code, const char *what, const char *detail)
 {
-	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
-	s->exit_code = exit_code;
+	s->exit_code = send_complain(exit_code, what, detail);
 	return false;
 }
 
@@ -111,25 +108,14 @@ get_password(struct sender *s)
 	return ok || complain(s, EX_USAGE, e.text, "");
 }
 
-/* -v: whole lines as they are said. */
-static void
-show_line(void *context, char who, const char *line, size_t n)
-{
-	struct buf plain = { .max = 2 * n + 8 };
-
-	(void)context;
-	buf_addf(&plain, "%c%s ", who, who == '*' ? " " : ":");
-	ask_add_plain(&plain, (struct str){ line, n });
-	fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&plain)));
-	buf_free(&plain);
-}
-
+/* Its error begins with the file. */
 static bool
 complain_of_trust(struct sender *s)
 {
-	fprintf(stderr, "posthouse send: --trust %s\n", ph_session_error(s->session));
-	s->exit_code = EX_NOINPUT;
-	return false;
+	char what[256];
+
+	snprintf(what, sizeof what, "--trust %s", ph_session_error(s->session));
+	return complain(s, EX_NOINPUT, what, "");
 }
 
 static bool
@@ -147,7 +133,7 @@ open_session(struct sender *s)
 	if (ph_session_error(s->session))
 		return complain_of_trust(s);
 	if (s->order.is_verbose)
-		ph_trace(s->session, show_line, s);
+		profile_show_dialogue(s->session);
 	return get_password(s);
 }
 
@@ -210,7 +196,9 @@ static bool
 keep(struct sender *s, struct err *e)
 {
 	struct buf message = { .max = KEPT_MAX };
+	const struct send_order *o = &s->order;
 	size_t n = ph_results(s->mail);
+	struct err ignored;
 	struct str *recipients = arena_take(&s->arena, n * sizeof *recipients);
 	bool ok = recipients && ph_mail_write(s->mail, write_kept, &message);
 
@@ -220,13 +208,13 @@ keep(struct sender *s, struct err *e)
 		err_set(e, ERR_TEMPORARY, ERR_OTHER, "the mail is too large to wait in the outbox");
 	ok = ok && outbox_put(
 			   &(struct outbox_mail){
-				   .config_file = s->order.config_file,
+				   .config_file = o->config_file,
 				   .profile = s->way.name,
-				   .reverse_path = s->mail->return_path,
+				   .reverse_path = str_of(ph_mail_sender(s->mail)),
 				   .recipients = recipients,
 				   .recipients_n = n,
-				   .notify = s->mail->notify,
-				   .envid = s->mail->envelope_id,
+				   .notify = o->notify ? order_notify(o->notify, &ignored) : 0,
+				   .envid = str_of(o->envelope_id),
 				   .message = buf_str(&message),
 			   },
 			   e);
@@ -261,17 +249,6 @@ keep_and_tell(struct sender *s)
 
 /* ── Handing it over ─────────────────────────────────────────────────────────────────────────── */
 
-/* What failed for the sake of the password alone. */
-static bool
-clear_would_do(const struct sender *s)
-{
-	const struct ph_result *r = ph_result(s->mail, 0);
-
-	return r && r->status == PH_LATER && r->code == 0 && strcmp(r->stage, "tls") == 0 &&
-	       !s->order.sends_in_clear &&
-	       (strstr(r->text, "not good for this host") || strstr(r->text, "does not offer"));
-}
-
 static bool
 hand_over(struct sender *s)
 {
@@ -283,7 +260,7 @@ hand_over(struct sender *s)
 	if (can_be_kept(s))
 		return keep_and_tell(s);
 	tell_results(&s->order, s->mail, ph_session_tls(s->session), NULL);
-	if (clear_would_do(s))
+	if (ph_session_wants_clear(s->session))
 		fprintf(stderr, "--in-clear sends the password all the same\n");
 	s->exit_code = tell_exit_code(s->mail);
 	return true;
@@ -324,9 +301,11 @@ cmd_send(int argc, char **argv)
 	s.exit_code = send_options(&s.order, argc, argv);
 	if (s.exit_code == EX_OK && !s.order.is_help)
 		run(&s);
+	send_settle_draft(&s.input, s.exit_code == EX_OK);
 	wait_close(&s.waiting);
 	ph_mail_free(s.mail);
 	ph_session_free(s.session);
+	profile_wipe(&s.way);
 	send_input_free(&s.input);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		memory_release(NULL, words[i]->p);

@@ -59,10 +59,13 @@ int send_options(struct send_order *o, int argc, char **argv);
 /* What was read lies here. */
 struct send_input {
 	struct buf text, html, finished;
+	char draft[512]; /* the file with the text that --edit had written; "": there is none */
 };
 
 /* The text, HTML and finished message that were asked for. An exit code; the person was told why. (send_text.c) */
 int send_read(struct send_order *o, struct send_input *input);
+/* What a person wrote is not lost with the mail: its file stays, and they are told where, unless it was sent. */
+void send_settle_draft(struct send_input *input, bool was_sent);
 void send_input_free(struct send_input *input);
 
 /* Each file that the order names can be read. False: e says which cannot. (send_order.c) */
@@ -74,7 +77,8 @@ unsigned order_notify(const char *words, struct err *e); /* PH_NOTIFY_…; 0: no
 /* A line a recipient, or one JSON object; why_kept: it waits in the outbox, and why. (send_tell.c) */
 void tell_results(
 	const struct send_order *o, const ph_mail *m, const char *tls, const char *why_kept);
-int tell_exit_code(const ph_mail *m); /* of sysexits */
+int tell_exit_code(const ph_mail *m);					/* of sysexits */
+int send_complain(int exit_code, const char *what, const char *detail); /* returns exit_code */
 
 /* --wait. Opened before the mail goes, so that whoever may not ask learns it in time. An exit code. (send_wait.c) */
 struct waiting;

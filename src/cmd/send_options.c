@@ -76,13 +76,6 @@ static const char help[] =
 	"  posthouse send '{email}' --merge guests.csv --results done.jsonl -s 'Dear {name}' "
 	"--text invitation.txt\n";
 
-static int
-complain(int exit_code, const char *what, const char *detail)
-{
-	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
-	return exit_code;
-}
-
 enum kind { TEXT, WORDS, FLAG, NUMBER, IN, AT };
 
 /* kind, and where in struct send_order it goes. */
@@ -218,16 +211,17 @@ take_setting(struct send_order *o, const struct setting *setting, const char *va
 		break;
 	case NUMBER:
 		if (!scan_u64(&rest, &n) || rest.n || n == 0 || n > 1000)
-			return complain(EX_USAGE, "--connections is 1 to 1000, not", value);
+			return send_complain(EX_USAGE, "--connections is 1 to 1000, not", value);
 		*(unsigned *)place = (unsigned)n;
 		break;
 	case IN:
 		if (!read_duration(value, place))
-			return complain(EX_USAGE, "--in is such as 90s, 2h30m or 1d, not", value);
+			return send_complain(
+				EX_USAGE, "--in is such as 90s, 2h30m or 1d, not", value);
 		break;
 	case AT:
 		if (!read_moment(value, place))
-			return complain(EX_USAGE,
+			return send_complain(EX_USAGE,
 				"--at is a moment to come, '2026-12-24 18:00' or 18:00, not",
 				value);
 		break;
@@ -326,16 +320,16 @@ check(const struct send_order *o)
 	struct err e;
 
 	if (wrong)
-		return complain(EX_USAGE, wrong, "");
+		return send_complain(EX_USAGE, wrong, "");
 	if ((wrong = wrong_word(&o->headers, ':')))
-		return complain(EX_USAGE, "--header is 'Name: value', not", wrong);
+		return send_complain(EX_USAGE, "--header is 'Name: value', not", wrong);
 	if ((wrong = wrong_word(&o->inlines, '=')))
-		return complain(EX_USAGE, "--inline is ID=FILE, not", wrong);
+		return send_complain(EX_USAGE, "--inline is ID=FILE, not", wrong);
 	if (o->notify && !order_notify(o->notify, &e))
-		return complain(EX_USAGE, e.text, "");
+		return send_complain(EX_USAGE, e.text, "");
 	if (o->merge)
 		return EX_OK; /* the files of each row are looked for with the row */
-	return order_check_files(o, &e) ? EX_OK : complain(EX_NOINPUT, e.text, "");
+	return order_check_files(o, &e) ? EX_OK : send_complain(EX_NOINPUT, e.text, "");
 }
 
 int

@@ -9,19 +9,17 @@
 
 #include "base/arena.h"
 #include "base/must.h"
-#include "client/client.h"
+#include "client/way.h"
+#include "smtp/address.h"
 
 enum { WORD_MAX = 64 << 10 }; /* octets of the texts of one word */
 
-/* A text that ends in NUL, of the arena. */
 static const char *
 text_of(struct arena *arena, struct str s)
 {
-	char *p = arena_take(arena, s.n + 1);
+	const char *p = arena_text(arena, s);
 
 	must(p); /* a word of the command line */
-	if (s.n)
-		memcpy(p, s.p, s.n);
 	return p;
 }
 

@@ -3,7 +3,6 @@
 
 #include <sysexits.h>
 
-#include "client/client.h"
 #include "cmd/ask.h"
 
 /* Standard output has a line a recipient, or one JSON object. */
@@ -76,10 +75,10 @@ print_json(const struct send_order *o, const ph_mail *m, const char *tls, const 
 	struct buf out = { .max = JSON_MAX };
 
 	buf_add(&out, S("{\"from\":"));
-	codec_add_json(&out, m->return_path);
+	codec_add_json(&out, str_of(ph_mail_sender(m)));
 	ask_json_text(&out, "via", str_of(o->via));
 	ask_json_text(&out, "tls", str_of(tls));
-	ask_json_number(&out, "size", m->size);
+	ask_json_number(&out, "size", ph_mail_size(m));
 	ask_json_text(&out, "message_id", str_of(ph_mail_id(m)));
 	buf_add(&out, S(",\"recipients\":["));
 	for (size_t i = 0; i < ph_results(m); i++) {
@@ -99,6 +98,15 @@ tell_results(const struct send_order *o, const ph_mail *m, const char *tls, cons
 	else
 		print_lines(m, why_kept);
 	fflush(stdout);
+}
+
+/* ── what is wrong ── */
+
+int
+send_complain(int exit_code, const char *what, const char *detail)
+{
+	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
+	return exit_code;
 }
 
 /* ── the exit code ── */

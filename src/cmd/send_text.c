@@ -3,26 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "cmd/shell.h"
 #include "io/file.h"
 
 enum {
 	TEXT_MAX = 32 << 20,	 /* octets; what is larger is an attachment */
 	FINISHED_MAX = 256 << 20 /* octets of a finished message that is no file */
 };
-
-extern char **environ;
-
-static int
-complain(int exit_code, const char *what, const char *detail)
-{
-	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
-	return exit_code;
-}
 
 /* ── a file ── */
 
@@ -31,12 +23,12 @@ read_text(int fd, const char *name, struct buf *text)
 {
 	if (!file_read_all(fd, text)) {
 		if (errno == EFBIG)
-			return complain(
+			return send_complain(
 				EX_DATAERR, name, "more than 32 MiB of text: attach it with -a");
-		return complain(EX_NOINPUT, name, strerror(errno));
+		return send_complain(EX_NOINPUT, name, strerror(errno));
 	}
 	if (str_find(buf_str(text), '\0') < text->n)
-		return complain(
+		return send_complain(
 			EX_DATAERR, name, "this is no text, for it has NUL: attach it with -a");
 	buf_add_char(text, '\0');
 	return EX_OK;
@@ -51,7 +43,7 @@ read_file(const char *path, struct buf *text)
 		return read_text(STDIN_FILENO, "standard input", text);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return complain(EX_NOINPUT, path, strerror(errno));
+		return send_complain(EX_NOINPUT, path, strerror(errno));
 	code = read_text(fd, path, text);
 	close(fd);
 	return code;
@@ -77,17 +69,14 @@ run_editor(char *path)
 
 	buf_addf(&script, "%s \"$1\"", editor());
 	buf_add_char(&script, '\0');
-	problem = posix_spawn(&pid, "/bin/sh", NULL, NULL,
-		(char *[]){ (char[]){ "sh" }, (char[]){ "-c" }, script.p, (char[]){ "sh" }, path,
-			NULL },
-		environ);
+	problem = shell_start(script.p, path, NULL, &pid);
 	buf_free(&script);
 	if (problem)
-		return complain(EX_OSERR, "sh", strerror(problem));
+		return send_complain(EX_OSERR, "sh", strerror(problem));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (status != 0)
-		return complain(EX_UNAVAILABLE, editor(),
+		return send_complain(EX_UNAVAILABLE, editor(),
 			"the editor failed; nothing is sent: set $EDITOR");
 	return EX_OK;
 }
@@ -134,30 +123,74 @@ write_draft(const struct send_order *o, int fd)
 	return ok;
 }
 
+/* The text alone stands in the draft from now on, so that --text can send it. It is no longer than what stood there: a full disk has room. */
 static int
-edit(const struct send_order *o, struct buf *text)
+keep_text(const char *path, struct str text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW), code = EX_OK;
+
+	if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) < 0 || !file_write_all(fd, text) ||
+		ftruncate(fd, (off_t)text.n) < 0)
+		code = send_complain(EX_IOERR, path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return code;
+}
+
+static int
+take_text(struct send_input *input)
+{
+	struct buf written = { .max = TEXT_MAX };
+	int code = read_file(input->draft, &written); /* anew: many editors replace the file */
+
+	if (code == EX_OK &&
+		without_comments(str_part(buf_str(&written), 0, written.n - 1), &input->text)) {
+		code = keep_text(input->draft, str_of(input->text.p));
+	} else if (code == EX_OK) {
+		send_settle_draft(input, true);
+		code = send_complain(EX_DATAERR, "the text is empty: nothing is sent", "");
+	}
+	buf_free(&written);
+	return code;
+}
+
+static int
+edit(const struct send_order *o, struct send_input *input)
 {
 	const char *directory = getenv("TMPDIR");
-	struct buf written = { .max = TEXT_MAX };
-	char path[64];
+	char *path = input->draft;
 	int fd, code;
 
 	/* a directory with a long name is not worth an error */
-	if (!directory ||
-		snprintf(path, sizeof path, "%s/posthouse.XXXXXX", directory) >= (int)sizeof path)
-		snprintf(path, sizeof path, "/tmp/posthouse.XXXXXX");
+	if (!directory || snprintf(path, sizeof input->draft, "%s/posthouse.XXXXXX", directory) >=
+				  (int)sizeof input->draft)
+		snprintf(path, sizeof input->draft, "/tmp/posthouse.XXXXXX");
 	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return complain(EX_CANTCREAT, path, strerror(errno));
-	code = write_draft(o, fd) ? run_editor(path) : complain(EX_IOERR, path, strerror(errno));
+	if (fd < 0) {
+		code = send_complain(EX_CANTCREAT, path, strerror(errno));
+		*path = '\0';
+		return code;
+	}
+	code = write_draft(o, fd) ? run_editor(path)
+				  : send_complain(EX_IOERR, path, strerror(errno));
 	close(fd);
 	if (code == EX_OK)
-		code = read_file(path, &written); /* anew: many editors replace the file */
-	if (code == EX_OK && !without_comments(str_part(buf_str(&written), 0, written.n - 1), text))
-		code = complain(EX_DATAERR, "the text is empty: nothing is sent", "");
-	unlink(path);
-	buf_free(&written);
+		return take_text(input);
+	send_settle_draft(input, true);
 	return code;
+}
+
+void
+send_settle_draft(struct send_input *input, bool was_sent)
+{
+	if (!input->draft[0])
+		return;
+	if (was_sent)
+		unlink(input->draft);
+	else
+		fprintf(stderr, "posthouse send: your text is in %s: --text sends it\n",
+			input->draft);
+	input->draft[0] = '\0';
 }
 
 /* ── what was asked for ── */
@@ -168,20 +201,20 @@ read_finished(struct buf *finished)
 	*finished = (struct buf){ .max = FINISHED_MAX };
 	if (file_read_all(STDIN_FILENO, finished))
 		return EX_OK;
-	return complain(errno == EFBIG ? EX_DATAERR : EX_NOINPUT, "standard input",
+	return send_complain(errno == EFBIG ? EX_DATAERR : EX_NOINPUT, "standard input",
 		errno == EFBIG ? "more than 256 MiB: write it into a file, and --raw FILE"
 			       : strerror(errno));
 }
 
 static int
-read_words(const struct send_order *o, struct buf *text)
+read_words(const struct send_order *o, struct send_input *input)
 {
-	*text = (struct buf){ .max = TEXT_MAX };
+	input->text = (struct buf){ .max = TEXT_MAX };
 	if (o->edits)
-		return edit(o, text);
+		return edit(o, input);
 	if (!o->text_file && isatty(STDIN_FILENO))
 		fprintf(stderr, "Write your text; end it with Ctrl-D on a line of its own.\n");
-	return read_file(o->text_file ? o->text_file : "-", text);
+	return read_file(o->text_file ? o->text_file : "-", &input->text);
 }
 
 int
@@ -200,7 +233,7 @@ send_read(struct send_order *o, struct send_input *input)
 		o->finished = buf_str(&input->finished);
 	}
 	if (code == EX_OK && !has_other) {
-		code = read_words(o, &input->text);
+		code = read_words(o, input);
 		o->text = input->text.p;
 	}
 	return code;

@@ -7,16 +7,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <posthouse.h>
-
 #include "cmd/ask.h"
 #include "cmd/cmd.h"
 #include "cmd/outbox.h"
 #include "cmd/profile.h"
+#include "cmd/send.h"
 #include "message/message.h"
 #include "smtp/address.h"
 
-static const char help[] =
+static const char sendmail_help[] =
 	"sendmail [options] [ADDRESS…]     a mail from standard input, for programs; people have "
 	"posthouse send\n"
 	"\n"
@@ -47,6 +46,26 @@ static const char help[] =
 	"\n"
 	"Example\n"
 	"  printf 'To: bob@example.org\\nSubject: Lunch\\n\\nAt noon.\\n' | sendmail -t\n";
+
+static const char mailq_help[] =
+	"mailq [--config FILE]     what waits: in the station, for its operator, and in your "
+	"outbox\n"
+	"\n"
+	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
+	"\n"
+	"More of the station's queue: posthouse queue. At once what is in the outbox: sendmail -q\n"
+	"\n"
+	"Example\n"
+	"  mailq\n";
+
+static const char newaliases_help[] =
+	"newaliases     does nothing: aliases hold at once\n"
+	"\n"
+	"They are in the configuration, and those that can be changed while the station runs in "
+	"posthouse alias.\n"
+	"\n"
+	"Example\n"
+	"  posthouse alias list\n";
 
 /* ── letters ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -99,7 +118,7 @@ static const struct letter {
 	{ 'x', NONE },
 };
 
-enum { LETTERS = sizeof letters / sizeof letters[0] };
+enum { LETTERS = sizeof letters / sizeof letters[0], ENVELOPE_ID_MAX = 100 };
 
 enum mode { DELIVER, SESSION, VERIFY, QUEUE, FLUSH, ALIASES, HELP, WRONG };
 
@@ -152,29 +171,13 @@ mode_of(struct sendmail *s, char letter)
 }
 
 static bool
-read_notify(struct sendmail *s, struct str words)
+read_notify(struct sendmail *s, const char *words)
 {
-	static const struct {
-		struct str name;
-		unsigned notify;
-	} kinds[] = { { S("never"), PH_NOTIFY_NEVER }, { S("success"), PH_NOTIFY_SUCCESS },
-		{ S("failure"), PH_NOTIFY_FAILURE }, { S("delay"), PH_NOTIFY_DELAY } };
-	struct str word;
-	bool ok = words.n > 0;
+	struct err e;
 
-	for (s->notify = 0; words.n && ok;) {
-		str_cut(words, ',', &word, &words);
-		ok = false;
-		for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-			if (str_eq_nocase(str_trim(word), kinds[i].name)) {
-				s->notify |= kinds[i].notify;
-				ok = true;
-			}
-	}
-	if (s->notify & PH_NOTIFY_NEVER && s->notify != PH_NOTIFY_NEVER)
-		ok = false;
-	return ok || sendmail_complain(s, EX_USAGE,
-			     S("-N takes never, or some of success,failure,delay"), "");
+	s->notify = order_notify(words, &e);
+	return s->notify || sendmail_complain(s, EX_USAGE,
+				    S("-N takes never, or some of success,failure,delay"), "");
 }
 
 static bool
@@ -185,6 +188,21 @@ read_ret(struct sendmail *s, struct str word)
 	s->ret = is_full ? 'F' : 'H';
 	return is_full || str_starts_nocase(word, S("hdr")) ||
 	       sendmail_complain(s, EX_USAGE, S("-R takes full or hdrs"), "");
+}
+
+/* RFC 3461 §4.4. Better a mail without its name than none. */
+static void
+read_envelope_id(struct sendmail *s, struct str id)
+{
+	bool is_good = id.n > 0 && id.n <= ENVELOPE_ID_MAX;
+
+	for (size_t i = 0; i < id.n; i++)
+		is_good &= id.p[i] >= ' ' && id.p[i] <= '~';
+	if (is_good)
+		s->envelope_id = id.p;
+	else
+		sendmail_complain(s, EX_OK, id,
+			"-V takes up to 100 printable characters of ASCII; the mail goes without");
 }
 
 /* What a letter means here; of the others only the form is known. */
@@ -209,7 +227,7 @@ obey(struct sendmail *s, enum mode *mode, char letter, const char *value)
 		s->ignores_dots = true;
 		break;
 	case 'N':
-		return read_notify(s, str_of(value));
+		return read_notify(s, value);
 	case 'o':
 		s->ignores_dots |= *value == 'i';
 		break;
@@ -222,7 +240,7 @@ obey(struct sendmail *s, enum mode *mode, char letter, const char *value)
 		s->reads_recipients = true;
 		break;
 	case 'V':
-		s->envelope_id = value;
+		read_envelope_id(s, str_of(value));
 		break;
 	case 'v':
 		s->is_verbose = true;
@@ -401,7 +419,7 @@ show_entry(void *context, const struct outbox_entry *entry)
 	else
 		putchar('>');
 	if (entry->reason.n) {
-		printf("\n              will not go: ");
+		printf("\n              %s: ", entry->will_not_go ? "will not go" : "waits");
 		ask_print_plain(entry->reason);
 	}
 	putchar('\n');
@@ -465,14 +483,14 @@ run(struct sendmail *s, enum mode mode, char **addresses)
 	}
 	for (; *addresses; addresses++)
 		if (encode_is_clean(str_of(*addresses)))
-			sendmail_add_recipients(s, str_of(*addresses));
+			sendmail_add_recipients(s, str_of(*addresses), EX_DATAERR);
 		else
 			sendmail_complain(s, EX_DATAERR, str_of(*addresses), not_an_address);
 	return mode == VERIFY ? sendmail_verify_all(s) : deliver(s);
 }
 
 static int
-sendmail(enum mode mode, char **argv)
+sendmail(enum mode mode, const char *help, char **argv)
 {
 	struct sendmail s = { .arena = { .max = SENDMAIL_MEMORY_MAX },
 		.message = { .max = SENDMAIL_MESSAGE_MAX } };
@@ -509,19 +527,19 @@ int
 cmd_sendmail(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(DELIVER, argv);
+	return sendmail(DELIVER, sendmail_help, argv);
 }
 
 int
 cmd_mailq(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(QUEUE, argv);
+	return sendmail(QUEUE, mailq_help, argv);
 }
 
 int
 cmd_newaliases(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(ALIASES, argv);
+	return sendmail(ALIASES, newaliases_help, argv);
 }

@@ -52,15 +52,15 @@ struct sendmail {
 /* A line on standard error, and the exit code. Always false. */
 bool sendmail_complain(struct sendmail *s, int exit_code, struct str what, const char *detail);
 
-/* The next address of a list (RFC 5322 §3.4): names, comments and groups are left out, folding too. Its text lies in `text`; *end is
- * the place in the list behind it. */
+/* The next address of a list (RFC 5322 §3.4): names, comments and groups are left out, folding too. Its text lies in `text`, and may
+ * be several that blanks divide; *end is the place in the list behind it. */
 bool sendmail_next_address(struct str *list, struct buf *text, const char **end);
 /* The list as it is, but local names have a domain. */
 void sendmail_add_whole(struct sendmail *s, struct buf *to, struct str list);
 /* As on the wire, with a domain where it has none. False: not an address. */
 bool sendmail_wire_form(struct sendmail *s, struct str address, struct str *wire);
-/* All of a list; a word on each that is none, and EX_DATAERR. */
-void sendmail_add_recipients(struct sendmail *s, struct str list);
+/* All of a list; a word on each that is none, and this exit code. */
+void sendmail_add_recipients(struct sendmail *s, struct str list, int exit_code);
 void sendmail_add_recipient(struct sendmail *s, struct str wire);
 
 /* Standard input into s->message, recipients of its header with -t. False: said why. */

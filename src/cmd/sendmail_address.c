@@ -9,7 +9,8 @@ struct lexer {
 	struct buf *text;
 	unsigned comments; /* how deep */
 	bool is_quoted, is_angled, has_angle, is_literal;
-	const char *end; /* in the list: behind the address, so far */
+	bool is_nameless; /* begins with ':', as :include: does */
+	const char *end;  /* in the list: behind the address, so far */
 };
 
 /* What is inside quotes, comments, brackets or a literal divides nothing. */
@@ -17,6 +18,19 @@ static bool
 is_divider(const struct lexer *l, char c)
 {
 	return (c == ',' || c == ';') && !l->is_quoted && !l->comments && !l->is_angled;
+}
+
+/* Behind an address in brackets another one begins, where somebody forgot the comma. */
+static bool
+is_next(const struct lexer *l, char c)
+{
+	return l->has_angle && !l->comments && !strchr(" \t\r\n(,;", c);
+}
+
+static bool
+has_words(const struct buf *text)
+{
+	return str_trim(buf_str(text)).n > 0;
 }
 
 /* In quotes and comments, where a backslash takes the next octet with it. True: what stands at `at` is done with. */
@@ -62,7 +76,8 @@ take_bare(struct lexer *l, char c, const char *behind)
 		l->is_literal = c == '[';
 		break;
 	case ':': /* the name of a group, or a source route, which RFC 5321 §4.1.2 has us leave out */
-		if (!l->is_literal) {
+		l->is_nameless |= !l->is_literal && !has_words(l->text);
+		if (!l->is_literal && !l->is_nameless) {
 			buf_reset(l->text);
 			return;
 		}
@@ -82,24 +97,29 @@ bool
 sendmail_next_address(struct str *list, struct buf *text, const char **end)
 {
 	struct lexer l = { .text = text };
-	bool is_over = false;
 
 	buf_reset(text);
-	while (list->n && !is_over) {
+	while (list->n) {
 		const char *at = list->p;
 
+		if (is_next(&l, *at)) {
+			if (has_words(text))
+				break;
+			l = (struct lexer){ .text = text };
+		}
 		*list = str_from(*list, 1);
 		if (take_shielded(&l, at, list))
 			continue;
-		if (is_divider(&l, *at) && str_trim(buf_str(text)).n)
-			is_over = true;
-		else if (is_divider(&l, *at))
-			l = (struct lexer){ .text = text };
-		else
+		if (!is_divider(&l, *at)) {
 			take_bare(&l, *at == '\r' || *at == '\n' ? ' ' : *at, at + 1);
+			continue;
+		}
+		if (has_words(text))
+			break;
+		l = (struct lexer){ .text = text };
 	}
 	*end = l.end;
-	return str_trim(buf_str(text)).n > 0;
+	return has_words(text);
 }
 
 static bool
@@ -125,10 +145,13 @@ sendmail_wire_form(struct sendmail *s, struct str address, struct str *wire)
 	struct address parsed;
 	bool ok;
 
-	buf_add(&text, str_trim(address));
+	address = str_trim(address);
 	if (!has_domain(address)) {
+		buf_add(&text, address);
 		buf_add_char(&text, '@');
 		buf_add(&text, str_of(s->domain));
+	} else { /* as DNS writes a whole name: "example.org." */
+		buf_add(&text, str_part(address, 0, address.n - (address.p[address.n - 1] == '.')));
 	}
 	ok = !text.overflow &&
 	     address_parse(buf_str(&text), &s->arena, true, &parsed) == ADDRESS_OK;
@@ -156,18 +179,68 @@ sendmail_add_recipient(struct sendmail *s, struct str wire)
 	r->p[r->n++] = wire;
 }
 
+/* The next of words that blanks divide; in quotes they divide nothing. */
+static bool
+next_word(struct str *words, struct str *word)
+{
+	bool is_quoted = false;
+	size_t n = 0;
+
+	*words = str_trim(*words);
+	for (; n < words->n && (is_quoted || (words->p[n] != ' ' && words->p[n] != '\t')); n++)
+		if (words->p[n] == '"')
+			is_quoted = !is_quoted;
+		else if (words->p[n] == '\\' && n + 1 < words->n)
+			n++;
+	*word = str_part(*words, 0, n);
+	*words = str_from(*words, n);
+	return n > 0;
+}
+
+/* What /etc/aliases knows, and no mail goes to from here. */
+static bool
+is_of_aliases(struct str text)
+{
+	bool is_local = !has_domain(text);
+
+	scan_char(&text, '"');
+	return str_starts(text, S(":")) ||
+	       (is_local && (str_starts(text, S("|")) || str_starts(text, S("/"))));
+}
+
+/* An address, or several without the commas: all of them, or none and false. */
+static bool
+add_words(struct sendmail *s, struct str words)
+{
+	size_t before = s->recipients.n;
+	struct str word, wire;
+
+	while (next_word(&words, &word)) {
+		if (!sendmail_wire_form(s, word, &wire)) {
+			s->recipients.n = before;
+			return false;
+		}
+		sendmail_add_recipient(s, wire);
+	}
+	return true;
+}
+
 void
-sendmail_add_recipients(struct sendmail *s, struct str list)
+sendmail_add_recipients(struct sendmail *s, struct str list, int exit_code)
 {
 	struct buf text = { .max = SENDMAIL_MEMORY_MAX };
-	struct str wire;
 	const char *end;
 
-	while (sendmail_next_address(&list, &text, &end))
-		if (sendmail_wire_form(s, buf_str(&text), &wire))
-			sendmail_add_recipient(s, wire);
-		else
-			sendmail_complain(s, EX_DATAERR, buf_str(&text), "this is not an address");
+	while (sendmail_next_address(&list, &text, &end)) {
+		struct str words = str_trim(buf_str(&text));
+
+		if (is_of_aliases(words))
+			sendmail_complain(s, exit_code, words,
+				"there are no :include: lists, programs and files here; mail goes "
+				"to addresses");
+		else if (!add_words(s, words))
+			sendmail_complain(s, exit_code, words, "this is not an address");
+	}
 	buf_free(&text);
 }
 

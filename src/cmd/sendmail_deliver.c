@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sysexits.h>
 
-#include "base/must.h"
 #include "cmd/ask.h"
 #include "cmd/outbox.h"
 #include "cmd/profile.h"
@@ -12,49 +11,29 @@
  * has the mail kept in the outbox, and that is a yes too: the caller need not come back. What it refuses is the caller's to hear.
  */
 
-static void
-trace(void *context, char who, const char *line, size_t n)
+static struct outbox_mail
+mail_of(const struct sendmail *s)
 {
-	struct buf shown = { .max = 1 << 20 };
-
-	(void)context;
-	ask_add_plain(&shown, (struct str){ line, n });
-	fprintf(stderr, "%c: %.*s\n", who, STR_ARG(buf_str(&shown)));
-	buf_free(&shown);
-}
-
-static ph_mail *
-write_mail(const struct sendmail *s)
-{
-	ph_mail *m = ph_mail_new();
-
-	must(m);
-	ph_return_path(m, s->reverse_path.n ? s->reverse_path.p : "");
-	for (size_t i = 0; i < s->recipients.n; i++)
-		ph_recipient(m, s->recipients.p[i].p);
-	ph_message_data(m, s->message.p, s->message.n);
-	if (s->notify)
-		ph_notify(m, s->notify);
-	if (s->ret)
-		ph_return_full(m, s->ret == 'F');
-	if (s->envelope_id)
-		ph_envelope_id(m, s->envelope_id);
-	return m;
+	return (struct outbox_mail){ .config_file = s->config_file,
+		.reverse_path = s->reverse_path,
+		.recipients = s->recipients.p,
+		.recipients_n = s->recipients.n,
+		.notify = s->notify,
+		.ret = s->ret,
+		.envid = str_of(s->envelope_id),
+		.message = buf_str(&s->message) };
 }
 
 /* Those whom the mail m has not reached yet but may reach. */
 static bool
 keep_for_later(struct sendmail *s, const ph_mail *m, struct err *e)
 {
-	struct outbox_mail mail = { .config_file = s->config_file,
-		.reverse_path = s->reverse_path,
-		.notify = s->notify,
-		.ret = s->ret,
-		.envid = str_of(s->envelope_id),
-		.message = buf_str(&s->message) };
+	struct outbox_mail mail = mail_of(s);
 	struct str *recipients = memory_take(NULL, (ph_results(m) + 1) * sizeof *recipients);
 	bool ok = true, is_unsure = false;
 
+	mail.recipients = recipients;
+	mail.recipients_n = 0;
 	/* of the mail's own list: it names nobody twice */
 	for (size_t i = 0; i < ph_results(m); i++) {
 		const struct ph_result *r = ph_result(m, i);
@@ -64,7 +43,6 @@ keep_for_later(struct sendmail *s, const ph_mail *m, struct err *e)
 		is_unsure |= r->status == PH_UNSURE;
 		recipients[mail.recipients_n++] = str_of(r->address);
 	}
-	mail.recipients = recipients;
 	if (mail.recipients_n)
 		ok = outbox_put(&mail, e);
 	if (ok && is_unsure)
@@ -132,9 +110,10 @@ settle(struct sendmail *s, ph_mail *m, enum ph_status status, struct err *e)
 bool
 sendmail_hand_in(struct sendmail *s, struct err *e)
 {
+	struct outbox_mail mail = mail_of(s);
 	struct profile profile;
 	ph_session *session = NULL;
-	ph_mail *m = write_mail(s);
+	ph_mail *m = outbox_compose(&mail);
 	bool ok = profile_find(NULL, &s->config, &s->arena, &profile, e);
 
 	if (!ok && err_is(&s->config_error))
@@ -144,10 +123,11 @@ sendmail_hand_in(struct sendmail *s, struct err *e)
 		sendmail_complain(s, EX_CONFIG, str_of(e->text), "");
 	} else {
 		if (s->is_verbose)
-			ph_trace(session, trace, NULL);
+			profile_show_dialogue(session);
 		ok = settle(s, m, profile_send(&profile, session, m), e);
 	}
 	ph_session_free(session);
+	profile_wipe(&profile);
 	ph_mail_free(m);
 	return session && ok;
 }

@@ -7,15 +7,17 @@
 #include "base/codec.h"
 #include "cmd/sendmail.h"
 #include "message/message.h"
-#include "smtp/data.h"
 
 /*
  * Standard input as a message. It comes with LF or CRLF, with a whole header, a part of one, or none; it ends with the input or, unless
  * -i, at a line with a single dot. It goes as CRLF, with From, Date and Message-ID, local names in its header with a domain, without what
  * is not for others (`dropped`, below).
  *
- * Lines are looked at while they come, in two steps: smtp/data makes the line ends right, then the header is gathered in `head` until it
- * is over, and written anew; all behind it is the body, and is not looked at.
+ * Lines are looked at while they come, in two steps: line ends are made right, then the header is gathered in `head` until it is over,
+ * and written anew; all behind it is the body, and is not looked at.
+ *
+ * A line ends at LF, with as many CRs before it as programs put there that each added one. A CR anywhere else ends a line of the body,
+ * as it did on old systems; in the header it is a blank, for it must not begin a field that nobody sees, such as Bcc.
  */
 
 enum { CHUNK = 65536 };
@@ -23,10 +25,14 @@ enum { CHUNK = 65536 };
 struct intake {
 	struct buf head;   /* the header so far */
 	size_t line, seen; /* in it: where the last line begins; up to where there is no line end */
+	bool had_from_line; /* the last line was one, and is dropped */
 	bool header_is_over;
-	bool at_line_start;  /* of the input */
 	bool ends_in_a_line; /* so far */
-	struct data data;
+	/* of the input */
+	bool at_line_start;
+	bool has_dot; /* with which the line began, and as many CRs behind it: held back until it is known what they are */
+	size_t crs;
+	bool is_over; /* the line with a single dot has come */
 };
 
 /* Fields that are the reader's and the transport's, never the writer's. */
@@ -61,7 +67,7 @@ has_field(struct str header, const struct str *names, size_t n)
 	return false;
 }
 
-/* -t: of a mail that is sent on, those to whom it is sent on. */
+/* -t: of a mail that is sent on, those to whom it is sent on. What is no address is said, and fails the call only when nobody is left. */
 static void
 take_recipients(struct sendmail *s, struct str header)
 {
@@ -70,7 +76,7 @@ take_recipients(struct sendmail *s, struct str header)
 
 	while (header_next(&header, &field))
 		if (is_resent ? IS_ONE_OF(field.name, resent) : IS_ONE_OF(field.name, ours))
-			sendmail_add_recipients(s, field.value);
+			sendmail_add_recipients(s, field.value, EX_OK);
 }
 
 static void
@@ -142,6 +148,17 @@ is_header_line(struct str line, bool is_first)
 	return header_next(&line, &field);
 }
 
+/* As in a mbox, or in one that was quoted: ">From ". What is folded behind it goes with it. */
+static bool
+is_from_line(const struct intake *in, struct str line)
+{
+	if (in->had_from_line && (line.p[0] == ' ' || line.p[0] == '\t'))
+		return true;
+	while (scan_char(&line, '>'))
+		;
+	return str_starts(line, S("From "));
+}
+
 /* Looks at each line that is whole, until one is no field. */
 static void
 look_at_lines(struct sendmail *s, struct intake *in)
@@ -155,9 +172,10 @@ look_at_lines(struct sendmail *s, struct intake *in)
 			return;
 		in->seen++;
 		line = str_part(buf_str(&in->head), in->line, in->seen - in->line);
-		if (in->line == 0 && str_starts(line, S("From "))) { /* as in a mbox */
+		if (in->line == 0 && is_from_line(in, line)) {
 			buf_drop(&in->head, in->seen);
 			in->seen = 0;
+			in->had_from_line = true;
 		} else if (str_eq(line, S("\r\n"))) {
 			end_header(s, in, in->line, in->seen);
 		} else if (!is_header_line(line, in->line == 0)) {
@@ -183,54 +201,57 @@ take_text(struct sendmail *s, struct intake *in, struct str text)
 
 /* ── the input ── */
 
-enum dot { NO_DOT, PERHAPS_A_DOT, A_DOT };
-
-/* What stands at the beginning of a line; at the end of the input a dot needs no line end. */
-static enum dot
-dot_of(struct str rest, bool is_end)
+/* What was held back stands within a line. */
+static void
+release(struct sendmail *s, struct intake *in)
 {
-	if (str_starts(rest, S(".\n")) || str_starts(rest, S(".\r\n")))
-		return A_DOT;
-	if (str_eq(rest, S(".")) || str_eq(rest, S(".\r")))
-		return is_end ? A_DOT : PERHAPS_A_DOT;
-	return NO_DOT;
+	if (in->has_dot)
+		take_text(s, in, S("."));
+	for (; in->crs; in->crs--)
+		take_text(s, in, in->header_is_over ? S("\r\n") : S(" "));
+	in->has_dot = false;
 }
 
-/* How much of the input comes before a line with a dot, and what is there. */
-static enum dot
-find_dot(struct intake *in, struct str input, bool is_end, size_t *before)
+/* A part of a line, without its LF. */
+static void
+take_part(struct sendmail *s, struct intake *in, struct str part)
 {
-	enum dot dot = NO_DOT;
-	size_t at = 0;
+	if (part.n && in->at_line_start && !s->ignores_dots)
+		in->has_dot = scan_char(&part, '.');
+	while (part.n) {
+		size_t n = str_find(part, '\r');
 
-	while (at < input.n) {
-		if (in->at_line_start && (dot = dot_of(str_from(input, at), is_end)) != NO_DOT)
-			break;
-		at += str_find(str_from(input, at), '\n');
-		in->at_line_start = at < input.n;
-		at += in->at_line_start;
+		if (n) {
+			release(s, in);
+			take_text(s, in, str_part(part, 0, n));
+		}
+		part = str_from(part, n);
+		in->crs += scan_char(&part, '\r');
 	}
-	*before = at;
-	return dot;
 }
 
 static void
 take_input(struct sendmail *s, struct intake *in, struct str input)
 {
-	struct str piece;
+	while (input.n && !in->is_over) {
+		struct str part;
+		bool has_end = str_cut(input, '\n', &part, &input);
 
-	while (data_next(&in->data, &input, &piece) == DATA_PIECE)
-		take_text(s, in, piece);
+		take_part(s, in, part);
+		in->at_line_start = has_end;
+		if (!has_end)
+			continue;
+		in->crs = 0;
+		in->is_over = in->has_dot;
+		if (!in->is_over)
+			take_text(s, in, S("\r\n"));
+	}
 }
 
+/* The last line may have no end, and the dot needs none. */
 static void
 end_input(struct sendmail *s, struct intake *in)
 {
-	struct str piece;
-
-	if (data_finish(&in->data, &piece))
-		take_text(s, in, piece);
-	/* the last line may have no end */
 	if (in->ends_in_a_line)
 		take_text(s, in, S("\r\n"));
 	if (!in->header_is_over)
@@ -242,26 +263,14 @@ static bool
 read_input(struct sendmail *s, struct intake *in)
 {
 	char chunk[CHUNK];
-	size_t kept = 0, before = 0;
-	enum dot dot = NO_DOT;
 	ssize_t n = 1;
 
-	while (n != 0 && dot != A_DOT && !s->message.overflow) {
-		n = read(STDIN_FILENO, chunk + kept, sizeof chunk - kept);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+	while (n != 0 && !in->is_over && !s->message.overflow) {
+		n = read(STDIN_FILENO, chunk, sizeof chunk);
+		if (n < 0 && errno != EINTR)
 			return false;
-		before = kept + (size_t)n;
-		kept = 0;
-		if (!s->ignores_dots) {
-			size_t all = before;
-
-			dot = find_dot(in, (struct str){ chunk, all }, n == 0, &before);
-			kept = dot == PERHAPS_A_DOT ? all - before : 0;
-		}
-		take_input(s, in, (struct str){ chunk, before });
-		memmove(chunk, chunk + before, kept);
+		if (n > 0)
+			take_input(s, in, (struct str){ chunk, (size_t)n });
 	}
 	return true;
 }
@@ -272,7 +281,6 @@ sendmail_read_message(struct sendmail *s)
 	struct intake in = { .head = { .max = SENDMAIL_MESSAGE_MAX }, .at_line_start = true };
 	bool ok;
 
-	data_begin(&in.data, false, true);
 	ok = read_input(s, &in);
 	if (!ok)
 		sendmail_complain(s, EX_IOERR, S("cannot read the message"), strerror(errno));

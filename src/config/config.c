@@ -339,7 +339,7 @@ read_text(int fd, const char *path, struct buf *text, struct err *e)
 const char *
 config_path(const char *path_arg)
 {
-	const char *from_environment = getenv("POSTHOUSE_CONFIG");
+	const char *from_environment = secure_getenv("POSTHOUSE_CONFIG");
 
 	if (path_arg)
 		return path_arg;

@@ -106,9 +106,11 @@ struct smtp_client_mail {
 	bool has_8bit;	  /* BODY=8BITMIME where the peer offers it */
 	bool needs_chunking; /* holds NUL or lines over 998: only BDAT can carry it; said as BODY=BINARYMIME (RFC
 				   3030) where that is offered */
-	bool requires_tls; /* on the whole way (RFC 8689); where that is not offered, or this session is in clear, it
+	bool requires_tls; /* on the whole way (RFC 8689); where that is not offered, or this session is in clear or with
+				   a host that did not prove its name, it comes back */
+	uint64_t
+		hold_s; /* HOLDFOR (RFC 4865); 0: none. Where that is not offered, or not for so long, it
 				   comes back */
-	uint64_t hold_s; /* HOLDFOR (RFC 4865); 0: none. Where that is not offered, it comes back */
 	struct str final_words; /* set by the core: the peer's text at the end, e.g. "2.0.0 Ok:
 				   queued as …"; valid until the next smtp_client_next() */
 };
@@ -162,14 +164,17 @@ struct smtp_client_said {
 struct smtp_client {
 	const struct smtp_client_settings *settings;
 	unsigned offers;
-	unsigned logins;   /* the MECHANISM_ bits of its AUTH */
-	uint64_t size_max; /* of SIZE, 0: none said */
+	unsigned logins;      /* the MECHANISM_ bits of its AUTH */
+	uint64_t size_max;    /* of SIZE, 0: none said */
+	uint64_t hold_most_s; /* of FUTURERELEASE, 0: none said */
 	enum smtp_stage stage;
 	struct err error;  /* with CLIENT_ON_FAILED */
 	uint64_t progress; /* grows with every whole reply and with octets that leave */
 	bool may_be_delivered; /* the end of the message of `mail` (when it is done: of the last one) was given to
 				  the output, and no reply has said no to it: nobody else may get it now */
-	bool is_secure; /* the handshake is done */
+	bool is_secure;	  /* the handshake is done */
+	bool is_verified; /* and the peer has proved its name */
+	bool lacks_tls;	  /* it does not offer STARTTLS, and that is why the session ended */
 	struct smtp_client_mail *mail;
 	bool token_was_refused; /* see CLIENT_WANT_TOKEN */
 	struct smtp_client_mail
@@ -207,8 +212,9 @@ void smtp_client_free(struct smtp_client *c);
 void smtp_client_feed(struct smtp_client *c, struct str bytes);
 enum smtp_client_event smtp_client_next(struct smtp_client *c);
 
-/* After CLIENT_WANT_TLS. What was heard in clear is forgotten. */
-void smtp_client_secured(struct smtp_client *c);
+/* After CLIENT_WANT_TLS. What was heard in clear is forgotten. is_verified: the certificate is good for the host's name. */
+void smtp_client_secured(struct smtp_client *c, bool is_verified);
+bool smtp_client_awaits_tls(const struct smtp_client *c); /* the handshake is due: no feeding now */
 
 /* Between CLIENT_WANT_TLS and smtp_client_secured, where the driver knows: what binds a login to this TLS session (RFC 5929, RFC 9266),
  * "tls-exporter" or "tls-server-end-point" and its octets, at most SMTP_CLIENT_BINDING_MAX; they are copied. Without it there is no SCRAM-SHA-256-PLUS. */
@@ -227,6 +233,8 @@ bool smtp_client_may_go_clear(const struct smtp_client *c);
 
 void smtp_client_mail(struct smtp_client *c,
 	struct smtp_client_mail *mail); /* after ON_READY, ON_DONE, WANT_AHEAD */
+/* Between two mails: smtp_client_mail and smtp_client_quit may be called. */
+bool smtp_client_is_idle(const struct smtp_client *c);
 
 /*
  * After CLIENT_WANT_ASCII: the header has been turned into ASCII (RFC 2047, RFC 2231), and what

@@ -70,6 +70,8 @@ note_offer(struct smtp_client *c, struct str line)
 			c->offers |= known[i].bit;
 	if (str_eq_nocase(keyword, S("SIZE")) && !scan_u64(&rest, &c->size_max))
 		c->size_max = 0;
+	if (str_eq_nocase(keyword, S("FUTURERELEASE")) && !scan_u64(&rest, &c->hold_most_s))
+		c->hold_most_s = 0;
 }
 
 void
@@ -126,6 +128,7 @@ client_choose_tls(struct smtp_client *c)
 		client_enter(c, AWAIT_STARTTLS);
 		say(c, S("STARTTLS"));
 	} else if (!c->is_secure && smtp_client_needs_tls(c->settings)) {
+		c->lacks_tls = true;
 		fail_without_tls(c, "the other host does not offer STARTTLS");
 	} else {
 		client_log_in(c);
@@ -138,7 +141,7 @@ client_begin_tls(struct smtp_client *c)
 {
 	c->in = S("");
 	c->offers = c->logins = 0;
-	c->size_max = 0;
+	c->size_max = c->hold_most_s = 0;
 	client_enter(c, SECURING);
 	c->event = CLIENT_WANT_TLS;
 }
@@ -156,11 +159,18 @@ client_tls_refused(struct smtp_client *c)
 	say(c, S("QUIT"));
 }
 
+bool
+smtp_client_awaits_tls(const struct smtp_client *c)
+{
+	return c->state == SECURING;
+}
+
 void
-smtp_client_secured(struct smtp_client *c)
+smtp_client_secured(struct smtp_client *c, bool is_verified)
 {
 	must(c->state == SECURING && c->event == CLIENT_WANT_INPUT);
 	c->is_secure = true;
+	c->is_verified = is_verified;
 	c->progress++;
 	if (c->settings->tls == CLIENT_TLS_FIRST)
 		client_enter(c, AWAIT_GREETING);

@@ -100,6 +100,12 @@ say_ahead(struct smtp_client *c)
 		say_transaction(c, c->ahead, &c->said_ahead, client_uses_chunking(c));
 }
 
+bool
+smtp_client_is_idle(const struct smtp_client *c)
+{
+	return c->state == IDLE && c->event == CLIENT_WANT_INPUT && !c->mail && !c->ahead;
+}
+
 void
 smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *mail)
 {

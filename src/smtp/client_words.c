@@ -17,8 +17,8 @@
  *   CHUNKING       what only BDAT can carry comes back
  *   BINARYMIME     such a message goes by BDAT all the same, for a host that takes chunks seldom looks into them
  *   DSN            the requests are not passed on; who handed the mail to us hears `relayed` from us (RFC 3461 §5.2.2)
- *   REQUIRETLS     it comes back, also where this session is in clear (RFC 8689 §4.2.1)
- *   FUTURERELEASE  it comes back: sent now it would be too early (RFC 4865 §4)
+ *   REQUIRETLS     it comes back, also where this session is in clear, or nobody knows with whom (RFC 8689 §4.2.1)
+ *   FUTURERELEASE  it comes back, also where the host holds mail for less long: sent now it would be too early (RFC 4865 §4)
  */
 
 enum { PATH_MAX_SAID = 1000 }; /* octets of a path; RFC 5321 §4.5.3.1.3 says 256 */
@@ -71,6 +71,36 @@ client_mail_needs_ascii(const struct smtp_client *c, const struct smtp_client_ma
 	return mail->smtputf8 && !(c->offers & OFFERS_SMTPUTF8) && addresses_are_ascii(mail);
 }
 
+/* RFC 8689 §4.2.1. */
+static bool
+tls_suffices(const struct smtp_client *c, struct err *e)
+{
+	const char *lack = NULL;
+
+	if (!c->is_secure)
+		lack = "this connection has none";
+	else if (!c->is_verified)
+		lack = "the next host did not prove its name";
+	else if (!(c->offers & OFFERS_REQUIRETLS))
+		lack = "the next host does not offer REQUIRETLS";
+	return !lack || err_set(e, ERR_PERMANENT, ERR_NEEDS_REQUIRETLS,
+				"the mail demands TLS on the whole way, and %s", lack);
+}
+
+static bool
+hold_suffices(const struct smtp_client *c, uint64_t hold_s, struct err *e)
+{
+	if (!(c->offers & OFFERS_FUTURERELEASE))
+		return err_set(e, ERR_PERMANENT, ERR_NEEDS_HOLD,
+			"the mail is for later, and the next host does not offer FUTURERELEASE");
+	if (c->hold_most_s && hold_s > c->hold_most_s)
+		return err_set(e, ERR_PERMANENT, ERR_NEEDS_HOLD,
+			"the mail is to be held for %" PRIu64
+			" seconds; the next host holds it for at most %" PRIu64,
+			hold_s, c->hold_most_s);
+	return true;
+}
+
 /* What the mail needs of the next host, and that is not to be had there. */
 static bool
 offers_suffice(const struct smtp_client *c, const struct smtp_client_mail *mail, struct err *e)
@@ -86,17 +116,8 @@ offers_suffice(const struct smtp_client *c, const struct smtp_client_mail *mail,
 		return err_set(e, ERR_PERMANENT, ERR_NEEDS_CHUNKING,
 			"the message holds NUL or lines over 998 octets, and the next host does "
 			"not offer CHUNKING");
-	if (mail->requires_tls && !(c->is_secure && c->offers & OFFERS_REQUIRETLS))
-		return err_set(e, ERR_PERMANENT, ERR_NEEDS_REQUIRETLS,
-			c->is_secure ? "the mail demands TLS on the whole way, and the next host "
-				       "does not "
-				       "offer REQUIRETLS"
-				     : "the mail demands TLS on the whole way, and this connection "
-				       "has none");
-	if (mail->hold_s && !(c->offers & OFFERS_FUTURERELEASE))
-		return err_set(e, ERR_PERMANENT, ERR_NEEDS_HOLD,
-			"the mail is for later, and the next host does not offer FUTURERELEASE");
-	return true;
+	return (!mail->requires_tls || tls_suffices(c, e)) &&
+	       (!mail->hold_s || hold_suffices(c, mail->hold_s, e));
 }
 
 /* Everything that can be known to fail before a word is said. */

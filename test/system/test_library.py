@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """libposthouse as a program uses it: mails through ctypes to scripted hosts, to aiosmtpd, to hosts that do TLS well and badly."""
+import base64
 import ctypes
 import email.policy
+import hashlib
+import hmac
 import os
 import select
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -20,6 +24,9 @@ VERIFY, ENCRYPT, TRY, NEVER = range(4)
 TRACE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
 TOKEN = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p, ctypes.c_bool)
 DONE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+WRITE = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
+WANT_INPUT, WANT_OUTPUT, WANT_TLS, READY, DONE_WITH_IT, FAILED, CLOSE = range(7)
+CLEAR_LOGIN, TLS_FIRST = 8, 2
 RESIZE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
@@ -36,14 +43,16 @@ def load():
     if not PATH.exists():
         pytest.skip(f"no {PATH}", allow_module_level=True)
     if "libasan" in subprocess.run(["ldd", PATH], capture_output=True, text=True).stdout and "libasan" not in os.environ.get("LD_PRELOAD", ""):
-        pytest.skip("a sanitizer build wants libasan to be loaded first", allow_module_level=True)
+        pytest.skip("a sanitizer build: test/client/test_sanitized.py runs this", allow_module_level=True)
     library = ctypes.CDLL(str(PATH))
-    for name in ("ph_mail_new", "ph_mail_new_in", "ph_session_new", "ph_session_new_in", "ph_pool_new"):
+    for name in ("ph_mail_new", "ph_mail_new_in", "ph_session_new", "ph_session_new_in", "ph_pool_new", "ph_core_new", "ph_core_output"):
         getattr(library, name).restype = ctypes.c_void_p
-    for name in ("ph_mail_error", "ph_session_error", "ph_session_tls", "ph_mail_id"):
+    for name in ("ph_mail_error", "ph_session_error", "ph_session_tls", "ph_mail_id", "ph_core_error", "ph_status_name"):
         getattr(library, name).restype = ctypes.c_char_p
     library.ph_result.restype = ctypes.POINTER(Result)
-    library.ph_results.restype = library.ph_pool_waiting.restype = ctypes.c_size_t
+    library.ph_results.restype = library.ph_pool_waiting.restype = library.ph_keep_unsent.restype = ctypes.c_size_t
+    library.ph_mail_write.restype = library.ph_core_mail.restype = ctypes.c_bool
+    library.ph_deadline.restype = ctypes.c_int64
     return library
 
 
@@ -109,19 +118,42 @@ class Mail(Object):
 class Session(Object):
     free = "ph_session_free"
 
-    def __init__(self, url, tls=NEVER):
+    def __init__(self, url, tls=NEVER, patience=20):
         super().__init__(LIBRARY.ph_session_new(url.encode()))
         self.lines = []
         hook = TRACE(lambda _, who, line, n: self.lines.append(f"{who.decode()} {ctypes.string_at(line, n).decode(errors='replace')}"))
         self.tls(tls)
         self.trace(hook, None)
-        self.patience(20)
+        if patience:
+            self.patience(patience)
 
     def wrong(self):
         return (LIBRARY.ph_session_error(ctypes.c_void_p(self.p)) or b"").decode()
 
     def secured(self):
         return LIBRARY.ph_session_tls(ctypes.c_void_p(self.p)).decode()
+
+
+class Core(Object):
+    free = "ph_core_free"
+
+    def __init__(self, flags=0):
+        super().__init__(LIBRARY.ph_core_new(b"client.test", flags, None))
+        self.__dict__["prefix"] = "ph_core_"
+
+    def said(self):
+        n = ctypes.c_size_t()
+        octets = ctypes.string_at(self.output(ctypes.byref(n)), n.value)
+        self.sent(n)
+        return octets.decode()
+
+    def hear(self, *lines):
+        octets = "".join(line + "\r\n" for line in lines).encode()
+        self.feed(octets, ctypes.c_size_t(len(octets)))
+        return self.next()
+
+    def wrong(self):
+        return LIBRARY.ph_core_error(ctypes.c_void_p(self.p)).decode()
 
 
 def of(peer):
@@ -196,7 +228,7 @@ def test_nothing_listens_there():
     with Session(f"smtp://localhost:{free_ports(1)[0]}") as s, Mail("bob@dst.test") as m:
         assert s.send(m) == LATER
         result, = m.results()
-        assert result.stage == b"connect" and b"refused" in result.text and b"port" in result.advice
+        assert result.stage == b"connect" and b"refused" in result.text and b"server runs" in result.advice
 
 
 def test_a_name_that_nobody_has():
@@ -221,6 +253,81 @@ def test_a_kept_connection_that_died_is_made_anew():
             with Mail("bob@dst.test") as m:
                 assert s.send(m) == SENT, m.results()[0].text
         assert peer.sessions == 2
+
+
+class Ending(Scripted):
+    """A host that ends each connection with 421 behind `taken` transactions; `mails` has the RCPT commands of each that it took."""
+
+    def __init__(self, taken):
+        super().__init__()
+        self.taken, self.mails = taken, []
+
+    def serve(self, connection):
+        try:
+            self.take(connection)
+        except OSError:
+            pass
+
+    def take(self, connection):
+        with connection, connection.makefile("rb") as lines:
+            transactions, recipients, message = 0, [], False
+            self.say(connection, "220 hi")
+            for line in lines:
+                if message:
+                    message = line != b".\r\n"
+                    if not message:
+                        self.mails.append(recipients)
+                        self.say(connection, "250 kept")
+                    continue
+                if line.startswith(b"MAIL"):
+                    transactions, recipients = transactions + 1, []
+                    if transactions > self.taken:
+                        self.say(connection, "421 enough")
+                        return
+                if line.startswith(b"RCPT"):
+                    recipients.append(line)
+                message = line.startswith(b"DATA")
+                self.say(connection, "354 go" if message else "250 ok")
+
+
+def many(n):
+    mail = Mail()
+    for i in range(n):
+        mail.recipient(f"r{i}@dst.test")
+    return mail
+
+
+@pytest.mark.parametrize("through_a_pool", [False, True])
+def test_a_kept_connection_that_dies_among_the_recipients_brings_nobody_two(through_a_pool):
+    with Ending(taken=2) as peer, Session(of(peer)) as s, Mail("bob@dst.test") as first, many(150) as m:
+        if through_a_pool:
+            assert [status for _, status in pooled(peer, [first, m])] == [SENT, PARTLY]
+        else:
+            assert s.send(first) == SENT
+            assert s.send(m) == PARTLY
+        assert [r.status for r in m.results()] == [SENT] * 100 + [LATER] * 50
+        assert m.keep_unsent() == 50
+        assert s.send(m) == SENT
+        assert [len(recipients) for recipients in peer.mails] == [1, 100, 50]
+        assert len({r for recipients in peer.mails for r in recipients}) == 151
+
+
+def test_a_kept_connection_that_dies_before_any_recipient_has_it_is_made_anew():
+    with Ending(taken=1) as peer, Session(of(peer)) as s, Mail("bob@dst.test") as first, many(60) as m:
+        assert (s.send(first), s.send(m)) == (SENT, SENT)
+        assert s.wrong() == ""
+        assert [len(recipients) for recipients in peer.mails] == [1, 60]
+
+
+def test_the_greeting_has_a_patience_of_its_own():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        with Mail("bob@dst.test") as m, Session(f"smtp://127.0.0.1:{silent.getsockname()[1]}", patience=None) as s:
+            assert s.start(m) == UNDERWAY
+            time.sleep(0.1)
+            assert s.step() == UNDERWAY
+            assert s.deadline() - time.monotonic() * 1000 > 200_000
 
 
 def test_silence_ends_with_patience():
@@ -455,6 +562,233 @@ def test_a_pool_of_several_connections():
         assert {status for _, status in pooled(sink, mails, 3)} == {SENT}
         assert sorted(r for _, (r,), _ in sink.mails) == sorted(f"r{i}@dst.test" for i in range(60))
         assert sink.sessions - before <= 3
+
+
+def test_a_mail_that_is_in_line_already():
+    told = []
+    hook = DONE(lambda _, mail, status: told.append((mail, status)))
+    with Sink() as sink, Session(of(sink)) as model, Mail("a@dst.test") as a, Mail("b@dst.test") as b:
+        pool = ctypes.c_void_p(LIBRARY.ph_pool_new(ctypes.c_void_p(model.p), 1))
+        LIBRARY.ph_pool_done(pool, hook, None)
+        for mail in (a, b, b):
+            LIBRARY.ph_pool_add(pool, ctypes.c_void_p(mail.p))
+        assert told == [(b.p, INVALID)] and "already" in b.wrong()
+        LIBRARY.ph_pool_run(pool, ctypes.c_size_t(0))
+        LIBRARY.ph_pool_free(pool)
+        assert told[1:] == [(a.p, SENT), (b.p, SENT)] and len(sink.mails) == 2
+
+
+# ── giving up ──
+
+def test_a_mail_that_is_freed_on_its_way_takes_its_connection_with_it():
+    with Scripted("220 hi", "250 hi") as peer, Session(of(peer)) as s, Mail("bob@dst.test") as other:
+        m = Mail("bob@dst.test")
+        assert s.start(m) == UNDERWAY
+        until(lambda: s.step() != UNDERWAY or peer.heard, "the first command")
+        assert s.start(m) == INVALID and "already" in m.wrong() and "already" in s.wrong()
+        assert s.start(other) == INVALID and "busy" in s.wrong()
+        LIBRARY.ph_mail_free(ctypes.c_void_p(m.p))
+        assert s.fd() == -1
+        assert s.step() == INVALID and s.wrong() != ""
+
+
+@pytest.mark.parametrize("offers", [("PIPELINING",), ("PIPELINING", "CHUNKING"), ("SIZE",)])
+@pytest.mark.parametrize("which", range(4))
+def test_a_mail_of_a_pool_that_is_freed_leaves_the_others_their_answers(which, offers):
+    mails = [Mail(f"r{i}@dst.test") for i in range(4)]
+    told = {}
+    hook = DONE(lambda _, mail, status: told.update({mail: status}))
+    with Pipelining(offers) as peer, Session(of(peer)) as model:
+        pool = ctypes.c_void_p(LIBRARY.ph_pool_new(ctypes.c_void_p(model.p), 1))
+        LIBRARY.ph_pool_done(pool, hook, None)
+        for mail in mails:
+            LIBRARY.ph_pool_add(pool, ctypes.c_void_p(mail.p))
+        until(lambda: LIBRARY.ph_pool_step(pool) != UNDERWAY or peer.mails, "the first message")
+        LIBRARY.ph_mail_free(ctypes.c_void_p(mails[which].p))
+        LIBRARY.ph_pool_run(pool, ctypes.c_size_t(0))
+        LIBRARY.ph_pool_free(pool)
+    freed = mails.pop(which)
+    assert {status for mail, status in told.items() if mail != freed.p} <= {SENT, UNSURE}
+    assert set(told) | {freed.p} == {freed.p, *(mail.p for mail in mails)}
+    got = [recipient for recipient, _ in peer.mails]
+    assert len(got) == len(set(got))
+    assert {f"r{i}@dst.test" for i in range(4) if i != which} - {r.address.decode() for m in mails for r in m.results() if r.status == UNSURE} <= set(got)
+
+
+# ── the mail itself ──
+
+def written(mail):
+    pieces = []
+
+    def keep(_, octets, n):
+        pieces.append(ctypes.string_at(octets, n))
+        return True
+
+    return mail.mail_write(WRITE(keep), None), b"".join(pieces)
+
+
+def test_a_draft_needs_no_recipients():
+    with Mail() as m:
+        ok, octets = written(m)
+        assert ok and b"Lunch" in octets and m.wrong() == ""
+
+
+def test_a_file_that_vanished_is_named_and_spoils_nothing(tmp_path):
+    path = tmp_path / "menu.txt"
+    path.write_text("noodles")
+    with Mail("bob@dst.test") as m:
+        m.attach(path)
+        path.rename(tmp_path / "away")
+        assert not written(m)[0] and "menu.txt" in m.wrong()
+        (tmp_path / "away").rename(path)
+        assert written(m)[0] and m.wrong() == ""
+
+
+def test_results_live_when_recipients_are_added():
+    answers = {f"r{i}@dst.test": "550 5.1.1 no" for i in range(8)}
+    with Sink(answer=answers.get) as sink, Session(of(sink)) as s, many(8) as m:
+        assert s.send(m) == REFUSED
+        m.to("ninth@dst.test")
+        assert {r.enhanced for r in m.results()[:8]} == {b"5.1.1"}
+
+
+@pytest.mark.parametrize("call, arguments, told", [
+    ("attach_as", [b"/nowhere/\xff\xc3\xa4", "menu.pdf", None], "/nowhere/\\xffä"), ("header", [b"X-\xfe", "1"], "X-\\xfe"),
+    ("attach_as", ["/" + "ä" * 300, "menu.pdf", None], "ää")])
+def test_what_callers_wrote_is_told_in_utf8(call, arguments, told):
+    with Mail("bob@dst.test") as m:
+        getattr(m, call)(*arguments)
+        assert told in m.wrong()
+
+
+def test_what_a_file_is_called_is_told_in_utf8(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff"
+    with open(path, "wb") as file:
+        file.write(b"noodles")
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test") as m:
+        m.attach_as(path, "menu.txt", None)
+        os.unlink(path)
+        assert s.send(m) == LATER and sink.mails == []
+        assert "/\\xff: " in m.results()[0].text.decode() and "/\\xff: " in s.wrong()
+
+
+def test_the_message_id_has_the_domain_of_from_where_nobody_gets_bounces():
+    with Mail() as m:
+        m.return_path("")
+        assert written(m)[0]
+        assert m.mail_id().endswith(b"@example.org")
+
+
+@pytest.mark.parametrize("call, argument, word", [
+    ("envelope_id", None, ""), ("hold_for", ctypes.c_uint64(10**9), "hold"), ("hold_for", ctypes.c_uint64(10**9 - 1), ""),
+    ("message_file", None, "No such file"), ("text", None, ""), ("subject", None, "")])
+def test_null_and_numbers_out_of_range(call, argument, word):
+    with Mail("bob@dst.test") as m:
+        getattr(m, call)(argument)
+        assert word in m.wrong() and bool(word) == bool(m.wrong())
+
+
+@pytest.mark.parametrize("url", ["smtp://[::1", "smtp://[::1]x", "smtp://h:0", "smtp://h:65536", "smtp://h:75535", "smtp://h:smtp", "smtp://h:", "smtp://:25"])
+def test_urls_that_are_none(url):
+    with Session(url) as s:
+        assert url in s.wrong()
+
+
+def test_names_and_ways_that_there_are_not():
+    assert LIBRARY.ph_status_name(99) == b"unknown"
+    with Session("smtp://h") as s:
+        s.tls(7)
+        assert "tls" in s.wrong()
+
+
+# ── the bare core ──
+
+def greeted(core):
+    assert core.next() == WANT_INPUT
+    assert core.hear("220 hi") == WANT_INPUT
+    assert core.said() == "EHLO client.test\r\n"
+    return core
+
+
+def test_the_core_logs_in_with_scram():
+    """RFC 7677: the password itself is never said."""
+    with Core(CLEAR_LOGIN) as core:
+        core.login("alice", "wonderland")
+        greeted(core).hear("250-hi", "250 AUTH SCRAM-SHA-256 PLAIN")
+        auth, mechanism, first = core.said().split()
+        assert (auth, mechanism) == ("AUTH", "SCRAM-SHA-256")
+        bare = base64.b64decode(first).decode().split(",", 2)[2]
+        challenge = "r=" + bare.split("r=")[1] + "peer,s=" + base64.b64encode(b"salt" * 4).decode() + ",i=4096"
+        core.hear("334 " + base64.b64encode(challenge.encode()).decode())
+        final, proof = base64.b64decode(core.said()).decode().split(",p=")
+        salted = hashlib.pbkdf2_hmac("sha256", b"wonderland", b"salt" * 4, 4096)
+        everything = ",".join([bare, challenge, final]).encode()
+        client = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(client).digest(), everything, "sha256")
+        assert base64.b64decode(proof) == bytes(a ^ b for a, b in zip(client, signature))
+        server = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), everything, "sha256")
+        core.hear("334 " + base64.b64encode(b"v=" + base64.b64encode(server)).decode())
+        core.said()
+        assert core.hear("235 welcome") == READY
+
+
+def test_the_core_logs_in_with_a_token():
+    with Core(CLEAR_LOGIN) as core:
+        core.token("alice", "a-token-16-octet")
+        greeted(core).hear("250-hi", "250 AUTH XOAUTH2 PLAIN")
+        auth, mechanism, first = core.said().split()
+        assert mechanism == "XOAUTH2" and b"Bearer a-token-16-octet\x01" in base64.b64decode(first)
+
+
+def test_a_mail_of_the_core_cannot_be_changed_or_given_twice():
+    with Core() as core, Core() as other, Mail("bob@dst.test") as m:
+        assert greeted(core).hear("250 hi") == greeted(other).hear("250 hi") == READY
+        assert core.mail(m) and not other.mail(m) and "already" in m.wrong()
+        for i in range(40):
+            m.to(f"more{i}@dst.test")
+        assert m.results_n() == 1 and "while it was being sent" in m.wrong()
+        core.lost("gone")
+        assert core.next() == FAILED and stages(m) == [(LATER, "mail", 0)]
+
+
+def test_a_mail_that_is_freed_ends_its_core():
+    with Core() as core:
+        m = Mail("bob@dst.test")
+        assert greeted(core).hear("250 hi") == READY and core.mail(m)
+        LIBRARY.ph_mail_free(ctypes.c_void_p(m.p))
+        assert core.next() == FAILED and "freed" in core.wrong()
+
+
+def made_ready(core):
+    greeted(core).hear("250 hi")
+
+
+@pytest.mark.parametrize("before, call, arguments, ends", [
+    (None, "feed", [b"220 hi\r\n", ctypes.c_size_t(8)], False), (None, "lost", [None], True), (None, "secured", [True], True),
+    (None, "quit", [], True), (None, "sent", [ctypes.c_size_t(1)], True), (None, "sent", [ctypes.c_size_t(0)], False),
+    (greeted, "quit", [], True), (greeted, "secured", [True], True), (greeted, "sent", [ctypes.c_size_t(999)], True), (made_ready, "secured", [True], True),
+    (made_ready, "login", ["a", "b"], False), (made_ready, "token", ["a", "b"], False)])
+def test_a_call_at_the_wrong_time_ends_the_core_at_most(before, call, arguments, ends):
+    with Core() as core:
+        if before:
+            before(core)
+        getattr(core, call)(*arguments)
+        assert (core.next() == FAILED) == ends
+        assert bool(core.wrong()) == ends
+
+
+def test_octets_in_the_place_of_a_handshake():
+    with Core(TLS_FIRST) as core:
+        assert core.hear("220 hi") == FAILED and "TLS" in core.wrong()
+
+
+def test_a_mail_for_a_core_that_awaits_none():
+    with Core() as core, Mail("bob@dst.test") as m:
+        assert not core.mail(m) and "not ready" in m.wrong()
+        assert greeted(core).patience() == 300
+        assert not core.mail(m)
+        assert core.hear("250 hi") == READY
+        assert core.mail(m) and m.wrong() == ""
 
 
 # ── memory ──

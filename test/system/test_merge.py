@@ -293,6 +293,14 @@ def test_a_server_that_is_gone_costs_no_row_its_turn(merge, sink):
     assert took(sink) == sorted(f"p{i}@example.net" for i in range(1, 201))
 
 
+def test_a_mail_to_many_counts_once(merge):
+    """A host that does not answer is given ten mails, however many recipients one has."""
+    merge.table(people(30)).port = free_ports(1)[0]
+    copies = [word for i in range(12) for word in ("--cc", f"c{i}@example.net")]
+    done = merge.run(*copies, code=TEMPORARY)
+    assert len(set(merge.of("later"))) >= 10 and "not tried" in done.stderr
+
+
 def test_a_server_that_serves_nobody_refuses_no_row(merge, sink):
     port = merge.port
     with Scripted("554 5.3.2 closed today") as closed:

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outbox: mail of a person while the station is away. Nothing is lost, nothing goes twice, nobody is left behind."""
+import contextlib
 import os
+import pathlib
 import signal
+import struct
 import subprocess
 import tempfile
+import time
 
 import pytest
 
+from peers import Scripted, Sink
 from sendmails import Person
-from station import alive, until
+from station import POSTHOUSE, alive, free_ports, until
 
 TEXT = b"Subject: patience\n\nit waits\n"
 
@@ -24,6 +29,44 @@ def away(station):
 def person(away):
     with Person(away) as person:
         yield person
+
+
+@pytest.fixture
+def small_disk(as_root):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-disk."))
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", place], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("no mounts here: " + done.stderr.decode().strip())
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+    place.rmdir()
+
+
+def go_by(person, port, more=""):
+    """The person's mail is handed in at this port."""
+    place = person.home / ".config/posthouse"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "profiles").write_text(f'default = "p"\nprofile "p" {{\n via = "smtp://127.0.0.1:{port}"\n {more}\n}}\n')
+    (place / "profiles").chmod(0o600)
+
+
+def crc32c(octets):
+    crc = 0xffffffff
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def make_older(file, seconds, recipients=1):
+    """As if the mail had come so much earlier."""
+    octets = bytearray(file.read_bytes())
+    letter = octets.index(b"\n") + 1 + 4 + 1024
+    since, = struct.unpack_from("<Q", octets, letter)
+    struct.pack_into("<Q", octets, letter, since - seconds)
+    struct.pack_into("<I", octets, letter - 4 - 1024, crc32c(octets[letter:-recipients]))
+    file.write_bytes(octets)
 
 
 def test_it_goes_when_the_station_is_back(away, person):
@@ -158,3 +201,123 @@ def test_another_persons_home_is_left_alone(away, as_root):
             for pid in person.tenders():
                 os.kill(pid, signal.SIGKILL)
                 until(lambda: not alive(pid), "the process to be gone")
+
+
+# ── when it comes to nothing ──
+
+def test_what_was_perhaps_taken_goes_no_second_time(away, person):
+    host = Scripted("220 h", "250 h", "250 ok", "250 ok", "354 go", "")  # bound, and nobody listens yet
+    go_by(person, host.port)
+    person.sendmail("bob@dst.test", text=TEXT)
+    with host:
+        person.wait_sent()
+        person.sendmail("-q")
+        assert host.heard.count("it waits") == 1
+        said = person.call("mailq")
+        assert "<bob@dst.test>" in said and "will not go: bob@dst.test: perhaps it was taken: the answer got lost" in said
+
+
+def test_who_says_later_is_left_in_peace_for_a_minute(away, person):
+    host = Scripted("220 h", "250 h", "250 ok", "451 4.3.0 so busy", "250 ok")
+    go_by(person, host.port)
+    person.sendmail("bob@dst.test", text=TEXT)
+    with host:
+        until(lambda: "waits: so busy" in person.call("mailq"), "mailq to say why it waits")
+        before = host.sessions
+        time.sleep(7)  # the process that was left behind has looked at it two times
+        assert host.sessions == before == 1 and len(person.tenders()) == 1
+        person.sendmail("-q", code=75)
+        assert host.sessions == 2 and len(person.waiting()) == 1
+
+
+def test_a_full_disk_makes_no_second_copy(away, person, small_disk):
+    port = free_ports(1)[0]
+    go_by(person, port)
+    person.environment["XDG_STATE_HOME"] = str(small_disk)
+    person.sendmail("ok@dst.test", "no@dst.test", "later@dst.test", text=TEXT)
+    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:
+        while True:
+            ballast.write(b"0" * 512)
+    answers = {"later@dst.test": "451 4.3.0 later", "no@dst.test": "550 5.1.1 nobody"}
+    with Sink(port=port, answer=answers.get) as sink:
+        for _ in range(3):
+            person.sendmail("-q", code=75)
+        assert [recipients for _, recipients, _ in sink.mails] == [["ok@dst.test"]]
+        said = person.call("mailq")
+        assert "<no@dst.test>" in said and "will not go: no@dst.test: nobody" in said
+        assert "<later@dst.test>" in said and "waits: later" in said and "ok@dst.test" not in said
+        answers.clear()
+        person.sendmail("-q")
+        assert [recipients for _, recipients, _ in sink.mails] == [["ok@dst.test"], ["later@dst.test"]]
+    said = person.call("mailq")
+    assert "<no@dst.test>" in said and "later@dst.test" not in said
+
+
+def test_the_way_is_gone(away, person):
+    port = free_ports(1)[0]
+    go_by(person, port)
+    person.sendmail("bob@dst.test", text=TEXT)
+    profiles = person.home / ".config/posthouse/profiles"
+    text = profiles.read_text()
+    profiles.write_text("")
+    away.config.unlink()
+    assert "waits still" in person.sendmail("-q", code=75)
+    assert f"waits: {away.config}" in person.call("mailq")
+    profiles.write_text(text)
+    with Sink(port=port) as sink:
+        person.sendmail("-q")
+        assert len(sink.wait_mails(1)) == 1 and not person.waiting()
+
+
+def test_a_secret_is_not_asked_for_again_and_again(away, person):
+    """Neither when it cannot be had, nor while nobody answers."""
+    asked = person.home / "asked"
+    go_by(person, free_ports(1)[0], f'password = "cmd:echo >>{asked}; echo secret"')
+    profiles = person.home / ".config/posthouse/profiles"
+    profiles.write_text(profiles.read_text().replace("smtp://", "smtp://wei@"))
+    person.sendmail("bob@dst.test", text=TEXT)
+    time.sleep(8)
+    assert len(asked.read_text().splitlines()) == 2, "once for the call, once for the process that was left behind"
+    profiles.write_text(profiles.read_text().replace("echo secret", "exit 1"))
+    asked.write_text("")
+    person.sendmail("-q", code=75)
+    assert asked.read_text() == "\n" and "waits: " in person.call("mailq")
+
+
+@pytest.mark.parametrize("reply", [None, "451 4.3.0 so busy"])
+def test_it_is_given_up_after_five_days(away, person, reply):
+    host = Scripted("220 h", "250 h", "250 ok", reply or "")
+    go_by(person, host.port)
+    person.sendmail("bob@dst.test", text=TEXT)
+    for pid in person.tenders():
+        os.kill(pid, signal.SIGKILL)
+    make_older(person.waiting()[0], 5 * 24 * 3600 - 60)
+    with host if reply else contextlib.nullcontext():
+        person.sendmail("-q", code=75)
+        make_older(person.waiting()[0], 120)
+        person.sendmail("-q")
+    said = person.call("mailq")
+    assert "will not go: bob@dst.test: " in said and "given up after five days" in said
+    assert ("so busy" if reply else "refused") in said
+
+
+def test_an_envelope_id_is_said_as_it_was_given(away, person):
+    host = Scripted("220 h", "250-h\r\n250 DSN", "250 ok", "250 ok", "354 go", "250 ok")
+    go_by(person, host.port)
+    subprocess.run([POSTHOUSE, "send", "bob@dst.test", "-m", "x", "--envelope-id", "a+b=c"], env=person.environment, check=True, timeout=60)
+    for pid in person.tenders():
+        os.kill(pid, signal.SIGKILL)
+    with host:
+        person.sendmail("-q")
+        assert [line for line in host.heard if line.startswith("MAIL")][0].endswith("ENVID=a+2Bb+3Dc")
+
+
+def test_half_a_file_of_a_killed_writer_goes(away, person):
+    person.sendmail("bob", text=TEXT)
+    old, fresh, other = (person.outbox / (name + ".new") for name in ("0" * 32, "1" * 32, "note"))
+    for file in old, fresh, other:
+        file.write_bytes(b"half")
+    for file in old, other:
+        os.utime(file, (time.time() - 7200,) * 2)
+    person.sendmail("-q", code=75)
+    assert not old.exists() and fresh.exists() and other.exists()

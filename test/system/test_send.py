@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`posthouse send` as a person at a terminal sees it: what goes, what is told of it, and how it ends when something is wrong."""
+import base64
 import email
 import email.policy
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
+import signal
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -105,6 +110,22 @@ def test_the_text_from_an_editor(send, home, words, code):
         one_line(done, code, "nothing is sent")
     else:
         assert parsed(done.stdout).get_content().strip() == "Hello\nBob"
+    assert not list(home.glob("posthouse.*")), "the draft is left behind"
+
+
+def test_the_text_from_an_editor_is_not_lost_with_the_mail(send, home):
+    editor = home / "editor"
+    editor.write_text("#!/bin/sh\nprintf 'Hello\\n# no\\nBob\\n' >\"$1\"\n")
+    editor.chmod(0o755)
+    words = ["bob@dst.test", "--from", "a@src.test", "--edit"]
+    with Scripted("220 hi", "250 hi", "550 5.7.1 not you", "221 bye") as host:
+        done = send(*words, "--via", f"smtp://127.0.0.1:{host.port}", environment={"EDITOR": str(editor)})
+    draft, = home.glob("posthouse.*")
+    one_line(done, 69, str(draft))
+    assert draft.read_text() == "Hello\nBob\n" and draft.stat().st_mode & 0o777 == 0o600
+    draft.unlink()
+    with Sink() as sink:
+        assert send(*words, "--via", f"smtp://127.0.0.1:{sink.port}", environment={"EDITOR": str(editor)}).returncode == 0
     assert not list(home.glob("posthouse.*")), "the draft is left behind"
 
 
@@ -248,6 +269,37 @@ def test_a_wrong_password(send):
         assert done.returncode == 77 and "535" in done.stdout and "Z3Vlc3M" not in done.stderr and "guess" not in done.stdout + done.stderr
 
 
+def test_an_empty_password_is_none(send):
+    with Sink() as sink:
+        one_line(send("b@dst.test", "--from", "a@src.test", "-m", "x", "--password-stdin", "--via", f"smtp://wei@127.0.0.1:{sink.port}"), 64,
+                 "the password is empty")
+
+
+@pytest.mark.parametrize("end", [b"\x03", signal.SIGTERM])
+def test_who_is_asked_for_a_password_can_go(home, end):
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [POSTHOUSE, "send", "b@dst.test", "--from", "a@src.test", "-m", "x", "--via", "smtp://wei@127.0.0.1:1"], stdin=terminal,
+        stdout=terminal, stderr=terminal, env={**os.environ, "HOME": str(home)}, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
+    said = b""
+    while b"Password of wei" not in said:
+        said += os.read(master, 4096)
+    until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, "the terminal to be silent")
+    os.write(master, b"wonder")
+    if end == b"\x03":
+        os.write(master, end)
+    else:
+        process.send_signal(end)
+    try:
+        assert process.wait(PATIENCE) == -(signal.SIGINT if end == b"\x03" else end)
+        assert termios.tcgetattr(terminal)[3] & termios.ECHO, "the terminal is left silent"
+    finally:
+        process.kill()
+        os.close(master)
+        os.close(terminal)
+
+
 def test_a_certificate_that_nobody_vouches_for(send, home):
     good = Authority(home / "ca").issue("127.0.0.1")
     profiles(home, 'profile "p" { via = "smtps://localhost:1" }\n')
@@ -281,7 +333,10 @@ def test_a_profile(send, home):
     secret.chmod(0o600)
     leaf = Authority(home / "ca").issue("127.0.0.1")
     with TlsPeer(leaf, login=True) as peer:
-        for place in "file:~/secret", "env:MAIL_PASSWORD", "cmd:cat ~/secret":
+        places = ["file:~/secret", "env:MAIL_PASSWORD", "cmd:cat ~/secret",
+                  "cmd:echo wonderland; seq 30000 || exit 1",  # more than a pipe holds
+                  "cmd:yes wonderland; exit $?"]  # 141: its part that nobody read to the end
+        for place in places:
             profiles(home, f"""
                 # mine
                 default = work
@@ -295,7 +350,20 @@ def test_a_profile(send, home):
                 done = send("b@dst.test", "-m", "x", "-v", *which, environment={"MAIL_PASSWORD": "wonderland"})
                 assert done.returncode == 0, done.stdout + done.stderr
                 assert ", verified" in done.stderr and "MAIL FROM:<wei@src.test>" in done.stderr and "wonderland" not in done.stderr
-        assert peer.logins == 6
+        assert peer.logins == 2 * len(places)
+
+
+def test_a_token_that_grew_old_is_fetched_again(send, home):
+    (home / "next").write_text("#!/bin/sh\necho x >>~/asked; echo token$(wc -l <~/asked)\n")
+    (home / "next").chmod(0o755)
+    with Scripted("220 hi", "250-hi\r\n250 AUTH XOAUTH2", "535 5.7.8 too old", "235 in", "250 ok", "250 ok", "354 go", "250 kept",
+                  "221 bye") as host:
+        profiles(home, f'profile "p" {{ via = "smtp://a@127.0.0.1:{host.port}" token = "cmd:~/next" from = "a@src.test" }}\n')
+        done = send("b@dst.test", "-m", "x", "--profile", "p")
+        assert done.returncode == 0, done.stdout + done.stderr
+    tokens = [base64.b64decode(line.split()[2]) for line in host.heard if line.startswith("AUTH XOAUTH2 ")]
+    assert [b"Bearer token1\1" in tokens[0], b"Bearer token2\1" in tokens[1], len(tokens)] == [True, True, 2]
+    assert (home / "asked").read_text() == "x\n" * 2
 
 
 @pytest.mark.parametrize("text, place, words", [
@@ -358,7 +426,7 @@ def test_without_a_station_the_mail_is_kept(make_station, send, home):
     environment = {"XDG_STATE_HOME": str(home / "state")}
     done = send("bob@example.org", "--from", "alice@example.org", "-m", "x", "--config", station.config, "--no-outbox",
                 environment=environment)
-    assert done.returncode == 75 and "cannot connect" in done.stdout
+    assert done.returncode == 75 and "cannot connect" in done.stdout and "port" not in done.stdout  # it is a path
     done = send("bob@example.org", "--from", "alice@example.org", "-m", "patience", "--config", station.config, environment=environment)
     assert done.returncode == 0 and re.match("bob@example.org +kept", done.stdout) and "outbox" in done.stdout, done.stdout + done.stderr
     station.start()

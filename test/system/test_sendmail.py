@@ -5,11 +5,15 @@ import email.policy
 import pwd
 import os
 import re
+import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
 from sendmails import Person
+from station import POSTHOUSE, until
 from talk import body, reverse_path
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -100,7 +104,34 @@ def test_a_list_in_one_word(station, person):
     only(station, "bob"), only(station, "alice")
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("words", ["bob alice", "bob@example.org\talice@example.org.", "Bob <bob@example.org> \"Al, ice\" <alice> (x)"])
+def test_commas_that_were_forgotten(station, person, words):
+    person.sendmail(words)
+    only(station, "bob"), only(station, "alice")
+    person.sendmail("-t", text=f"To: {words}\n\nx\n".encode())
+    station.wait_mails("bob", 2), station.wait_mails("alice", 2)
+
+
+@pytest.mark.parametrize("word", [":include:/etc/passwd", "|cat", "|cat x", '"|cat /etc/passwd"', "/etc/passwd", "<|cat>"])
+def test_what_only_aliases_may_say(make_station, word):
+    station = make_station(domain='catch-all = "bob"')
+    station.add_user("bob", "builder")
+    with Person(station) as person:
+        assert "no :include: lists" in person.sendmail(word, code=65)
+        assert "no :include: lists" in person.sendmail("-t", text=f"To: {word}\n\nx\n".encode(), code=65)
+        assert not station.mailbox("bob") and not station.queue()
+        person.sendmail('"|cat"@example.org')  # a mailbox may have this name
+    only(station)
+
+
+def test_one_bad_address_in_the_header(station, person):
+    said = person.sendmail("-t", text=b"To: bob, b@@example.org\n\nx\n")
+    assert "b@@example.org: this is not an address" in said
+    only(station)
+    person.sendmail("-t", text=b"To: b@@example.org\n\nx\n", code=65)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n"])
 def test_a_dot_ends_the_message(station, person, end):
     """Nobody closes the input: the dot alone must do."""
     process = subprocess.Popen([person.sendmail_path, "bob"], stdin=subprocess.PIPE, env=person.environment)
@@ -118,12 +149,16 @@ def test_a_dot_ends_the_message(station, person, end):
     (b"Subject: header only\n\n", b""),
     (b"\njust a body\n", b"just a body\r\n"),
     (b"From root Mon Nov 23 05:19:00 2026\nSubject: mbox\n\nx\n", b"x\r\n"),
+    (b">From alice Mon Nov 23 05:19:00 2026\n remote from root\nSubject: quoted\n\nx\n", b"x\r\n"),
+    (b"From root Mon\n folded\n>From root Tue\nSubject: two\n\n>From here on\n", b">From here on\r\n"),
+    (b"Subject: s\r\r\nBcc: alice@example.org\r\r\n\r\nx\r\r\n", b"x\r\n"),
     (b"Subject: \xff\xfe eight bits\n\n\xe9t\xe9\n", b"\xe9t\xe9\r\n"),
     (b"Subject: s\n\na\rb\n", b"a\r\nb\r\n"),
     (b"Subject: s\n\nno end", b"no end\r\n"),
     (b"Subject: s\n\n" + b"x" * 10_000_000 + b"\n", b"x" * 10_000_000 + b"\r\n"),
     (b"Subject: s\n\na\0b\n", b"a\0b\r\n"),
-], ids=["empty", "no-header", "header-only", "header-only-ended", "empty-header", "mbox", "8-bit", "bare-cr", "no-end", "long-line", "nul"])
+], ids=["empty", "no-header", "header-only", "header-only-ended", "empty-header", "mbox", "mbox-quoted", "mbox-folded",
+        "cr-cr-lf", "8-bit", "bare-cr", "no-end", "long-line", "nul"])
 def test_odd_messages(station, person, text, expected):
     person.sendmail("-i", "bob", text=text)
     mail = only(station)
@@ -141,6 +176,95 @@ def test_nothing_is_injected(station, person):
     assert station.mailbox("alice") == []
 
 
+def test_a_bare_cr_begins_no_field(station, person):
+    text = b"To: bob@example.org\nSubject: hi\rBcc: alice@example.org\rX-Evil: 1\r\n\nb\n"
+    person.sendmail("-t", text=text)
+    mail = only(station)
+    assert b"\r\nSubject: hi Bcc: alice@example.org X-Evil: 1\r\n" in mail
+    assert station.mailbox("alice") == []
+
+
+def test_line_ends_where_the_input_is_cut(station, person):
+    """Each octet comes in a read of its own."""
+    process = subprocess.Popen([person.sendmail_path, "bob"], stdin=subprocess.PIPE, env=person.environment)
+    for octet in b"Subject: a\rb\r\r\n\n.x\n..\r\n.\ry\n\r.\n.\r":
+        process.stdin.write(bytes([octet]))
+        process.stdin.flush()
+        time.sleep(0.002)
+    process.stdin.close()
+    assert process.wait(60) == 0
+    mail = only(station)
+    assert b"\r\nSubject: a b\r\n" in mail and body(mail) == b".x\r\n..\r\n.\r\ny\r\n\r\n.\r\n"
+
+
+# ── what the caller left us ──
+
+
+def test_nobody_reads_what_it_says(station, person):
+    """The mail goes, though the word on the other recipient goes into a pipe that is closed."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([person.sendmail_path, "-v", "nobody@example.org", "bob"], input=b"Subject: s\n\nx\n", stdout=write, stderr=write,
+                          env=person.environment, timeout=60)
+    os.close(write)
+    assert done.returncode == 67
+    only(station)
+
+
+def test_bs_whose_client_is_gone(station, person):
+    """Its mail waits, and somebody tends it."""
+    station.stop()
+    person.sendmail("bob")
+    for pid in person.tenders():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not person.tenders(), "the process that was left behind to be gone")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([person.sendmail_path, "-bs"], input=b"NOOP\r\n", stdout=write, env=person.environment, timeout=60)
+    os.close(write)
+    assert done.returncode == 0
+    until(person.tenders, "a process that tends the outbox")
+
+
+def test_a_command_for_the_password_has_the_signals_of_a_shell(person):
+    """It is ended by SIGPIPE, as at a prompt: 128 and 13."""
+    status, profiles = person.directory / "status", person.home / ".config/posthouse/profiles"
+    profiles.parent.mkdir(parents=True)
+    profiles.write_text('profile "p" { via = "smtp://alice@127.0.0.1:1" from = "alice@example.org" '
+                        f'password = "cmd:{{ yes; echo $? >{status}; }} | head -1" }}\n')
+    subprocess.run([POSTHOUSE, "send", "bob@example.org", "-m", "x", "--no-outbox", "--profile", "p"], env=person.environment, timeout=60)
+    until(lambda: status.exists() and status.read_text(), "the end of the command")
+    assert status.read_text() == "141\n"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(station, person, closed):
+    """What -v says must not go into the socket that got the number of standard error."""
+    is_silent = "<" in closed
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", person.sendmail_path, "-v", "bob"], input=b"Subject: s\n\nx\n",
+                          env=person.environment, timeout=60)
+    assert done.returncode == (74 if is_silent else 0)
+    if not is_silent:
+        only(station)
+
+
+def test_a_mask_that_leaves_the_owner_nothing(station, person):
+    station.stop()
+    person.call("sendmail", "bob", text=b"Subject: s\n\nx\n", umask=0o777)
+    assert len(person.waiting()) == 1
+    assert person.outbox.stat().st_mode & 0o777 == 0o700
+
+
+def test_whoever_borrows_rights_names_no_files(station, person, as_root):
+    """As a program with another group's rights: what the environment names is not opened."""
+    copy = person.directory / "sendmail"
+    shutil.copy(POSTHOUSE, copy)
+    os.chown(copy, -1, 65534)
+    copy.chmod(0o2755)
+    subprocess.run([copy, "bob"], input=b"Subject: s\n\nx\n", env=person.environment, timeout=60)
+    assert not station.queue() and not station.mailbox("bob") and not person.waiting()
+
+
 def test_exit_codes(station, person):
     assert "nobody@example.org: 550" in person.sendmail("nobody@example.org", code=67)
     assert "nobody@example.org: 550" in person.sendmail("nobody@example.org", "bob@example.org", code=67)
@@ -150,7 +274,7 @@ def test_exit_codes(station, person):
     person.sendmail("-bd", code=64)
     person.sendmail("-f", code=64)
     person.sendmail("-N", "sometimes", "bob", code=64)
-    assert "not an address" in person.sendmail("-oi", "a b@example.org", code=65)
+    assert "not an address" in person.sendmail("-oi", "bob b@@example.org", code=65)
     assert "-f: this is not an address" not in person.sendmail("--", "-f@example.org", code=67)
     person.sendmail("-t", text=b"Subject: nobody\n\nx\n", code=65)
     person.environment["POSTHOUSE_CONFIG"] = "/nonexistent"
@@ -171,6 +295,12 @@ def test_reports(station, person):
     only(station)
     report = only(station, "alice")
     assert b"multipart/report" in report and b"id=1" in report
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "caf\u00e9", "a\tb", ""])
+def test_a_name_for_the_mail_that_cannot_be(station, person, name):
+    assert "the mail goes without" in person.sendmail("-V", name, "bob")
+    only(station)
 
 
 def test_v_shows_the_dialogue(station, person):

@@ -166,8 +166,9 @@ class Session:
         if way == "closes":
             raise Ended
         if way == "garbage":
+            self.connection.recv(65536)  # what came with the 220 would be words slipped in, or thrown away
             self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20)
-            raise Ended  # what came with the 220 is thrown away, and a handshake behind it would be a good one
+            raise Ended
         if way == "hangs":
             self.peer.release.wait()
             raise Ended

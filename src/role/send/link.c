@@ -566,6 +566,7 @@ static bool
 link_secure(struct link *l)
 {
 	bool has_begun = l->phase == LINK_SECURING;
+	struct stream_facts facts;
 	enum stream_step step;
 	struct err e;
 
@@ -573,7 +574,8 @@ link_secure(struct link *l)
 	case STREAM_DONE:
 		l->phase = LINK_TALKING;
 		attempt_note_tls(l->attempt, buf_str(&l->tls));
-		smtp_client_secured(&l->client);
+		stream_facts(&l->stream, &facts);
+		smtp_client_secured(&l->client, facts.is_verified);
 		return true;
 	case STREAM_WANT_READ:
 	case STREAM_WANT_WRITE:

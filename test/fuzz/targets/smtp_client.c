@@ -108,7 +108,7 @@ talk_run(struct talk *t, unsigned set_up)
 		case CLIENT_WANT_TLS:
 			must(smtp_client_output(&t->c).n == 0);
 			smtp_client_bind(&t->c, S("tls-exporter"), S("0123456789abcdef"));
-			smtp_client_secured(&t->c);
+			smtp_client_secured(&t->c, true);
 			break;
 		case CLIENT_ON_READY:
 			if (set_up & WITHOUT_CHUNKING) /* as if the peer had not offered it */

@@ -38,8 +38,11 @@ arena_keeps_its_cap(void **state)
 	(void)state;
 	assert_true(arena_dup(&a, S("mail"), &copy));
 	assert_str(copy, S("mail"));
+	assert_string_equal(arena_text(&a, str_part(S("mailer"), 0, 4)), "mail");
+	assert_string_equal(arena_text(&a, S("")), "");
 	assert_non_null(arena_take(&a, 2000));
 	assert_null(arena_take(&a, 2000));
+	assert_null(arena_text(&a, (struct str){ copy.p, 2000 }));
 	arena_free(&a);
 	assert_non_null(arena_take(&a, 2000));
 	arena_free(&a);

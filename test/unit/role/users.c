@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "../unit.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "role/vault/users.h"
 
 /* What a name stands for, as receive and the queue are told it: the file's names and the accounts
@@ -317,20 +314,10 @@ static int
 close_disk(void **state)
 {
 	struct disk *d = *state;
-	struct dirent *entry;
-	DIR *directory;
-	char path[512];
 
 	users_close(&d->command);
 	users_close(&d->role);
-	directory = opendir(d->path);
-	while ((entry = readdir(directory)))
-		if (entry->d_name[0] != '.') {
-			snprintf(path, sizeof path, "%s/%s", d->path, entry->d_name);
-			unlink(path);
-		}
-	closedir(directory);
-	rmdir(d->path);
+	directory_remove(d->path);
 	close_house((void **)&d->house);
 	free(d);
 	return 0;

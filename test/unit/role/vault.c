@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "../unit.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -12,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "io/address_table.h"
 #include "io/ipc.h"
 #include "io/stream.h"
@@ -242,20 +239,13 @@ static int
 close_station(void **state)
 {
 	struct station *s = *state;
-	struct dirent *entry;
-	DIR *directory;
 
 	stop(s);
 	users_close(&s->users);
 	address_table_close(&s->table);
 	loop_timer_close(&s->patience);
 	loop_close(&s->loop);
-	directory = opendir(s->state);
-	while ((entry = readdir(directory)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(directory), entry->d_name, 0);
-	closedir(directory);
-	rmdir(s->state);
+	directory_remove(s->state);
 	buf_free(&s->token);
 	buf_free(&s->signature);
 	tls_close(&s->tls);

@@ -234,24 +234,31 @@ test_what_only_some_hosts_do(void **state)
 {
 	static const struct {
 		const char *offer, *said; /* NULL: nothing, and the mail comes back */
-		bool chunking, requires_tls, is_secure;
+		bool chunking, requires_tls, is_secure, is_unverified;
 		uint64_t hold_s;
 		enum err_kind kind;
 	} cases[] = {
-		{ "250 BINARYMIME", NULL, true, false, false, 0, ERR_NEEDS_CHUNKING },
-		{ "250 CHUNKING", "MAIL FROM:<ann@example.net>\r\n", true, false, false, 0, 0 },
-		{ "250-CHUNKING\r\n250 BINARYMIME",
-			"MAIL FROM:<ann@example.net> BODY=BINARYMIME\r\n", true, false, false, 0,
+		{ "250 BINARYMIME", NULL, true, false, false, false, 0, ERR_NEEDS_CHUNKING },
+		{ "250 CHUNKING", "MAIL FROM:<ann@example.net>\r\n", true, false, false, false, 0,
 			0 },
-		{ "250-CHUNKING\r\n250 BINARYMIME", "MAIL FROM:<ann@example.net>\r\n", false, false,
+		{ "250-CHUNKING\r\n250 BINARYMIME",
+			"MAIL FROM:<ann@example.net> BODY=BINARYMIME\r\n", true, false, false,
 			false, 0, 0 },
-		{ "250 8BITMIME", NULL, false, true, true, 0, ERR_NEEDS_REQUIRETLS },
-		{ "250 REQUIRETLS", NULL, false, true, false, 0, ERR_NEEDS_REQUIRETLS },
+		{ "250-CHUNKING\r\n250 BINARYMIME", "MAIL FROM:<ann@example.net>\r\n", false, false,
+			false, false, 0, 0 },
+		{ "250 8BITMIME", NULL, false, true, true, false, 0, ERR_NEEDS_REQUIRETLS },
+		{ "250 REQUIRETLS", NULL, false, true, false, false, 0, ERR_NEEDS_REQUIRETLS },
+		{ "250 REQUIRETLS", NULL, false, true, true, true, 0, ERR_NEEDS_REQUIRETLS },
 		{ "250 REQUIRETLS", "MAIL FROM:<ann@example.net> REQUIRETLS\r\n", false, true, true,
-			0, 0 },
-		{ "250 DSN", NULL, false, false, false, 60, ERR_NEEDS_HOLD },
+			false, 0, 0 },
+		{ "250 DSN", NULL, false, false, false, false, 60, ERR_NEEDS_HOLD },
+		{ "250 FUTURERELEASE 59 2030-01-01T00:00:00Z", NULL, false, false, false, false, 60,
+			ERR_NEEDS_HOLD },
+		{ "250 FUTURERELEASE", "MAIL FROM:<ann@example.net> HOLDFOR=60\r\n", false, false,
+			false, false, 60, 0 },
 		{ "250 FUTURERELEASE 86400 2030-01-01T00:00:00Z",
-			"MAIL FROM:<ann@example.net> HOLDFOR=60\r\n", false, false, false, 60, 0 },
+			"MAIL FROM:<ann@example.net> HOLDFOR=60\r\n", false, false, false, false,
+			60, 0 },
 	};
 
 	(void)state;
@@ -262,6 +269,7 @@ test_what_only_some_hosts_do(void **state)
 		mail.needs_chunking = cases[i].chunking;
 		mail.requires_tls = cases[i].requires_tls;
 		mail.hold_s = cases[i].hold_s;
+		s.is_unverified = cases[i].is_unverified;
 		s.settings.tls = cases[i].is_secure ? CLIENT_TLS_FIRST : CLIENT_TLS_NEVER;
 		scene_play(&s, cases[i].is_secure ? "TLS\n" GREETING "S: 250-mx\n"
 						  : GREETING "S: 250-mx\n");

@@ -142,7 +142,7 @@ scene_shake(struct scene *s)
 	s->wants_tls = false;
 	if (s->binding.n)
 		smtp_client_bind(&s->c, S("tls-exporter"), s->binding);
-	smtp_client_secured(&s->c);
+	smtp_client_secured(&s->c, !s->is_unverified);
 	scene_run(s);
 }
 

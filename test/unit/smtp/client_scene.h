@@ -31,6 +31,7 @@ struct scene {
 	size_t peer_octets; /* that the peer may say before the connection is cut; SIZE_MAX: all */
 	bool is_ready, is_failed, is_closed, wants_tls, ignores_words;
 	bool misses_chunking; /* the peer's offer of it is not seen */
+	bool is_unverified;   /* the peer's certificate is not good for its name */
 };
 
 void scene_begin(struct scene *s);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "base/must.h"
 #include "spool/history.h"
 
@@ -50,16 +51,9 @@ static int
 tear_down(void **state)
 {
 	struct place *p = *state;
-	char path[128];
 
 	history_close(&p->history);
-	for (unsigned i = 1; i < 100; i++) {
-		path_of(p, i, path);
-		unlink(path);
-	}
-	snprintf(path, sizeof path, "%s/history", p->path);
-	rmdir(path);
-	rmdir(p->path);
+	directory_remove(p->path);
 	free(p);
 	return 0;
 }

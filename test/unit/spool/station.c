@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "station.h"
 
-#include <ftw.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "base/hash.h"
 
 /* ── what joins writer and keeper ── */
@@ -194,20 +194,11 @@ station_close(struct station *s)
 	s->segments_owed = 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
 void
 station_end(struct station *s)
 {
 	station_close(s);
-	assert_int_equal(nftw(s->path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	directory_remove(s->path);
 }
 
 void
