@@ -11,7 +11,7 @@
  * from the caller's memory in place, from files through one small buffer.
  *
  * A file was looked at when it was named, and the size of the message is told to the server before. So it must still be what it
- * was: a regular file of that size, and not written to while it is read. Else the body fails in its middle, the end is never
+ * was, until its last octet is read: the same file, of that size, and not written to since. Else the body fails in its middle, the end is never
  * said, and nobody gets half a file.
  */
 
@@ -19,6 +19,30 @@ static int64_t
 changed_ns(const struct stat *st)
 {
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+static int
+file_open(const char *path)
+{
+	/* what was a file may have become a pipe, which must not be waited for */
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+/* /proc, and some file systems in user space, say 0 of files that have something in them. */
+static bool
+is_really_empty(struct ph_mail *m, const struct source *s)
+{
+	int fd = file_open(s->path);
+	char octet;
+	ssize_t n = fd < 0 ? -1 : read(fd, &octet, 1);
+
+	if (n < 0)
+		mail_fail(m, "%s: %s", s->path, strerror(errno));
+	if (n > 0)
+		mail_fail(m, "%s: its size is not known: write it into a file first", s->path);
+	if (fd >= 0)
+		close(fd);
+	return n == 0;
 }
 
 bool
@@ -31,7 +55,10 @@ source_look(struct ph_mail *m, struct source *s)
 	if (!S_ISREG(st.st_mode))
 		return mail_fail(m, "%s: not a file", s->path);
 	s->size = (uint64_t)st.st_size;
-	return true;
+	s->device = st.st_dev;
+	s->inode = st.st_ino;
+	s->changed_ns = changed_ns(&st);
+	return s->size > 0 || is_really_empty(m, s);
 }
 
 /* ── one source ── */
@@ -59,35 +86,31 @@ source_left(const struct source_reader *r)
 }
 
 static bool
-changed(const struct source_reader *r, struct err *e)
+changed(const struct source *s, struct err *e)
 {
-	return err_set(
-		e, ERR_TEMPORARY, ERR_LOCAL, "%s changed while it was read", r->source->path);
+	return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "%s changed since it was named", s->path);
 }
 
 /* Is it still what it was? Before the first octet and behind the last. */
 static bool
-is_unchanged(struct source_reader *r, struct err *e)
+is_unchanged(const struct source *s, int fd, struct err *e)
 {
 	struct stat st;
 
-	if (fstat(r->fd, &st) < 0)
-		return err_set_errno(e, "%s", r->source->path);
-	if (r->at == 0)
-		r->changed_ns = changed_ns(&st);
-	return (S_ISREG(st.st_mode) && (uint64_t)st.st_size == r->source->size &&
-		       changed_ns(&st) == r->changed_ns) ||
-	       changed(r, e);
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(e, "%s", s->path);
+	return (st.st_dev == s->device && st.st_ino == s->inode &&
+		       (uint64_t)st.st_size == s->size && changed_ns(&st) == s->changed_ns) ||
+	       changed(s, e);
 }
 
 static bool
-open_file(struct source_reader *r, struct err *e)
+source_open(struct source_reader *r, struct err *e)
 {
-	/* what was a file may have become a pipe, which must not be waited for */
-	r->fd = open(r->source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	r->fd = file_open(r->source->path);
 	if (r->fd < 0)
 		return err_set_errno(e, "%s", r->source->path);
-	return is_unchanged(r, e);
+	return is_unchanged(r->source, r->fd, e);
 }
 
 static bool
@@ -97,7 +120,7 @@ read_file(struct source_reader *r, size_t n, struct err *e)
 		ssize_t got = read(r->fd, r->octets + have, n - have);
 
 		if (got == 0)
-			return changed(r, e);
+			return changed(r->source, e);
 		if (got < 0 && errno != EINTR)
 			return err_set_errno(e, "%s", r->source->path);
 		have += got > 0 ? (size_t)got : 0;
@@ -114,11 +137,11 @@ source_next(struct source_reader *r, size_t n, struct str *octets, struct err *e
 		r->at += n;
 		return true;
 	}
-	if ((r->fd < 0 && !open_file(r, e)) || !read_file(r, n, e))
+	if ((r->fd < 0 && !source_open(r, e)) || !read_file(r, n, e))
 		return false;
 	*octets = (struct str){ r->octets, n };
 	r->at += n;
-	return source_left(r) > 0 || is_unchanged(r, e);
+	return source_left(r) > 0 || is_unchanged(r->source, r->fd, e);
 }
 
 static size_t
@@ -222,12 +245,39 @@ finished_next(struct body *b, struct str *piece, struct err *e)
 	return BODY_OVER;
 }
 
+/* Nothing is read of an empty file, so nothing else would notice. */
+static bool
+empty_is_unchanged(struct body *b, const struct source *s, struct err *e)
+{
+	bool is_unchanged;
+
+	if (!s->path || s->size)
+		return true;
+	source_begin(&b->source, s);
+	is_unchanged = source_open(&b->source, e);
+	source_end(&b->source);
+	return is_unchanged;
+}
+
+static bool
+empties_are_unchanged(struct body *b, struct err *e)
+{
+	const struct ph_mail *m = b->mail;
+	bool are_unchanged = true;
+
+	for (size_t i = 0; i < m->compose.parts_n && are_unchanged; i++)
+		are_unchanged = empty_is_unchanged(b, &m->sources[i], e);
+	return are_unchanged;
+}
+
 enum body_step
 body_next(struct body *b, struct str *piece, struct err *e)
 {
-	enum body_step step =
-		b->mail->is_finished ? finished_next(b, piece, e) : composed_next(b, piece, e);
+	enum body_step step;
 
+	if (b->given == 0 && !b->mail->is_finished && !empties_are_unchanged(b, e))
+		return BODY_FAILED;
+	step = b->mail->is_finished ? finished_next(b, piece, e) : composed_next(b, piece, e);
 	if (step == BODY_PIECE)
 		b->given += piece->n;
 	return step;

@@ -4,6 +4,7 @@
 
 #include <posthouse.h>
 #include <stdarg.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "client/way.h"
@@ -48,7 +49,11 @@ struct recipient {
 struct source {
 	struct str data;
 	const char *path; /* NULL: data */
-	uint64_t size;	  /* of the file: when it was named */
+	/* of the file, when it was named */
+	uint64_t size;
+	dev_t device;
+	ino_t inode;
+	int64_t changed_ns;
 };
 
 struct mailboxes {
@@ -120,7 +125,6 @@ struct source_reader {
 	const struct source *source;
 	int fd;
 	uint64_t at; /* octets that were read */
-	int64_t changed_ns;
 	char octets[COMPOSE_FEED_MAX];
 };
 
@@ -149,6 +153,8 @@ bool body_measure(struct ph_mail *m); /* size, has_8bit, needs_chunking of a fin
 
 void result_begin(struct ph_mail *m);
 void result_clear(struct recipient *r); /* not tried yet */
+/* PH_INVALID, with why, for everybody but those who have the mail. */
+void result_refuse(struct ph_mail *m, const char *why);
 /* What smtp/client says of recipients [begin, end). words: of the last reply. */
 void result_note(struct ph_mail *m, size_t begin, size_t end, struct str words);
 void result_settle_rest(struct ph_mail *m, const struct err *e, enum smtp_stage stage);
@@ -209,12 +215,12 @@ struct trace {
 	void (*hook)(void *context, char who, const char *line, size_t n);
 	void *context;
 	struct buf ours, theirs; /* lines that are not whole yet */
-	bool in_message, has_prompt;
-	uint64_t chunk;	 /* octets of BDAT still to come */
-	uint64_t hidden; /* octets of the message that were not shown */
+	uint64_t chunk;		 /* octets of BDAT still to come */
+	uint64_t hidden;	 /* octets of the message that were not shown */
 };
 
-void trace_ours(struct trace *t, struct str octets);
+/* What leaves: the first octets of c's output, before smtp_client_sent. */
+void trace_ours(struct trace *t, const struct smtp_client *c, struct str octets);
 void trace_theirs(struct trace *t, struct str octets);
 void trace_happened(struct trace *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void trace_begin(struct trace *t); /* of a connection */
@@ -253,7 +259,7 @@ struct ph_session {
 	int problem;			      /* errno of the last one tried */
 	unsigned connection;		      /* how many there were */
 	int given_fd;			      /* of ph_connected */
-	bool is_local;			      /* the other end is on this machine */
+	bool is_local;			      /* the caller named this machine */
 	bool is_ready;			      /* the connection waits for a mail */
 	bool was_kept;			      /* it had one before */
 	bool goes_clear;		      /* TLS was tried and did not work */

@@ -8,35 +8,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/ip.h"
-
 /* From a way to a connection: each address of the host is tried, one after another, until one answers. */
 
 enum { CONNECT_PATIENCE_MS = 30000 };
 
-static bool
-is_loopback(const struct sockaddr_storage *a)
-{
-	if (a->ss_family == AF_INET)
-		return ip_is_loopback(
-			IP_V4, (const void *)&((const struct sockaddr_in *)a)->sin_addr);
-	if (a->ss_family == AF_INET6)
-		return ip_is_loopback(
-			IP_V6, (const void *)&((const struct sockaddr_in6 *)a)->sin6_addr);
-	return a->ss_family == AF_UNIX;
-}
-
 static void
 note_connected(struct ph_session *s)
 {
-	struct sockaddr_storage peer = { 0 };
-	socklen_t n = sizeof peer;
 	int on = 1;
 
 	/* a command behind a handshake would wait for an acknowledgement; on a UNIX socket this fails, and need not work */
 	setsockopt(s->stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	s->is_local =
-		getpeername(s->stream.fd, (struct sockaddr *)&peer, &n) == 0 && is_loopback(&peer);
 	s->state = SESSION_TALKING;
 	s->deadline_ms = 0; /* that of connecting is met: the greeting has its own */
 }
@@ -113,6 +95,8 @@ connect_begin(struct ph_session *s, struct err *e)
 	struct sockaddr_un local = { .sun_family = AF_UNIX };
 
 	trace_begin(&s->trace);
+	/* a connection of the caller's may be a tunnel to anywhere */
+	s->is_local = s->given_fd < 0 && way_is_near(&s->set->way);
 	if (s->given_fd >= 0) {
 		stream_open(&s->stream, s->given_fd);
 		s->connection++;

@@ -206,11 +206,12 @@ add_recipient(struct ph_mail *m, const char *what, struct str mailbox)
 	return true;
 }
 
-/* How many octets of `in` belong together: a quoted string, a comment, an address in brackets, or one octet. 0: it has no end. */
+/* How many octets of `in` belong together: a quoted string, a comment, an address in brackets, a number of a host, or one octet. 0: it has no
+ * end. */
 static size_t
 span(struct str in)
 {
-	static const char openers[] = "\"(<", closers[] = "\")>";
+	static const char openers[] = "\"(<[", closers[] = "\")>]";
 	const char *opener = memchr(openers, in.p[0], sizeof openers - 1);
 	int depth = 0;
 
@@ -229,27 +230,48 @@ span(struct str in)
 	return 0;
 }
 
-/* The next mailbox of a list, without comments (RFC 5322 §3.4, §3.2.2), into the arena. False: e sticks. */
+/* Where the mailbox that `in` begins with ends. False: e sticks. */
+static bool
+find_end(struct ph_mail *m, const char *what, struct str in, size_t *end)
+{
+	for (*end = 0; *end < in.n && !memchr(",:;", in.p[*end], 3);) {
+		size_t taken = span(str_from(in, *end));
+
+		if (taken == 0)
+			return mail_fail(m, "%s: a quote or bracket has no end: %.*s", what,
+				STR_ARG(str_from(in, *end)));
+		*end += taken;
+	}
+	return true;
+}
+
+/* The next mailbox of a list, without comments (RFC 5322 §3.4, §3.2.2), into the arena. A group, "NAME: a@x, b@x;", is its members. False: e
+ * sticks. */
 static bool
 next_mailbox(struct ph_mail *m, const char *what, struct str *in, struct str *mailbox)
 {
-	char *to = arena_take(&m->arena, in->n + 1);
-	size_t n = 0, taken;
+	size_t end, n = 0, taken;
+	char *to;
 
+	if (!find_end(m, what, *in, &end))
+		return false;
+	while (end < in->n && in->p[end] == ':') {
+		*in = str_from(*in, end + 1);
+		if (!find_end(m, what, *in, &end))
+			return false;
+	}
+	to = arena_take(&m->arena, end + 1);
 	if (!to)
 		return mail_no_memory(m);
-	for (; in->n && in->p[0] != ','; *in = str_from(*in, taken)) {
-		taken = span(*in);
-		if (taken == 0)
-			return mail_fail(
-				m, "%s: a quote or bracket has no end: %.*s", what, STR_ARG(*in));
-		if (in->p[0] == '(')
+	for (size_t at = 0; at < end; at += taken) {
+		taken = span(str_from(*in, at));
+		if (in->p[at] == '(')
 			continue;
-		memcpy(to + n, in->p, taken);
+		memcpy(to + n, in->p + at, taken);
 		n += taken;
 	}
 	*mailbox = str_trim((struct str){ to, n });
-	*in = str_from(*in, in->n ? 1 : 0);
+	*in = str_from(*in, end < in->n ? end + 1 : end);
 	return true;
 }
 
@@ -371,11 +393,18 @@ ph_header(ph_mail *m, const char *name, const char *value)
 		grown[m->compose.fields_n++] = field;
 }
 
+/* What four digits of a year can say (RFC 5322 §3.3). */
+static const int64_t YEAR_1_S = -62135596800, YEAR_10000_S = 253402300800;
+
 void
 ph_date(ph_mail *m, int64_t unix_seconds)
 {
 	if (!is_open(m))
 		return;
+	if (unix_seconds < YEAR_1_S || unix_seconds >= YEAR_10000_S) {
+		mail_fail(m, "date: not in the years 1 to 9999");
+		return;
+	}
 	m->has_date = true;
 	m->compose.unix_seconds = unix_seconds;
 }
@@ -475,7 +504,7 @@ ph_inline_data(ph_mail *m, const char *id, const void *data, size_t n, const cha
 void
 ph_attach_as(ph_mail *m, const char *path, const char *name, const char *type)
 {
-	add_part(m, &(struct attachment){ NULL, name ? name : last_part(path), type,
+	add_part(m, &(struct attachment){ NULL, name && *name ? name : last_part(path), type,
 			    { .path = path ? path : "" } });
 }
 

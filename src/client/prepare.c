@@ -68,6 +68,8 @@ write_envelope(struct ph_mail *m)
 {
 	size_t n = m->recipients_n;
 
+	if (m->is_finished && !m->has_return_path && m->return_path.n == 0)
+		return mail_fail(m, "a finished message needs ph_return_path; \"\" means nobody");
 	if (n == 0)
 		return mail_fail(m, "it has no recipient");
 	if (!drop_doubles(m))
@@ -156,21 +158,35 @@ compose(struct ph_mail *m)
 	return true;
 }
 
+/* What would be written into a finished message would be lost. */
+static bool
+finished(struct ph_mail *m)
+{
+	const struct compose *c = &m->compose;
+
+	if (c->has_text || c->has_html || c->parts_n || c->fields_n || c->subject.n)
+		return mail_fail(m, "a finished message takes no subject, no other field, no text "
+				    "and no attachment");
+	return body_measure(m);
+}
+
 bool
 mail_prepare_message(struct ph_mail *m)
 {
 	if (m->is_prepared || err_is(&m->error))
 		return !err_is(&m->error);
-	m->is_prepared = m->is_finished ? body_measure(m) : compose(m);
+	m->is_prepared = m->is_finished ? finished(m) : compose(m);
 	return m->is_prepared;
 }
 
 bool
 mail_prepare(struct ph_mail *m)
 {
-	if (!mail_prepare_message(m))
-		return false;
-	m->has_envelope = m->has_envelope || write_envelope(m);
+	bool is_good = mail_prepare_message(m);
+
+	m->has_envelope = is_good && (m->has_envelope || write_envelope(m));
+	if (!m->has_envelope)
+		result_refuse(m, m->error.text);
 	return m->has_envelope;
 }
 

@@ -93,6 +93,23 @@ keep(struct ph_mail *m, struct str text)
 	return p ? p : "";
 }
 
+void
+result_refuse(struct ph_mail *m, const char *why)
+{
+	const char *text = keep(m, str_of(why));
+
+	for (size_t i = 0; i < m->recipients_n; i++) {
+		struct recipient *r = &m->recipients[i];
+
+		if (result_is_there(&r->result))
+			continue;
+		result_clear(r);
+		r->result.status = PH_INVALID;
+		r->result.text = text;
+		r->result.advice = "Mend what is wrong, and send it then.";
+	}
+}
+
 static enum ph_status
 status_of(const struct smtp_outcome *o)
 {
@@ -101,6 +118,17 @@ status_of(const struct smtp_outcome *o)
 	};
 
 	return o->may_be_delivered && err_is(&o->err) ? PH_UNSURE : statuses[o->err.class];
+}
+
+/* It has a field of its own. */
+static const char *
+without_code(const char *words, const char *code)
+{
+	size_t n = strlen(code);
+
+	if (n == 0 || strncmp(words, code, n) != 0)
+		return words;
+	return words + n + strspn(words + n, " ");
 }
 
 void
@@ -118,7 +146,6 @@ result_note(struct ph_mail *m, size_t begin, size_t end, struct str words)
 		r->result.status = status_of(o);
 		r->result.code = o->err.code;
 		r->result.stage = smtp_stage_name(o->stage);
-		r->result.text = err_is(&o->err) ? keep(m, str_of(o->err.text)) : common;
 		r->result.advice =
 			r->result.status == PH_UNSURE
 				? "Ask the recipient whether it came, before you send it again."
@@ -129,6 +156,8 @@ result_note(struct ph_mail *m, size_t begin, size_t end, struct str words)
 			snprintf(code, sizeof code, "%u.%u.%u", n->class, n->subject, n->detail);
 			r->result.enhanced = keep(m, str_of(code));
 		}
+		r->result.text = err_is(&o->err) ? keep(m, str_of(o->err.text))
+						 : without_code(common, r->result.enhanced);
 	}
 }
 

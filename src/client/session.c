@@ -103,7 +103,7 @@ hang_up(struct ph_session *s)
 		ssize_t n = stream_write(&s->stream, output);
 
 		if (n > 0)
-			trace_ours(&s->trace, str_part(output, 0, (size_t)n));
+			trace_ours(&s->trace, &s->core->smtp, str_part(output, 0, (size_t)n));
 	}
 	s->wants_clear |= s->core && s->core->smtp.lacks_tls && s->set->tls == PH_TLS_TRY;
 	stream_close(&s->stream);
@@ -367,7 +367,7 @@ exchange(struct ph_session *s)
 	if (output.n) {
 		moved = stream_write(&s->stream, output);
 		if (moved > 0) {
-			trace_ours(&s->trace, str_part(output, 0, (size_t)moved));
+			trace_ours(&s->trace, &s->core->smtp, str_part(output, 0, (size_t)moved));
 			smtp_client_sent(&s->core->smtp, (size_t)moved);
 			has_moved = true;
 		} else if (errno == EAGAIN) {
@@ -465,23 +465,37 @@ refuse(struct ph_session *s, const char *why)
 	return PH_INVALID;
 }
 
+static enum ph_status
+refuse_mail(struct ph_session *s, struct ph_mail *m, const char *why)
+{
+	result_refuse(m, why);
+	return refuse(s, why);
+}
+
 enum ph_status
 ph_start(ph_session *s, ph_mail *m)
 {
 	if (!mail_is_free(m))
 		return refuse(s, "the mail is being sent already");
 	if (s->mail)
-		return refuse(s, "the session is busy with another mail");
-	if (err_is(&s->set->error) || !mail_prepare(m))
-		return PH_INVALID;
-	return session_start(s, m);
+		return refuse_mail(s, m, "the session is busy with another mail");
+	return mail_prepare(m) ? session_start(s, m) : PH_INVALID;
+}
+
+/* A URL may have named a user, and nobody a secret. */
+static bool
+has_whole_login(const struct settings *set)
+{
+	return !set->way.user[0] || set->password.n || set->on_token;
 }
 
 enum ph_status
 session_start(struct ph_session *s, struct ph_mail *m)
 {
 	if (err_is(&s->set->error))
-		return PH_INVALID;
+		return refuse_mail(s, m, s->set->error.text);
+	if (!has_whole_login(s->set))
+		return refuse_mail(s, m, "a login without a password");
 	s->mail = m;
 	m->session = s;
 	s->error[0] = '\0';

@@ -67,8 +67,11 @@ keep_user(struct ph_session *s, const char *user)
 void
 ph_login(ph_session *s, const char *user, const char *password)
 {
-	if (keep_user(s, user))
-		keep_secret(s, "password", password, &s->own.password);
+	if (!keep_user(s, user))
+		return;
+	if (str_of(password).n == 0)
+		fail(s, "a login without a password");
+	keep_secret(s, "password", password, &s->own.password);
 }
 
 static const char *
@@ -94,6 +97,8 @@ ph_on_token(ph_session *s, const char *user, const char *(*hook)(void *context, 
 void
 ph_token(ph_session *s, const char *user, const char *token)
 {
+	if (str_of(token).n == 0)
+		fail(s, "a login without a token");
 	if (keep_secret(s, "token", token, &s->own.token))
 		ph_on_token(s, user, give_token, s);
 }

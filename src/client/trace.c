@@ -4,9 +4,9 @@
 #include <stdarg.h>
 
 /*
- * The dialogue, line by line, for somebody who watches. What we say goes through here behind the wire, so this file finds by itself
- * where a message begins and ends: behind a 354 until the lone dot, behind BDAT by its count. Messages are counted, secrets masked:
- * what follows AUTH and its mechanism, and each answer to a 334.
+ * The dialogue, line by line, for somebody who watches. Secrets are masked: what follows AUTH and its mechanism, and each answer to a
+ * prompt. Messages are counted: behind DATA until the lone dot, behind BDAT by its count. Which octets are a secret or a message is
+ * known from who says them (smtp/client), never guessed from what the server said before.
  */
 
 /* It may have held a password. */
@@ -23,7 +23,6 @@ trace_begin(struct trace *t)
 {
 	wipe(&t->ours);
 	buf_reset(&t->theirs);
-	t->in_message = t->has_prompt = false;
 	t->chunk = t->hidden = 0;
 }
 
@@ -78,16 +77,17 @@ say_hidden(struct trace *t)
 }
 
 static void
-show_ours(struct trace *t, struct str line)
+show_ours(struct trace *t, struct str line, bool is_secret)
 {
 	char masked[64];
 	struct str rest = line, mechanism;
 
-	if (t->has_prompt) {
-		line = S("***");
-		t->has_prompt = false;
-	} else if (scan_word_nocase(&rest, S("AUTH ")) && str_cut(rest, ' ', &mechanism, &rest)) {
-		snprintf(masked, sizeof masked, "AUTH %.*s ***", STR_ARG(mechanism));
+	if (is_secret) {
+		bool has_command = scan_word_nocase(&rest, S("AUTH ")) &&
+				   str_cut(rest, ' ', &mechanism, &rest);
+
+		snprintf(masked, sizeof masked, "%s%.*s%s***", has_command ? "AUTH " : "",
+			STR_ARG(has_command ? mechanism : S("")), has_command ? " " : "");
 		line = str_of(masked);
 	} else if (scan_word_nocase(&rest, S("BDAT ")) && scan_u64(&rest, &t->chunk)) {
 		t->hidden = t->chunk;
@@ -98,8 +98,9 @@ show_ours(struct trace *t, struct str line)
 }
 
 void
-trace_ours(struct trace *t, struct str octets)
+trace_ours(struct trace *t, const struct smtp_client *c, struct str octets)
 {
+	bool in_message = smtp_client_is_in_message(c);
 	struct str line;
 
 	while (t->hook && octets.n) {
@@ -112,13 +113,13 @@ trace_ours(struct trace *t, struct str octets)
 		}
 		if (!next_line(&t->ours, &octets, &line))
 			return;
-		if (t->in_message && !str_eq(line, S("."))) {
+		if (in_message && !str_eq(line, S("."))) {
 			t->hidden += line.n + 2;
 		} else {
-			if (t->in_message)
+			if (in_message)
 				say_hidden(t);
-			t->in_message = false;
-			show_ours(t, line);
+			in_message = false;
+			show_ours(t, line, c->output_is_secret);
 		}
 		wipe(&t->ours);
 	}
@@ -131,8 +132,6 @@ trace_theirs(struct trace *t, struct str octets)
 
 	while (t->hook && octets.n && next_line(&t->theirs, &octets, &line)) {
 		t->hook(t->context, 'S', line.p, line.n);
-		t->has_prompt = str_starts(line, S("334"));
-		t->in_message = t->in_message || str_starts(line, S("354"));
 		buf_reset(&t->theirs);
 	}
 }

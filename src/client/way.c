@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
+#include "base/ip.h"
+
 void
 way_set_default_port(struct way *way)
 {
@@ -10,6 +12,17 @@ way_set_default_port(struct way *way)
 			: way->is_lmtp ? "24"
 			: way->user[0] ? "587"
 				       : "25");
+}
+
+bool
+way_is_near(const struct way *way)
+{
+	struct str host = str_of(way->host);
+	unsigned char octets[16];
+	enum ip_family family;
+
+	return way->path[0] || str_eq_nocase(host, S("localhost")) ||
+	       (ip_read(host, &family, octets) && ip_is_loopback(family, octets));
 }
 
 static bool
@@ -48,6 +61,34 @@ parse_host(struct way *way, struct str text)
 	return true;
 }
 
+static int
+hex_digit(char c)
+{
+	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* A percent sign that encodes nothing is one: `wei%example` is the login of some hosts. What is encoded is no control character. */
+static bool
+parse_user(struct way *way, struct str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		bool has_two = text.p[i] == '%' && text.n - i > 2;
+		int high = has_two ? hex_digit(text.p[i + 1]) : -1;
+		int low = has_two ? hex_digit(text.p[i + 2]) : -1;
+		bool is_encoded = high >= 0 && low >= 0;
+
+		if (is_encoded && (high < 2 || (high == 7 && low == 15)))
+			return false;
+		way->user[n++] = is_encoded ? (char)(high << 4 | low) : text.p[i];
+		i += is_encoded ? 2 : 0;
+	}
+	return true;
+}
+
 static bool
 parse_path(struct way *way, struct str path)
 {
@@ -76,15 +117,30 @@ parse(struct way *way, struct str text)
 		;
 	if (at > sizeof way->user)
 		return false;
-	if (at > 0)
-		memcpy(way->user, text.p, at - 1);
+	if (at > 0 && !parse_user(way, str_part(text, 0, at - 1)))
+		return false;
 	return parse_host(way, str_from(text, at));
+}
+
+/* smtp://USER:PASSWORD@HOST; it would stand in the list of processes. */
+static bool
+has_password(struct str url)
+{
+	size_t begin = str_find_str(url, S("://")), end = url.n;
+
+	while (end > 0 && url.p[end - 1] != '@')
+		end--;
+	return begin < end &&
+	       str_find(str_part(url, begin + 3, end - begin - 3), ':') < end - begin - 3;
 }
 
 bool
 way_parse(struct way *way, struct str url, struct err *e)
 {
 	*way = (struct way){ 0 };
+	if (has_password(url))
+		return err_set(e, ERR_PERMANENT, ERR_OTHER,
+			"a password does not stand in a URL: --password-stdin, or a profile");
 	return parse(way, url) ||
 	       err_set(e, ERR_PERMANENT, ERR_OTHER,
 		       "smtp://[USER@]HOST[:PORT], smtps://…, lmtp://… or unix:PATH, not %.*s",

@@ -16,6 +16,8 @@ struct way {
 };
 
 void way_set_default_port(struct way *way); /* unless the URL named one */
+/* Does it name this machine: a UNIX socket, localhost, a number like 127.0.0.1? What another name leads to is whatever DNS says. */
+bool way_is_near(const struct way *way);
 bool way_parse(struct way *way, struct str url, struct err *e);
 
 #endif

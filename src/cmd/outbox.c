@@ -520,7 +520,7 @@ static void
 show_state(const struct outbox_file *f, enum outbox_state state, struct outbox_entry *entry,
 	outbox_show *show, void *context)
 {
-	const char *first = memchr(f->states, state, f->mail.recipients_n);
+	const char *first = memchr(f->states, (int)state, f->mail.recipients_n);
 
 	if (!first)
 		return;

@@ -400,7 +400,8 @@ tend(const char *outbox)
 		do {
 			sleep(pause_s);
 			pause_s = 2 * pause_s < LOOK_MOST_S ? 2 * pause_s : LOOK_MOST_S;
-		} while (!send_all(&w, outbox, false));
+			send_all(&w, outbox, false);
+		} while (has_mail(outbox)); /* nor has an outbox that somebody removed */
 		close(tending);
 	}
 	leave(&w);

@@ -121,6 +121,7 @@ run_command(int (*command)(int argc, char **argv), int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	static char help[] = "--help";
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
 	for (size_t i = 0; argc > 0 && i < NAMES; i++)
@@ -132,7 +133,12 @@ main(int argc, char **argv)
 	}
 	if (argc == 3 && strcmp(argv[1], "role") == 0)
 		return run_role(argv[2]);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+	if (argc == 3 && strcmp(argv[1], "help") == 0) {
+		argv[1] = argv[2];
+		argv[2] = help;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||
+		strcmp(argv[1], "-h") == 0) {
 		usage(stdout);
 		return EX_OK;
 	}

@@ -68,7 +68,7 @@ struct probe {
 	struct arena arena;
 	struct str message;
 	bool is_quiet;			 /* no step is printed */
-	bool is_near;			 /* the other end is this machine */
+	bool is_near;			 /* the URL names this machine */
 	const enum stream_version *only; /* NULL: any */
 
 	struct stream stream;

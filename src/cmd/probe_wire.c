@@ -137,17 +137,6 @@ connect_to(struct probe *p, const struct sockaddr *address, socklen_t n)
 	return problem == EINPROGRESS ? ETIMEDOUT : problem;
 }
 
-static bool
-is_loopback(const struct sockaddr *address)
-{
-	const struct sockaddr_in6 *six = (const void *)address;
-	const struct sockaddr_in *four = (const void *)address;
-
-	if (address->sa_family == AF_INET)
-		return ip_is_loopback(IP_V4, (const unsigned char *)&four->sin_addr);
-	return address->sa_family == AF_INET6 && ip_is_loopback(IP_V6, six->sin6_addr.s6_addr);
-}
-
 /* name: the address that answered, for people. 0, or an errno; -1: the error is set. */
 static int
 connect_by_name(struct probe *p, char name[256])
@@ -164,7 +153,6 @@ connect_by_name(struct probe *p, char name[256])
 	problem = ECONNREFUSED;
 	for (struct addrinfo *a = all; a && p->stream.fd < 0; a = a->ai_next) {
 		problem = connect_to(p, a->ai_addr, a->ai_addrlen);
-		p->is_near = is_loopback(a->ai_addr);
 		if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, NULL, 0,
 			    NI_NUMERICHOST) == 0)
 			snprintf(name, 256, "%s port %s", host, p->way->port);
@@ -181,9 +169,9 @@ probe_connect(struct probe *p)
 	int64_t begin = now_us();
 	int problem;
 
+	p->is_near = way_is_near(p->way);
 	snprintf(name, sizeof name, "%s", p->way->path[0] ? p->way->path : p->way->host);
 	if (p->way->path[0]) {
-		p->is_near = true;
 		memcpy(local.sun_path, p->way->path, sizeof local.sun_path);
 		problem = connect_to(p, (const struct sockaddr *)&local, sizeof local);
 	} else {

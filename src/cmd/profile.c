@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ip.h"
+#include "client/way.h"
 #include "cmd/ask.h"
 #include "io/file.h"
 
@@ -33,16 +35,51 @@ struct reader {
 	const char *by_default;
 };
 
+bool
+profile_tls_word(const char *word, enum ph_tls *tls)
+{
+	static const char *const words[] = { [PH_TLS_VERIFY] = "verify",
+		[PH_TLS_ENCRYPT] = "encrypt",
+		[PH_TLS_TRY] = "try",
+		[PH_TLS_NEVER] = "never" };
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(words[i], word) == 0) {
+			*tls = (enum ph_tls)i;
+			return true;
+		}
+	return false;
+}
+
+static bool
+is_tls_word(const char *value)
+{
+	enum ph_tls ignored;
+
+	return profile_tls_word(value, &ignored);
+}
+
+static bool
+is_place(const char *value)
+{
+	return secret_is_place(str_of(value));
+}
+
+static const char not_a_place[] =
+	"a secret does not stand here itself, but where it is: env:NAME, file:PATH, cmd:COMMAND";
+
 static const struct field {
 	const char *name;
-	size_t place; /* in struct profile */
-	bool is_secret;
+	size_t place;			       /* in struct profile */
+	bool (*is_right)(const char *value);   /* NULL: any value is */
+	const char *else_wrong;
 } fields[] = {
-	{ "via", offsetof(struct profile, via), false },
-	{ "password", offsetof(struct profile, password), true },
-	{ "token", offsetof(struct profile, token), true },
-	{ "from", offsetof(struct profile, from), false },
-	{ "trust", offsetof(struct profile, trust), false },
+	{ "via", offsetof(struct profile, via), NULL, NULL },
+	{ "password", offsetof(struct profile, password), is_place, not_a_place },
+	{ "token", offsetof(struct profile, token), is_place, not_a_place },
+	{ "from", offsetof(struct profile, from), NULL, NULL },
+	{ "trust", offsetof(struct profile, trust), NULL, NULL },
+	{ "tls", offsetof(struct profile, tls), is_tls_word, "tls is verify, encrypt, try or never" },
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
@@ -160,7 +197,7 @@ static bool
 fail_unknown(struct reader *r, struct str word, bool is_inside)
 {
 	static const char *const outside[] = { "profile", "default" };
-	char what[120] = "this is no setting: via, password, token, from, trust are; not ";
+	char what[120] = "this is no setting: via, password, token, from, trust, tls are; not ";
 	size_t least = word.n / 3 + 1, n = is_inside ? FIELDS : 2;
 
 	if (word.n == 0)
@@ -198,11 +235,7 @@ read_field(struct reader *r, struct profile *p)
 	at = r->rest.p;
 	if (!take_value(r, to))
 		return false;
-	return !field->is_secret || secret_is_place(str_of(*to)) ||
-	       fail(r, at,
-		       "a secret does not stand here itself, but where it is: env:NAME, file:PATH, "
-		       "cmd:COMMAND",
-		       S(""));
+	return !field->is_right || field->is_right(*to) || fail(r, at, field->else_wrong, S(""));
 }
 
 static struct profile *
@@ -275,21 +308,31 @@ read_file(struct reader *r)
 
 /* ── the file ── */
 
+/* Whoever gave up or took rights (sudo -E, a daemon) may have somebody else's environment; what is there is not meant for this one. */
+static bool
+is_of_caller(const char *directory)
+{
+	struct stat st;
+
+	return stat(directory, &st) == 0 && st.st_uid == geteuid();
+}
+
+/* False: this person has none. */
 static bool
 path_of(char path[VALUE_MAX])
 {
 	const char *directory = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
+	bool is_named = directory && *directory == '/';
 	const struct passwd *person;
-	int n;
 
-	if (directory && *directory == '/') {
-		n = snprintf(path, VALUE_MAX, "%s/posthouse/profiles", directory);
-		return n < VALUE_MAX;
-	}
-	if ((!home || *home != '/') && (person = getpwuid(geteuid())))
+	if (!is_named && (!home || *home != '/') && (person = getpwuid(geteuid())))
 		home = person->pw_dir;
-	n = snprintf(path, VALUE_MAX, "%s/.config/posthouse/profiles", home ? home : "");
-	return home && n < VALUE_MAX;
+	if (!is_named)
+		directory = home;
+	return directory &&
+	       snprintf(path, VALUE_MAX, "%s%s/posthouse/profiles", directory,
+		       is_named ? "" : "/.config") < VALUE_MAX &&
+	       is_of_caller(directory);
 }
 
 static bool
@@ -354,7 +397,7 @@ profile_find(const char *name, const struct config *config, struct arena *arena,
 	*p = (struct profile){ 0 };
 	if (!path_of(path))
 		return name ? err_set(e, ERR_PERMANENT, ERR_OTHER,
-				      "a profile is in your home, and there is none: set HOME")
+				      "profiles are in your home, and HOME or XDG_CONFIG_HOME is no directory of yours: set it")
 			    : profile_station(config, arena, p, e);
 	ok = load(path, &text, e);
 	r.text = r.rest = buf_str(&text);
@@ -432,6 +475,32 @@ is_unix(const struct profile *p)
 	       str_starts_nocase(str_of(p->via), S("lmtp+unix:"));
 }
 
+/* Named as this machine: nobody else can answer, whatever a DNS says. */
+static bool
+is_near(const struct profile *p)
+{
+	unsigned char octets[16];
+	enum ip_family family;
+	struct err ignored;
+	struct way way;
+
+	if (!way_parse(&way, str_of(p->via), &ignored))
+		return false;
+	if (ip_read(str_of(way.host), &family, octets))
+		return ip_is_loopback(family, octets);
+	return str_eq_nocase(str_of(way.host), S("localhost"));
+}
+
+static enum ph_tls
+tls_of(const struct profile *p)
+{
+	enum ph_tls tls;
+
+	if (p->tls && profile_tls_word(p->tls, &tls))
+		return tls;
+	return p->sends_in_clear ? PH_TLS_ENCRYPT : is_near(p) ? PH_TLS_TRY : PH_TLS_VERIFY;
+}
+
 ph_session *
 profile_open(struct profile *p, struct err *e)
 {
@@ -443,7 +512,7 @@ profile_open(struct profile *p, struct err *e)
 		return NULL;
 	}
 	if (!is_unix(p))
-		ph_tls(s, p->sends_in_clear ? PH_TLS_ENCRYPT : PH_TLS_TRY);
+		ph_tls(s, tls_of(p));
 	if (p->trust)
 		ph_trust(s, p->trust);
 	if (p->password || p->token)

@@ -18,13 +18,16 @@
  *       password = "cmd:pass show mail"        # or env:NAME, file:PATH; never the password itself
  *       from     = "魏 <wei@example.org>"
  *       trust    = "/etc/ssl/own.pem"
+ *       tls      = "verify"                    # or encrypt, try, never
  *   }
  *
- * What is wrong in it is told with FILE:LINE:COLUMN. Nobody else may be able to write it, for it may name commands.
+ * What is wrong in it is told with FILE:LINE:COLUMN. Nobody else may be able to write it, for it may name commands; in a home that is not
+ * the caller's (HOME as sudo or a daemon left it) there are no profiles.
  */
 struct profile {
 	const char *name; /* NULL: the station of this host, or --via */
 	const char *via, *from, *trust;
+	const char *tls; /* a word of profile_tls_word; NULL: verify, but try where the host is named as this machine */
 	const char *password, *token; /* as they stand there: env:, file:, cmd: */
 	bool sends_in_clear;	      /* --in-clear */
 	struct secret
@@ -41,10 +44,12 @@ bool profile_station(
 
 void profile_wipe(struct profile *p); /* its token */
 
+bool profile_tls_word(const char *word, enum ph_tls *tls); /* verify, encrypt, try, never */
+
 /*
- * A session as the profile says, its secret read. NULL: e says why. TLS is used where it works; with a login, a host that is not this
- * machine must prove its name (PH_TLS_TRY), unless `sends_in_clear`. The profile outlives the session, which fetches a token again when the
- * host does not like it.
+ * A session as the profile says, its secret read. NULL: e says why. Where `tls` and `sends_in_clear` say nothing else, the host proves its
+ * name (PH_TLS_VERIFY); one that is named as this machine (localhost, a loopback address) need not (PH_TLS_TRY). The profile outlives the
+ * session, which fetches a token again when the host does not like it.
  */
 ph_session *profile_open(struct profile *p, struct err *e);
 void profile_show_dialogue(ph_session *s); /* -v: on standard error, whole lines as they are said */

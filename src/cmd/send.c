@@ -28,7 +28,7 @@ struct sender {
 	struct arena arena;
 	struct profile way;
 	bool is_named; /* by --via */
-	bool may_keep; /* in the outbox */
+	const char *unkept; /* why it cannot wait in the outbox; NULL: it can */
 	ph_session *session;
 	ph_mail *mail;
 	struct waiting *waiting;
@@ -62,20 +62,43 @@ find_saved_way(struct sender *s, struct err *e)
 	return false;
 }
 
+/* Whoever sends it later knows the way by its name alone, and of the rest what the outbox writes down (outbox_mail). */
+static const char *
+why_unkept(const struct send_order *o)
+{
+	const struct {
+		bool is_said;
+		const char *why;
+	} causes[] = {
+		{ o->never_waits_offline, "--no-outbox" },
+		{ o->via != NULL, "the outbox knows the station and profiles, and no --via" },
+		{ o->sends_in_clear, "the outbox does not remember --in-clear" },
+		{ o->tls != NULL, "the outbox does not remember --tls: write it into a profile" },
+		{ o->trust != NULL, "the outbox does not remember --trust: write it into a profile" },
+		{ o->requires_tls, "the outbox does not remember --require-tls" },
+		{ o->hold_s != 0, "the outbox does not remember --in and --at" },
+	};
+
+	for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+		if (causes[i].is_said)
+			return causes[i].why;
+	return NULL;
+}
+
 static bool
 find_way(struct sender *s)
 {
 	struct send_order *o = &s->order;
 	struct err e = { 0 };
 
-	/* whoever sends it later knows the way by its name alone */
-	s->may_keep = !o->via && !o->never_waits_offline && !o->sends_in_clear && !o->trust;
 	s->is_named = o->via != NULL;
 	if (s->is_named)
 		s->way.via = o->via;
 	else if (!find_saved_way(s, &e) && !o->is_dry)
 		return complain(s, EX_CONFIG, e.text, "");
+	s->unkept = why_unkept(o);
 	s->way.sends_in_clear = o->sends_in_clear;
+	s->way.tls = o->tls ? o->tls : o->sends_in_clear ? NULL : s->way.tls;
 	if (o->reads_password)
 		s->way.password = s->way.token = NULL;
 	o->via = s->way.via;
@@ -103,7 +126,8 @@ get_password(struct sender *s)
 				     : secret_ask(&secret, way.user, &e);
 	if (ok)
 		ph_login(s->session, NULL, secret.text);
-	s->may_keep = false; /* nobody will be there to be asked */
+	if (!s->unkept)
+		s->unkept = "nobody will be there to give the password: write where it is into a profile";
 	secret_wipe(&secret);
 	return ok || complain(s, EX_USAGE, e.text, "");
 }
@@ -222,13 +246,6 @@ keep(struct sender *s, struct err *e)
 	return ok;
 }
 
-/* What the outbox does not write down cannot wait there. */
-static bool
-can_be_kept(const struct sender *s)
-{
-	return s->may_keep && !s->order.requires_tls && !s->order.hold_s && nobody_answered(s);
-}
-
 static bool
 keep_and_tell(struct sender *s)
 {
@@ -249,6 +266,21 @@ keep_and_tell(struct sender *s)
 
 /* ── Handing it over ─────────────────────────────────────────────────────────────────────────── */
 
+/* What would have helped. */
+static void
+advise(const struct sender *s)
+{
+	const struct ph_result *r = ph_result(s->mail, 0);
+
+	if (ph_session_wants_clear(s->session))
+		fprintf(stderr, "--in-clear sends the password all the same\n");
+	else if (r && strcmp(r->stage, "tls") == 0)
+		fprintf(stderr, "--tls encrypt trusts any certificate, --tls try goes in clear where "
+				"TLS fails; --trust FILE names other authorities\n");
+	if (nobody_answered(s) && !s->order.never_waits_offline)
+		fprintf(stderr, "not kept in your outbox: %s\n", s->unkept);
+}
+
 static bool
 hand_over(struct sender *s)
 {
@@ -257,11 +289,10 @@ hand_over(struct sender *s)
 
 		return complain(s, EX_DATAERR, wrong ? wrong : ph_session_error(s->session), "");
 	}
-	if (can_be_kept(s))
+	if (!s->unkept && nobody_answered(s))
 		return keep_and_tell(s);
 	tell_results(&s->order, s->mail, ph_session_tls(s->session), NULL);
-	if (ph_session_wants_clear(s->session))
-		fprintf(stderr, "--in-clear sends the password all the same\n");
+	advise(s);
 	s->exit_code = tell_exit_code(s->mail);
 	return true;
 }

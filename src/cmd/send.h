@@ -44,7 +44,7 @@ struct send_order {
 	uint64_t hold_s;		  /* --in, --at: sent on no earlier; 0: now */
 	bool requires_tls, edits, is_help;
 	const char *via, *profile, *config_file,
-		*trust; /* via: in the end what holds, whoever named it */
+		*trust, *tls; /* via: in the end what holds, whoever named it; tls: profile_tls_word */
 	bool reads_password, sends_in_clear, is_verbose, is_json, is_dry, waits,
 		never_waits_offline;
 	const char *merge,
@@ -78,7 +78,16 @@ unsigned order_notify(const char *words, struct err *e); /* PH_NOTIFY_…; 0: no
 void tell_results(
 	const struct send_order *o, const ph_mail *m, const char *tls, const char *why_kept);
 int tell_exit_code(const ph_mail *m);					/* of sysexits */
-int send_complain(int exit_code, const char *what, const char *detail); /* returns exit_code */
+/* Returns exit_code. With --json an object on standard output says it too. */
+int send_complain(int exit_code, const char *what, const char *detail);
+void send_complain_in_json(void); /* from now on */
+
+/* What is told of a recipient, in whichever object: the same keys everywhere. `status` empty: 0.0.0. (send_tell.c) */
+struct told {
+	const char *result, *status, *stage, *text, *advice;
+	int code;
+};
+void tell_add_json(struct buf *to, struct str address, const struct told *told);
 
 /* --wait. Opened before the mail goes, so that whoever may not ask learns it in time. An exit code. (send_wait.c) */
 struct waiting;

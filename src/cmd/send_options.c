@@ -6,6 +6,8 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "cmd/profile.h"
+
 /* The command line of `posthouse send`: one table of its settings, from which getopt's is made. */
 
 static const char help[] =
@@ -27,7 +29,7 @@ static const char help[] =
 	"      --header 'NAME: VALUE'\n"
 	"      --raw FILE          a finished message in place of all that; - is standard input. "
 	"Its line ends become CRLF,\n"
-	"                          nothing else is changed\n"
+	"                          and Bcc is taken out; nothing else is changed\n"
 	"By which way: else the default profile, else the station of the configuration file\n"
 	"      --profile NAME      of ~/.config/posthouse/profiles: profile \"NAME\" { via = \"…\" "
 	"password = \"cmd:…\" }\n"
@@ -38,9 +40,11 @@ static const char help[] =
 	"/etc/posthouse/posthouse.conf\n"
 	"      --password-stdin    the password is the first line of standard input; else the "
 	"terminal is asked\n"
-	"      --in-clear          send the password unencrypted, or to a host that does not prove "
-	"its name, and not only to\n"
-	"                          this host\n"
+	"      --tls WHAT          verify: the host proves its name; encrypt: whoever it is; try: if "
+	"that works; never. Else\n"
+	"                          verify, and try for localhost and 127.0.0.1\n"
+	"      --in-clear          as encrypt, and where there is no TLS in clear, the password "
+	"too\n"
 	"      --trust FILE        PEM file of the authorities that vouch for names; else the "
 	"system's\n"
 	"How\n"
@@ -48,15 +52,19 @@ static const char help[] =
 	"ID names it in them\n"
 	"      --require-tls       encrypted and verified on the whole way, or not at all\n"
 	"      --in 2h30m, --at '2026-12-24 18:00'    sent on no earlier\n"
-	"      --wait              until the station has delivered it, sent it back or put it off\n"
+	"      --wait              until the station has delivered it, sent it back or put it off; "
+	"for its operator\n"
 	"      --no-outbox         an error when nobody answers; else the mail waits, and goes "
-	"later\n"
-	"      --dry-run           print the message, send nothing\n"
+	"later: but not with --via,\n"
+	"                          --tls, --trust, --in-clear, --require-tls, --in, --at or a "
+	"password that was asked for\n"
+	"      --dry-run           print the message, send nothing; of --merge the first\n"
 	"  -v                      show the dialogue, secrets masked\n"
 	"      --json              one object: from, via, tls, size, message_id, recipients, each "
 	"with to, result (sent,\n"
 	"                          later, refused, unsure, kept), code, status, stage, text, "
-	"advice; --wait: one a fate\n"
+	"advice; --merge and --wait: one a\n"
+	"                          recipient with these; what is wrong before: error, exit\n"
 	"Many mails: --merge FILE, a mail for each row of CSV or JSON lines; {name} in subject, "
 	"text and header is a column\n"
 	"      --results FILE      what became of each; given again, it goes on where it stopped\n"
@@ -64,8 +72,8 @@ static const char help[] =
 	"--connections N: at once\n"
 	"\n"
 	"Exit codes: 0 all sent or kept, 64 usage, 65 the message or an address is wrong, 66 a "
-	"file cannot be read, 69 refused,\n"
-	"75 try again later, 76 perhaps sent: the answer got lost, 77 login refused, 78 "
+	"file cannot be read, 68 no such\n"
+	"host, 69 refused, 75 try again later, 76 perhaps sent: the answer got lost, 77 login refused, 78 "
 	"configuration.\n"
 	"\n"
 	"Examples\n"
@@ -108,6 +116,7 @@ static const struct setting {
 	SETTING("config", 0, TEXT, config_file),
 	SETTING("password-stdin", 0, FLAG, reads_password),
 	SETTING("in-clear", 0, FLAG, sends_in_clear),
+	SETTING("tls", 0, TEXT, tls),
 	SETTING("trust", 0, TEXT, trust),
 	SETTING("notify", 0, TEXT, notify),
 	SETTING("envelope-id", 0, TEXT, envelope_id),
@@ -261,9 +270,9 @@ read_options(struct send_order *o, int argc, char **argv)
 			code = take_setting(o, setting, optarg);
 			continue;
 		}
-		fprintf(stderr, "posthouse: %s: %s; see 'posthouse send --help'\n",
-			argv[optind - 1], c == ':' ? "needs a value" : "no such option");
-		code = EX_USAGE;
+		code = send_complain(EX_USAGE, argv[optind - 1],
+			c == ':' ? "needs a value; see 'posthouse send --help'"
+				 : "no such option; see 'posthouse send --help'");
 	}
 	for (; optind < argc; optind++)
 		add_word(&o->to, argv[optind]);
@@ -290,6 +299,7 @@ wrong_mixture(const struct send_order *o)
 {
 	bool has_parts = o->text || o->text_file || o->edits || o->subject || o->html_file ||
 			 o->attachments.n || o->inlines.n || o->headers.n || o->reply_to.n;
+	enum ph_tls tls = PH_TLS_VERIFY;
 
 	if (o->to.n + o->cc.n + o->bcc.n == 0)
 		return "to whom? posthouse send bob@example.org -s Lunch";
@@ -304,6 +314,15 @@ wrong_mixture(const struct send_order *o)
 		return "an empty --from is for --raw alone";
 	if (o->waits && (o->via || o->profile))
 		return "--wait asks the station of this host: no --via and no --profile with it";
+	if (o->waits && o->merge)
+		return "--wait is for one mail: --results tells of those of --merge";
+	if (o->tls && !profile_tls_word(o->tls, &tls))
+		return "--tls is verify, encrypt, try or never";
+	if (o->tls && o->sends_in_clear)
+		return "--in-clear or --tls: which?";
+	if (o->requires_tls && (o->sends_in_clear || (o->tls && tls != PH_TLS_VERIFY)))
+		return "--require-tls is for a host that proves its name: no --in-clear, and no "
+		       "--tls but verify with it";
 	if (o->waits && o->hold_s)
 		return "--wait is for a mail that goes at once: no --in and no --at with it";
 	if (o->via && o->profile)
@@ -335,8 +354,12 @@ check(const struct send_order *o)
 int
 send_options(struct send_order *o, int argc, char **argv)
 {
-	int code = read_options(o, argc, argv);
+	int code;
 
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			send_complain_in_json(); /* of what stands before it, too */
+	code = read_options(o, argc, argv);
 	if (code == EX_OK && o->is_help)
 		fputs(help, stdout);
 	return code != EX_OK || o->is_help ? code : check(o);

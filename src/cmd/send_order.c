@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/must.h"
 #include "client/way.h"
+#include "message/message.h"
 #include "smtp/address.h"
 
 enum { WORD_MAX = 64 << 10 }; /* octets of the texts of one word */
@@ -138,7 +139,7 @@ order_check_files(const struct send_order *o, struct err *e)
 
 /* Who logs in with an address, or else the name this process runs under, at the first domain of the station or at this host. */
 static const char *
-guess_sender(const struct send_order *o, const struct config *config, struct arena *arena)
+guess_address(const struct send_order *o, const struct config *config, struct arena *arena)
 {
 	const struct passwd *person = getpwuid(geteuid());
 	struct buf address = { .max = WORD_MAX };
@@ -155,6 +156,27 @@ guess_sender(const struct send_order *o, const struct config *config, struct are
 		STR_ARG(config->domains_n ? config->domains[0].name : str_of(host)));
 	text = text_of(arena, buf_str(&address));
 	buf_free(&address);
+	return text;
+}
+
+/* With the person's full name, as far as the first comma of its field; what would need more than quotes is none. */
+static const char *
+guess_sender(const struct send_order *o, const struct config *config, struct arena *arena)
+{
+	const char *address = guess_address(o, config, arena), *text;
+	const struct passwd *person = getpwuid(geteuid());
+	struct buf mailbox = { .max = WORD_MAX };
+	struct str name;
+
+	str_cut(str_of(person && person->pw_gecos ? person->pw_gecos : ""), ',', &name,
+		&(struct str){ 0 });
+	name = str_trim(name);
+	if (o->raw || name.n == 0 || !str_is_utf8(name) || !encode_is_clean(name) ||
+		str_find(name, '"') < name.n || str_find(name, '\\') < name.n)
+		return address;
+	buf_addf(&mailbox, "\"%.*s\" <%s>", STR_ARG(name), address);
+	text = text_of(arena, buf_str(&mailbox));
+	buf_free(&mailbox);
 	return text;
 }
 

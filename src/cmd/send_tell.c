@@ -27,7 +27,7 @@ print_result(const struct ph_result *r, const char *why_kept)
 		buf_addf(&line, "%s: ", result_word(r, why_kept));
 	else
 		buf_addf(&line, "%d ", r->code);
-	if (r->code && r->enhanced[0] && !str_starts(str_of(r->text), str_of(r->enhanced)))
+	if (r->code && r->enhanced[0])
 		buf_addf(&line, "%s ", r->enhanced);
 	buf_add(&line, str_of(why_kept ? why_kept : r->text));
 	if (!why_kept && r->advice[0])
@@ -55,17 +55,30 @@ print_lines(const ph_mail *m, const char *why_kept)
 
 /* ── for scripts ── */
 
+void
+tell_add_json(struct buf *to, struct str address, const struct told *told)
+{
+	buf_add(to, S("\"to\":"));
+	codec_add_json(to, address);
+	ask_json_text(to, "result", str_of(told->result));
+	buf_addf(to, ",\"code\":%d", told->code);
+	ask_json_text(to, "status", str_of(told->status[0] ? told->status : "0.0.0"));
+	ask_json_text(to, "stage", str_of(told->stage));
+	ask_json_text(to, "text", str_of(told->text));
+	ask_json_text(to, "advice", str_of(told->advice));
+}
+
 static void
 add_recipient(struct buf *to, const struct ph_result *r, const char *why_kept)
 {
-	buf_add(to, S("{\"to\":"));
-	codec_add_json(to, str_of(r->address));
-	ask_json_text(to, "result", str_of(result_word(r, why_kept)));
-	buf_addf(to, ",\"code\":%d", r->code);
-	ask_json_text(to, "status", str_of(r->enhanced[0] ? r->enhanced : "0.0.0"));
-	ask_json_text(to, "stage", str_of(r->stage));
-	ask_json_text(to, "text", str_of(why_kept ? why_kept : r->text));
-	ask_json_text(to, "advice", str_of(why_kept ? "" : r->advice));
+	buf_add_char(to, '{');
+	tell_add_json(to, str_of(r->address),
+		&(struct told){ .result = result_word(r, why_kept),
+			.code = r->code,
+			.status = r->enhanced,
+			.stage = r->stage,
+			.text = why_kept ? why_kept : r->text,
+			.advice = why_kept ? "" : r->advice });
 	buf_add_char(to, '}');
 }
 
@@ -102,9 +115,35 @@ tell_results(const struct send_order *o, const ph_mail *m, const char *tls, cons
 
 /* ── what is wrong ── */
 
+/* Of the process, for what is wrong with the command line is said before there is an order. */
+static bool complains_in_json;
+
+void
+send_complain_in_json(void)
+{
+	complains_in_json = true;
+}
+
+static void
+print_json_error(int exit_code, const char *what, const char *detail)
+{
+	struct buf out = { .max = JSON_MAX }, text = { .max = JSON_MAX };
+
+	buf_addf(&text, "%s%s%s", what, *detail ? ": " : "", detail);
+	buf_add(&out, S("{\"error\":"));
+	codec_add_json(&out, buf_str(&text));
+	buf_addf(&out, ",\"exit\":%d}\n", exit_code);
+	fwrite(out.p, 1, out.n, stdout);
+	fflush(stdout);
+	buf_free(&text);
+	buf_free(&out);
+}
+
 int
 send_complain(int exit_code, const char *what, const char *detail)
 {
+	if (complains_in_json)
+		print_json_error(exit_code, what, detail);
 	fprintf(stderr, "posthouse send: %s%s%s\n", what, *detail ? ": " : "", detail);
 	return exit_code;
 }
@@ -132,6 +171,8 @@ code_of(const struct ph_result *r)
 		return EX_PROTOCOL;
 	case PH_REFUSED:
 	case PH_INVALID:
+		if (r->code == 0 && strcmp(r->stage, "connect") == 0)
+			return EX_NOHOST; /* all else that keeps from a connection may end */
 		return is_about_login(r) ? EX_NOPERM : EX_UNAVAILABLE;
 	}
 	return EX_SOFTWARE;
@@ -141,7 +182,7 @@ code_of(const struct ph_result *r)
 int
 tell_exit_code(const ph_mail *m)
 {
-	static const int codes[] = { EX_OK, EX_TEMPFAIL, EX_PROTOCOL, EX_UNAVAILABLE, EX_NOPERM };
+	static const int codes[] = { EX_OK, EX_TEMPFAIL, EX_PROTOCOL, EX_UNAVAILABLE, EX_NOHOST, EX_NOPERM };
 	size_t worst = 0;
 
 	for (size_t i = 0; i < ph_results(m); i++)

@@ -10,11 +10,15 @@
 
 #include "cmd/shell.h"
 #include "io/file.h"
+#include "message/message.h"
 
 enum {
 	TEXT_MAX = 32 << 20,	 /* octets; what is larger is an attachment */
-	FINISHED_MAX = 256 << 20 /* octets of a finished message that is no file */
+	FINISHED_MAX = 256 << 20, /* octets of a finished message that is no file */
+	HEADER_LOOK_MAX = 1 << 20
 };
+
+static const char empty[] = "the text is empty: nothing is sent";
 
 /* ── a file ── */
 
@@ -148,7 +152,7 @@ take_text(struct send_input *input)
 		code = keep_text(input->draft, str_of(input->text.p));
 	} else if (code == EX_OK) {
 		send_settle_draft(input, true);
-		code = send_complain(EX_DATAERR, "the text is empty: nothing is sent", "");
+		code = send_complain(EX_DATAERR, empty, "");
 	}
 	buf_free(&written);
 	return code;
@@ -195,26 +199,98 @@ send_settle_draft(struct send_input *input, bool was_sent)
 
 /* ── what was asked for ── */
 
+static bool
+is_secret_field(const struct header_field *field)
+{
+	return str_eq_nocase(field->name, S("Bcc")) || str_eq_nocase(field->name, S("Resent-Bcc"));
+}
+
+/* Out of the header; the rest stays as it is. */
+static void
+drop_secret_fields(struct buf *message)
+{
+	struct str rest = buf_str(message);
+	struct header_field field;
+
+	while (header_next(&rest, &field)) {
+		size_t at = (size_t)(field.whole.p - message->p);
+
+		if (!is_secret_field(&field))
+			continue;
+		memmove(message->p + at, rest.p, rest.n);
+		message->n -= field.whole.n;
+		rest = str_from(buf_str(message), at);
+	}
+}
+
 static int
-read_finished(struct buf *finished)
+read_finished(int fd, const char *name, struct buf *finished)
 {
 	*finished = (struct buf){ .max = FINISHED_MAX };
-	if (file_read_all(STDIN_FILENO, finished))
-		return EX_OK;
-	return send_complain(errno == EFBIG ? EX_DATAERR : EX_NOINPUT, "standard input",
-		errno == EFBIG ? "more than 256 MiB: write it into a file, and --raw FILE"
-			       : strerror(errno));
+	if (!file_read_all(fd, finished))
+		return send_complain(errno == EFBIG ? EX_DATAERR : EX_NOINPUT, name,
+			errno == EFBIG ? "more than 256 MiB, and no file without Bcc"
+				       : strerror(errno));
+	drop_secret_fields(finished);
+	return EX_OK;
+}
+
+/* In the first of it; a header that is longer than that is taken for one that has. */
+static bool
+may_have_secret_fields(int fd)
+{
+	struct buf beginning = { .max = HEADER_LOOK_MAX };
+	char octets[4096];
+	struct header_field field;
+	struct str rest;
+	bool has = false;
+	ssize_t n = 1;
+
+	while (!beginning.overflow && (n = read(fd, octets, sizeof octets)) > 0)
+		buf_add(&beginning, (struct str){ octets, (size_t)n });
+	for (rest = buf_str(&beginning); !has && header_next(&rest, &field);)
+		has = is_secret_field(&field);
+	has = has || (beginning.overflow && str_find(rest, '\n') == rest.n);
+	buf_free(&beginning);
+	return has;
+}
+
+/* A file stays one, of any size, unless something must be taken out of it. */
+static int
+read_raw(struct send_order *o, struct send_input *input)
+{
+	bool is_input = strcmp(o->raw, "-") == 0;
+	int fd = is_input ? STDIN_FILENO : open(o->raw, O_RDONLY | O_CLOEXEC), code = EX_OK;
+
+	if (fd < 0)
+		return send_complain(EX_NOINPUT, o->raw, strerror(errno));
+	if (is_input || may_have_secret_fields(fd)) {
+		if (!is_input)
+			lseek(fd, 0, SEEK_SET);
+		code = read_finished(fd, is_input ? "standard input" : o->raw, &input->finished);
+		o->finished = buf_str(&input->finished);
+		o->raw = "-";
+	}
+	if (!is_input)
+		close(fd);
+	return code;
 }
 
 static int
 read_words(const struct send_order *o, struct send_input *input)
 {
+	int code;
+
 	input->text = (struct buf){ .max = TEXT_MAX };
 	if (o->edits)
 		return edit(o, input);
-	if (!o->text_file && isatty(STDIN_FILENO))
-		fprintf(stderr, "Write your text; end it with Ctrl-D on a line of its own.\n");
-	return read_file(o->text_file ? o->text_file : "-", &input->text);
+	if (o->text_file || !isatty(STDIN_FILENO))
+		return read_file(o->text_file ? o->text_file : "-", &input->text);
+	fprintf(stderr, "Write your text; end it with Ctrl-D on a line of its own.\n");
+	code = read_file("-", &input->text);
+	if (code == EX_OK && str_trim(str_of(input->text.p)).n == 0)
+		code = send_complain(EX_DATAERR, empty, "");
+	return code;
 }
 
 int
@@ -228,10 +304,8 @@ send_read(struct send_order *o, struct send_input *input)
 		code = read_file(o->html_file, &input->html);
 		o->html = input->html.p;
 	}
-	if (code == EX_OK && o->raw && strcmp(o->raw, "-") == 0) {
-		code = read_finished(&input->finished);
-		o->finished = buf_str(&input->finished);
-	}
+	if (code == EX_OK && o->raw)
+		code = read_raw(o, input);
 	if (code == EX_OK && !has_other) {
 		code = read_words(o, input);
 		o->text = input->text.p;

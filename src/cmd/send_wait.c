@@ -41,6 +41,32 @@ static const struct fate {
 
 /* ── what is told ── */
 
+/* Words of a host begin with its code. */
+static void
+add_fate(struct buf *line, struct str address, const struct ipc_told *told)
+{
+	struct str words = told->kind == HISTORY_EXPANDED ? told->how : told->words, rest = words;
+	struct buf text = { .max = IPC_PACKET_MAX };
+	uint64_t code;
+
+	buf_add(&text, words);
+	buf_add_char(&text, '\0');
+	if (!scan_u64(&rest, &code) || words.n - rest.n != 3)
+		code = 0;
+	buf_add_char(line, '{');
+	tell_add_json(line, address,
+		&(struct told){ .result = fates[told->kind].word,
+			.code = (int)code,
+			.status = "",
+			.stage = "station",
+			.text = text.p,
+			.advice = "" });
+	ask_json_time(line, "at", told->at_ms);
+	ask_json_text(line, "host", told->who);
+	buf_add_char(line, '}');
+	buf_free(&text);
+}
+
 static void
 print_fate(const struct waiting *w, struct str address, const struct ipc_told *told)
 {
@@ -49,14 +75,7 @@ print_fate(const struct waiting *w, struct str address, const struct ipc_told *t
 	char when[32];
 
 	if (w->order->is_json) {
-		buf_add(&line, S("{\"to\":"));
-		codec_add_json(&line, address);
-		ask_json_text(&line, "fate", str_of(fate->word));
-		ask_json_time(&line, "at", told->at_ms);
-		ask_json_text(&line, "host", told->who);
-		ask_json_text(
-			&line, "words", told->kind == HISTORY_EXPANDED ? told->how : told->words);
-		buf_add(&line, S("}"));
+		add_fate(&line, address, told);
 		fwrite(line.p, 1, line.n, stdout);
 	} else {
 		buf_add(&line, address);
@@ -107,10 +126,18 @@ came(void *owner, const struct ipc_message *m)
 int
 wait_open(struct waiting **w, const struct send_order *o)
 {
+	int code;
+
 	*w = memory_take(NULL, sizeof **w);
 	(*w)->order = o;
 	(*w)->ask = (struct ask){ .command = "posthouse send --wait", .came = came, .owner = *w };
-	return ask_open(&(*w)->ask, o->config_file);
+	code = ask_open(&(*w)->ask, o->config_file);
+	return code == EX_OK
+		       ? EX_OK
+		       : send_complain(code,
+				 "nothing is sent, for --wait asks the station, and only its "
+				 "operator may: leave --wait out, and it goes",
+				 "");
 }
 
 void

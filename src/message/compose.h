@@ -43,7 +43,8 @@ struct compose_part {
 	/* It belongs to the HTML, which shows it as cid:ID. Where there is no HTML, it is among the attachments. */
 	bool is_inline;
 	struct str id; /* its Content-ID without brackets; an attachment may have none */
-	/* Of the file, in UTF-8; empty: none. Directories and blanks at its ends go, control characters become '_'. */
+	/* Of the file, in UTF-8; empty: none. Directories and blanks at its ends go, control characters become '_';
+	 * what nothing is left of is "attachment". */
 	struct str name;
 	/* "application/pdf", with parameters or without; empty: guessed from the name. */
 	struct str type;

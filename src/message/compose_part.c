@@ -170,20 +170,32 @@ is_composite(struct str type)
 
 /* ── The name of a file ──────────────────────────────────────────────────────────────────────── */
 
-/* Without directories, of any system, and blanks at its ends, which readers lose; control characters become '_'. */
+static bool
+is_separator(char c)
+{
+	return c == '/' || c == '\\';
+}
+
+/* Without directories, of any system, and blanks at its ends, which readers lose; control characters become '_'. What nothing is left of has
+ * a name all the same: without one readers do not show a file. */
 static struct str
 clean_name(struct str name, char clean[NAME_MAX])
 {
+	bool has_name = name.n > 0;
+	struct str last;
 	size_t n = 0;
 
+	while (name.n && is_separator(name.p[name.n - 1]))
+		name.n--;
 	for (size_t i = 0; i < name.n; i++) {
 		bool is_control = (unsigned char)name.p[i] < ' ' || name.p[i] == 0x7f;
 
 		clean[n++] = is_control ? '_' : name.p[i];
-		if (name.p[i] == '/' || name.p[i] == '\\')
+		if (is_separator(name.p[i]))
 			n = 0;
 	}
-	return str_trim((struct str){ clean, n });
+	last = str_trim((struct str){ clean, n });
+	return has_name && last.n == 0 ? S("attachment") : last;
 }
 
 static bool

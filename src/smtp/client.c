@@ -218,6 +218,13 @@ client_message_has_left(const struct smtp_client *c, const struct smtp_client_sa
 	return client_message_is_whole(said) && c->left >= said->ends_at;
 }
 
+bool
+smtp_client_is_in_message(const struct smtp_client *c)
+{
+	return c->state == AWAIT_END && !client_uses_chunking(c) &&
+	       !client_message_has_left(c, &c->said);
+}
+
 static bool
 lacks_memory(const struct smtp_client *c)
 {

@@ -260,6 +260,8 @@ void smtp_client_lost(struct smtp_client *c, const struct err *e);
 int64_t smtp_client_patience_ms(const struct smtp_client *c);
 
 struct str smtp_client_output(const struct smtp_client *c);
+/* Is what output begins with of a message behind DATA, to its lone dot? That of BDAT has its size before it. */
+bool smtp_client_is_in_message(const struct smtp_client *c);
 void smtp_client_sent(struct smtp_client *c, size_t n); /* the first n octets of output have gone */
 
 #endif

@@ -180,6 +180,8 @@ client_login_answered(struct smtp_client *c)
 
 	if (c->reply.code / 100 == 2 && c->sasl.is_done)
 		become_ready(c);
+	else if (c->reply.code / 100 == 3 && c->reply.code != 334)
+		client_fail_with_lie(c, "asks for the login with a reply that is no 334");
 	else if (c->reply.code / 100 == 2)
 		client_fail_with_lie(c, "lets us in before it has seen that it should");
 	else if (challenge.refused)

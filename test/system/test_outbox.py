@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -310,6 +311,13 @@ def test_an_envelope_id_is_said_as_it_was_given(away, person):
     with host:
         person.sendmail("-q")
         assert [line for line in host.heard if line.startswith("MAIL")][0].endswith("ENVID=a+2Bb+3Dc")
+
+
+def test_nobody_stays_behind_without_an_outbox(away, person):
+    person.sendmail("bob", text=TEXT)
+    assert len(person.tenders()) == 1
+    shutil.rmtree(person.outbox)
+    until(lambda: not person.tenders(), "the process that was left behind to be gone")
 
 
 def test_half_a_file_of_a_killed_writer_goes(away, person):

@@ -116,7 +116,7 @@ test_no_lie_of_a_scram_server_is_believed(void **state)
 		"r=" BOTH_NONCES ",s=" SALT ",i=",
 		"r=" BOTH_NONCES ",s=" SALT ",i=0",
 		"r=" BOTH_NONCES ",s=" SALT ",i=4095",
-		"r=" BOTH_NONCES ",s=" SALT ",i=1000001",
+		"r=" BOTH_NONCES ",s=" SALT ",i=600001",
 		"r=" BOTH_NONCES ",s=" SALT ",i=99999999999999999999999",
 		"r=" BOTH_NONCES ",s=" SALT ",i=-4096",
 		"r=" BOTH_NONCES ",s=" SALT ",i=4096x",
