@@ -30,7 +30,8 @@
  *  - Texts are UTF-8 and end in NUL. Lists of mailboxes ("Bob <bob@example.net>, ann@example.net") have commas between them.
  *    A line end or NUL in a field is an error, never a second field.
  *  - The first thing that is wrong with a mail or a session sticks: the calls behind it do nothing, ph_send says PH_INVALID, and
- *    ph_mail_error or ph_session_error what it was. So a mail is written without looking at each call.
+ *    ph_mail_error or ph_session_error what it was, and so do the results of the recipients that were named by then. So a mail is
+ *    written without looking at each call.
  *  - No globals, no threads, no signals (a connection that breaks raises no SIGPIPE), no exit. One object is for one thread at a time.
  *  - NULL in the place of an object is never right, but for the functions that free.
  */
@@ -71,12 +72,13 @@ const char *ph_status_name(enum ph_status status); /* "sent", "partly", "refused
 /* What became of one recipient. */
 struct ph_result {
 	const char *address;
-	/* PH_SENT, PH_REFUSED, PH_LATER, PH_UNSURE; PH_UNDERWAY: not tried yet */
+	/* PH_SENT, PH_REFUSED, PH_LATER, PH_UNSURE; PH_INVALID: the mail or the session is wrong; PH_UNDERWAY: not tried yet */
 	enum ph_status status;
 	int code;	      /* of the reply: 250, 550 …; 0: none came */
 	const char *enhanced; /* RFC 3463: "2.1.5"; "" when the server said none */
-	const char *text;     /* its words, or ours: one line */
-	/* where: "connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "body", "end" */
+	/* its words (without the enhanced code), or ours: one line; for PH_INVALID the error */
+	const char *text;
+	/* "": nowhere yet. Where: "connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "body", "end" */
 	const char *stage;
 	const char *advice; /* what the sender can do, in plain English; "" when it was sent */
 };
@@ -92,9 +94,10 @@ void ph_mail_free(ph_mail *m);
  * sending while the first is under way. NULL: nothing. */
 const char *ph_mail_error(const ph_mail *m);
 
-/* Also where bounces go, unless ph_return_path says otherwise. */
+/* One mailbox; a second call replaces it. Also where bounces go, unless ph_return_path says otherwise. */
 void ph_from(ph_mail *m, const char *mailbox);
-void ph_to(ph_mail *m, const char *mailboxes); /* these may be called again, and add */
+/* These may be called again, and add. A group ("Team: ann@example.net, bob@example.net;") is its members. */
+void ph_to(ph_mail *m, const char *mailboxes);
 void ph_cc(ph_mail *m, const char *mailboxes);
 void ph_bcc(ph_mail *m, const char *mailboxes); /* stands nowhere in the message */
 void ph_reply_to(ph_mail *m, const char *mailboxes);
@@ -102,7 +105,7 @@ void ph_return_path(ph_mail *m, const char *address); /* "": none, as reports ha
 void ph_recipient(ph_mail *m, const char *address);   /* of the envelope alone */
 void ph_subject(ph_mail *m, const char *subject);
 void ph_header(ph_mail *m, const char *name, const char *value); /* any other field */
-void ph_date(ph_mail *m, int64_t unix_seconds);			 /* else now */
+void ph_date(ph_mail *m, int64_t unix_seconds); /* else now; in the years 1 to 9999 */
 void ph_message_id(ph_mail *m, const char *id); /* without brackets; else a random one */
 
 void ph_text(ph_mail *m, const char *text); /* any line ends */
@@ -111,13 +114,15 @@ void ph_html(ph_mail *m, const char *html);
 /* A picture for the HTML: <img src="cid:ID">. */
 void ph_inline(ph_mail *m, const char *id, const char *path);
 void ph_inline_data(ph_mail *m, const char *id, const void *data, size_t n, const char *type);
-/* name NULL: the path's last part; type NULL: guessed from the name. */
+/* Files have a size, which those in /proc do not tell. name NULL: the path's last part, and of data none; type NULL: guessed from the
+ * name. */
 void ph_attach(ph_mail *m, const char *path);
 void ph_attach_as(ph_mail *m, const char *path, const char *name, const char *type);
 void ph_attach_data(ph_mail *m, const void *data, size_t n, const char *name, const char *type);
 
 /* In place of all that: a finished message (RFC 5322), any line ends, sent as it is. Its recipients come
- * from ph_recipient, its sender from ph_return_path. */
+ * from ph_recipient, its sender from ph_return_path, which must be said ("": nobody). A subject, a field, a text or an attachment beside it is
+ * an error. */
 void ph_message_data(ph_mail *m, const void *data, size_t n);
 void ph_message_file(ph_mail *m, const char *path);
 
@@ -157,7 +162,8 @@ void ph_session_free(ph_session *s); /* says QUIT where that costs no waiting */
 const char *ph_session_error(const ph_session *s);
 
 /* user NULL: the URL's. Of the ways that server and library know the best is taken: SCRAM-SHA-256-PLUS,
- * SCRAM-SHA-256, CRAM-MD5, PLAIN, LOGIN. */
+ * SCRAM-SHA-256, CRAM-MD5, PLAIN, LOGIN. An empty password is an error, here and for a user of the URL alone. SCRAM has the server say how many
+ * rounds of hashing it costs: up to 600,000, half a second in which ph_step does not return. */
 void ph_login(ph_session *s, const char *user, const char *password);
 /* OAUTHBEARER (RFC 7628), XOAUTH2. */
 void ph_token(ph_session *s, const char *user, const char *token);
@@ -171,8 +177,8 @@ enum ph_tls {
 	/* encrypted, to a host that proves its name: what holds unless something else is said */
 	PH_TLS_VERIFY,
 	PH_TLS_ENCRYPT, /* encrypted, whoever it is */
-	/* if that works; no password goes in clear, or to a host that does not prove its name, unless it is
-	 * this machine */
+	/* if that works; no password goes in clear, or to a host that does not prove its name, unless the URL
+	 * names this machine: localhost, a number like 127.0.0.1 or [::1]. A connection of ph_connected is never taken for that */
 	PH_TLS_TRY,
 	PH_TLS_NEVER, /* in clear, passwords too */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
+#include "base/codec.h"
 #include "base/ip.h"
 
 void
@@ -61,14 +62,6 @@ parse_host(struct way *way, struct str text)
 	return true;
 }
 
-static int
-hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 /* A percent sign that encodes nothing is one: `wei%example` is the login of some hosts. What is encoded is no control character. */
 static bool
 parse_user(struct way *way, struct str text)
@@ -76,14 +69,13 @@ parse_user(struct way *way, struct str text)
 	size_t n = 0;
 
 	for (size_t i = 0; i < text.n; i++) {
-		bool has_two = text.p[i] == '%' && text.n - i > 2;
-		int high = has_two ? hex_digit(text.p[i + 1]) : -1;
-		int low = has_two ? hex_digit(text.p[i + 2]) : -1;
-		bool is_encoded = high >= 0 && low >= 0;
+		unsigned char octet;
+		bool is_encoded =
+			text.p[i] == '%' && codec_from_hex(str_part(text, i + 1, 2), &octet, 1);
 
-		if (is_encoded && (high < 2 || (high == 7 && low == 15)))
+		if (is_encoded && (octet < ' ' || octet == 0x7f))
 			return false;
-		way->user[n++] = is_encoded ? (char)(high << 4 | low) : text.p[i];
+		way->user[n++] = is_encoded ? (char)octet : text.p[i];
 		i += is_encoded ? 2 : 0;
 	}
 	return true;

@@ -40,7 +40,7 @@ struct merge {
 	const struct send_order *order;
 	const struct config *config;
 	struct merge_table table;
-	char digest[MERGE_DIGEST_TEXT];
+	struct merge_digests digests;
 	struct merge_results results;
 	struct merge_progress progress;
 	ph_pool *pool;
@@ -75,8 +75,7 @@ digest_of(FILE *in, char digest[MERGE_DIGEST_TEXT], struct err *e)
 	ok = !ferror(in);
 	must(EVP_DigestFinal_ex(sum, value, NULL) == 1);
 	EVP_MD_CTX_free(sum);
-	for (size_t i = 0; i < sizeof value; i++)
-		snprintf(digest + 2 * i, 3, "%02x", value[i]);
+	merge_digest_text(value, digest);
 	return ok || err_set_errno(e, "cannot read the table");
 }
 
@@ -109,7 +108,7 @@ open_table(struct merge *m, FILE *in, size_t *rows_n, struct err *e)
 		return EX_DATAERR;
 	if (!merge_order_check(&m->table, m->order, e))
 		return EX_USAGE;
-	return digest_of(in, m->digest, e) && merge_table_rewind(&m->table, e) &&
+	return digest_of(in, m->digests.table, e) && merge_table_rewind(&m->table, e) &&
 			       count_rows(&m->table, rows_n, e)
 		       ? EX_OK
 		       : EX_DATAERR;
@@ -143,8 +142,8 @@ note_wrong(struct merge *m, size_t row, const char *why)
 	struct err e;
 
 	m->progress.done++;
-	m->progress.refused++;
-	show_wrong(m, row, "invalid", why);
+	m->progress.wrong++;
+	show_wrong(m, row, "wrong", why);
 	if (!merge_results_wrong(&m->results, row, why, &e))
 		stop(m, &e, EX_IOERR);
 }
@@ -169,6 +168,20 @@ watch_server(struct merge *m, const struct ph_result *result)
 						     : EX_UNAVAILABLE);
 }
 
+/* Of a row: what running the command again can better weighs most. */
+enum fate { FATE_NONE, FATE_LATER, FATE_UNSURE, FATE_REFUSED, FATE_WRONG, FATE_SENT, FATES };
+
+static enum fate
+fate_of(unsigned char known)
+{
+	return known == 0	     ? FATE_NONE
+	       : known & ROW_LATER   ? FATE_LATER
+	       : known & ROW_UNSURE  ? FATE_UNSURE
+	       : known & ROW_REFUSED ? FATE_REFUSED
+	       : known & ROW_INVALID ? FATE_WRONG
+				     : FATE_SENT;
+}
+
 static void
 settle(struct merge *m, struct slot *slot, enum ph_status status)
 {
@@ -187,11 +200,11 @@ settle(struct merge *m, struct slot *slot, enum ph_status status)
 	m->progress.done++;
 	if (!merge_results_note(&m->results, slot->row, slot->mail, &e))
 		stop(m, &e, EX_IOERR);
+	m->progress.refused += fate_of(m->results.rows[slot->row]) == FATE_REFUSED;
 	watch_server(m, ph_result(slot->mail, ph_results(slot->mail) - 1));
 	for (size_t i = 0; i < ph_results(slot->mail); i++) {
 		const struct ph_result *result = ph_result(slot->mail, i);
 
-		m->progress.refused += result->status == PH_REFUSED;
 		if (result->status != PH_SENT)
 			show_wrong(m, slot->row, ph_status_name(result->status), result->text);
 	}
@@ -219,13 +232,14 @@ on_done(void *context, ph_mail *mail, enum ph_status status)
 
 /* ── The run ── */
 
-/* Rows that have no answer yet, or one that a second try may better. --again: those that were refused too, or may have got it. */
+/* Rows that have no answer yet, or one that a second try may better. --again: those, too, of which somebody was refused, or may have
+ * got it. */
 static bool
 is_wanted(const struct merge *m, size_t row)
 {
 	unsigned char known = m->results.rows[row];
 
-	if (m->order->again && (known & (ROW_UNSURE | ROW_REFUSED)) && !(known & ROW_SENT))
+	if (m->order->again && (known & (ROW_UNSURE | ROW_REFUSED)))
 		return true;
 	return known == 0 || (known & (ROW_LATER | ROW_INVALID));
 }
@@ -334,7 +348,7 @@ show_dry(struct merge *m)
 		if (mail && mails++ == 0)
 			ph_mail_write(mail, print, stdout);
 		if (!mail && ++wrong)
-			show_wrong(m, m->table.row, "invalid", e.text);
+			show_wrong(m, m->table.row, "wrong", e.text);
 		ph_mail_free(mail);
 		arena_free(&arena);
 	}
@@ -345,39 +359,39 @@ show_dry(struct merge *m)
 	return wrong ? EX_DATAERR : EX_OK;
 }
 
-/* All rows of the table, those of earlier runs too. What running the command again can better weighs most. */
-static int
-sum_up(const struct merge *m)
+static void
+count_fates(const struct merge *m, size_t n[FATES])
 {
-	size_t sent = 0, later = 0, refused = 0, unsure = 0, left = 0;
+	memset(n, 0, FATES * sizeof *n);
+	for (size_t row = 1; row <= m->results.rows_n; row++)
+		n[fate_of(m->results.rows[row])]++;
+}
 
-	for (size_t row = 1; row <= m->results.rows_n; row++) {
-		unsigned char known = m->results.rows[row];
+/* All rows of the table, those of earlier runs too; sent_before: those had so many. */
+static int
+sum_up(const struct merge *m, size_t sent_before)
+{
+	size_t n[FATES];
 
-		if (known == 0)
-			left++;
-		else if (known & ROW_LATER)
-			later++;
-		else if (known & ROW_UNSURE)
-			unsure++;
-		else if (known & (ROW_REFUSED | ROW_INVALID))
-			refused++;
-		else
-			sent++;
-	}
-	fprintf(stderr, "%zu sent, %zu refused, %zu later, %zu unsure, %zu not tried\n", sent,
-		refused, later, unsure, left);
+	count_fates(m, n);
+	if (sent_before)
+		fprintf(stderr, "%zu sent before, %zu now", sent_before,
+			n[FATE_SENT] - sent_before);
+	else
+		fprintf(stderr, "%zu sent", n[FATE_SENT]);
+	fprintf(stderr, ", %zu refused, %zu wrong, %zu later, %zu unsure, %zu not tried\n",
+		n[FATE_REFUSED], n[FATE_WRONG], n[FATE_LATER], n[FATE_UNSURE], n[FATE_NONE]);
 	if (m->stop_code)
 		send_complain(m->stop_code, m->stop.text, "");
-	if ((later || left) && m->order->results)
+	if ((n[FATE_LATER] || n[FATE_NONE]) && m->order->results)
 		fprintf(stderr, "the same command goes on from here\n");
 	if (m->stop_code)
 		return m->stop_code;
-	if (later || left)
+	if (n[FATE_LATER] || n[FATE_NONE])
 		return EX_TEMPFAIL;
-	if (unsure)
+	if (n[FATE_UNSURE])
 		return EX_PROTOCOL; /* as of a single mail */
-	return refused ? EX_UNAVAILABLE : EX_OK;
+	return n[FATE_REFUSED] || n[FATE_WRONG] ? EX_UNAVAILABLE : EX_OK;
 }
 
 static void
@@ -408,7 +422,7 @@ static int
 send_rows(struct merge *m, ph_session *session)
 {
 	unsigned connections = m->order->connections ? m->order->connections : CONNECTIONS;
-	size_t before = 0;
+	size_t before = 0, n[FATES];
 	struct err e;
 
 	connections = connections < CONNECTIONS_MAX ? connections : CONNECTIONS_MAX;
@@ -417,13 +431,15 @@ send_rows(struct merge *m, ph_session *session)
 	tell_unsure(m);
 	for (size_t row = 1; row <= m->results.rows_n; row++)
 		before += !is_wanted(m, row);
+	count_fates(m, n);
 	m->pool = ph_pool_new(session, connections);
 	must(m->pool);
 	catch_signals();
 	merge_progress_begin(&m->progress, m->results.rows_n, before);
+	m->progress.refused = m->order->again ? 0 : n[FATE_REFUSED]; /* else they are tried anew */
 	run(m, connections);
 	ph_pool_free(m->pool);
-	return sum_up(m);
+	return sum_up(m, n[FATE_SENT]);
 }
 
 static int
@@ -437,7 +453,9 @@ merge_table(struct merge *m, FILE *in, ph_session *session)
 	if (code != EX_OK)
 		return send_complain(code, e.text, "");
 	m->results.shows = o->is_json && !o->is_dry;
-	if (!merge_results_open(&m->results, o->results, m->digest, rows_n, !o->is_dry, &e))
+	m->results.again = o->again;
+	merge_order_digest(o, m->digests.mail);
+	if (!merge_results_open(&m->results, o->results, &m->digests, rows_n, !o->is_dry, &e))
 		return send_complain(
 			e.class == ERR_TEMPORARY ? EX_CANTCREAT : EX_DATAERR, e.text, "");
 	return o->is_dry ? show_dry(m) : send_rows(m, session);

@@ -90,22 +90,31 @@ enum {
 	ROW_REFUSED = 8,
 	ROW_UNSURE = 16,
 	ROW_INVALID = 32, /* not a mail; nothing was said */
-	ROW_RESUMED = 64, /* with BEGUN: for those recipients who were to get it later */
+	ROW_RESUMED = 64, /* for some of its recipients: those who were to get it later */
+	ROW_AGAIN = 128,  /* with RESUMED: for all who do not have it */
+};
+
+/* What a file of results is of. */
+struct merge_digests {
+	char table[MERGE_DIGEST_TEXT], mail[MERGE_DIGEST_TEXT];
 };
 
 struct merge_results {
 	int fd;		     /* -1: kept nowhere */
 	bool shows;	     /* on standard output too */
+	bool again;	     /* who was refused, or perhaps has it, is not settled */
 	unsigned char *rows; /* ROW_… of each, from 1 on */
 	size_t rows_n;
 	struct buf line;
 	struct arena arena;
 	struct map settled; /* recipients of rows that have others which wait */
+	/* while lines are read: the row of the last one, and how many of it came */
+	size_t at_row, at_row_n;
 };
 
-/* path NULL: kept nowhere. */
-bool merge_results_open(struct merge_results *r, const char *path, const char *digest,
-	size_t rows_n, bool writes, struct err *e);
+/* path NULL: kept nowhere. `again` is set, and the rest of *r zero. */
+bool merge_results_open(struct merge_results *r, const char *path,
+	const struct merge_digests *digests, size_t rows_n, bool writes, struct err *e);
 void merge_results_close(struct merge_results *r);
 /* Rows that an earlier run left under way become unsure. */
 bool merge_results_settle(struct merge_results *r, struct err *e);
@@ -124,6 +133,9 @@ enum { MERGE_MAIL_MAX = 256 << 20 }; /* octets of the filled fields of a row */
 
 /* Whether each {column} of the order is one of the table. */
 bool merge_order_check(const struct merge_table *t, const struct send_order *order, struct err *e);
+/* Of all that the order has of a mail, the columns unfilled; of files the names alone. */
+void merge_digest_text(const unsigned char value[32], char digest[MERGE_DIGEST_TEXT]);
+void merge_order_digest(const struct send_order *order, char digest[MERGE_DIGEST_TEXT]);
 /* The mail of the table's row; the arena must live as long. rest: it is for those recipients alone who have no answer there; NULL: for all.
  * NULL: e says what is wrong with the row. */
 ph_mail *merge_order_mail(const struct merge_table *t, const struct send_order *order,
@@ -133,8 +145,8 @@ ph_mail *merge_order_mail(const struct merge_table *t, const struct send_order *
 /* ── merge_progress.c ── */
 
 struct merge_progress {
-	size_t total, before; /* rows; done by earlier runs */
-	size_t done, refused;
+	size_t total, before;	     /* rows; done by earlier runs */
+	size_t done, refused, wrong; /* done in this run; of all */
 	bool is_terminal;
 	int64_t begin_ms, shown_ms;
 };

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/evp.h>
+
 #include "base/must.h"
 #include "cmd/merge.h"
 
@@ -58,6 +60,42 @@ merge_order_check(const struct merge_table *t, const struct send_order *order, s
 			if (!merge_check(t, str_of(list_at(&o, i)->p[k]), e))
 				return false;
 	return true;
+}
+
+/* With the NUL behind it, so that no two orders have the same octets; none is a mark of its own. */
+static void
+digest_text(EVP_MD_CTX *sum, const char *text)
+{
+	if (text)
+		must(EVP_DigestUpdate(sum, text, strlen(text) + 1) == 1);
+	must(EVP_DigestUpdate(sum, "\1", 2) == 1);
+}
+
+void
+merge_digest_text(const unsigned char value[32], char digest[MERGE_DIGEST_TEXT])
+{
+	for (size_t i = 0; i < 32; i++)
+		snprintf(digest + 2 * i, 3, "%02x", value[i]);
+}
+
+void
+merge_order_digest(const struct send_order *order, char digest[MERGE_DIGEST_TEXT])
+{
+	struct send_order o = *order;
+	EVP_MD_CTX *sum = EVP_MD_CTX_new();
+	unsigned char value[32];
+
+	must(sum && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1);
+	for (size_t i = 0; i < TEXTS; i++)
+		digest_text(sum, *text_at(&o, i));
+	for (size_t i = 0; i < LISTS; i++) {
+		for (size_t k = 0; k < list_at(&o, i)->n; k++)
+			digest_text(sum, list_at(&o, i)->p[k]);
+		digest_text(sum, NULL);
+	}
+	must(EVP_DigestFinal_ex(sum, value, NULL) == 1);
+	EVP_MD_CTX_free(sum);
+	merge_digest_text(value, digest);
 }
 
 /* A word that becomes empty is none: `--cc '{boss}'` in the row of somebody who has no boss. */

@@ -63,7 +63,7 @@ merge_progress_show(struct merge_progress *p, bool is_end)
 	p->shown_ms = now;
 	if (p->is_terminal)
 		add_bar(&line, done, p->total);
-	buf_addf(&line, "%zu of %zu, %zu refused", done, p->total, p->refused);
+	buf_addf(&line, "%zu of %zu, %zu refused, %zu wrong", done, p->total, p->refused, p->wrong);
 	if (p->done && spent_ms > 0) {
 		buf_addf(&line, ", %" PRId64 " a second", (int64_t)p->done * 1000 / spent_ms);
 		if (left && !is_end) {

@@ -48,18 +48,15 @@ static const struct str magic = { "posthouse outbox 1\n", 19 };
 
 /* ── where ── */
 
-/* mkdir -p, for nobody else. */
 static bool
-make_directories(const char *path)
+sync_directory(const char *path)
 {
-	char part[OUTBOX_PATH];
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
 
-	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-		if (mkdir(part, 0700) < 0 && errno != EEXIST)
-			return false;
-	}
-	return mkdir(path, 0700) == 0 || errno == EEXIST;
+	if (fd >= 0)
+		close(fd);
+	return ok;
 }
 
 static bool
@@ -70,38 +67,183 @@ is_own_directory(const char *path)
 	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
 }
 
+static bool
+sync_parent(const char *path)
+{
+	char parent[OUTBOX_PATH];
+
+	snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+	/* one where this person may write but not read holds nothing to sync by; the file is safe, its name most probably */
+	return sync_directory(parent) || errno == EACCES;
+}
+
+/* Of this person alone, now or before. Where a symlink or somebody else's directory has the name, nothing is made behind it. */
+static bool
+make_directory(const char *path, struct err *e)
+{
+	if (mkdir(path, 0700) == 0)
+		return sync_parent(path) || err_set_errno(e, "%s", path);
+	if (errno != EEXIST)
+		return err_set_errno(e, "%s", path);
+	return is_own_directory(path) ||
+	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "%s: this is no directory of yours", path);
+}
+
+/* All that is missing of a path, behind its first octets. */
+static bool
+make_directories(const char *path, size_t base, struct err *e)
+{
+	const char *slash = path + base;
+	char part[OUTBOX_PATH];
+
+	while (*slash) {
+		slash = strchrnul(slash + 1, '/');
+		snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+		if (!make_directory(part, e))
+			return false;
+	}
+	return true;
+}
+
 /* Whoever keeps $HOME of another person (sudo) leaves nothing there. */
-static const char *
-own_home(void)
+static bool
+find_home(bool makes, char base[OUTBOX_PATH], struct err *e)
 {
 	const char *home = secure_getenv("HOME");
 	const struct passwd *person;
 
-	if (home && *home == '/' && is_own_directory(home))
-		return home;
-	person = getpwuid(geteuid());
-	return person && is_own_directory(person->pw_dir) ? person->pw_dir : NULL;
+	(void)makes;
+	if (!home || *home != '/' || !is_own_directory(home)) {
+		person = getpwuid(geteuid());
+		home = person && is_own_directory(person->pw_dir) ? person->pw_dir : NULL;
+	}
+	return (home && snprintf(base, OUTBOX_PATH, "%s", home) < OUTBOX_PATH) ||
+	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "there is no home for an outbox");
 }
+
+/* The same of $XDG_STATE_HOME, which need not be there yet. */
+static bool
+find_state_home(bool makes, char base[OUTBOX_PATH], struct err *e)
+{
+	const char *state = secure_getenv("XDG_STATE_HOME");
+
+	if (!state || *state != '/' || snprintf(base, OUTBOX_PATH, "%s", state) >= OUTBOX_PATH)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "there is no home for an outbox");
+	if (makes) {
+		char parent[OUTBOX_PATH];
+
+		snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(base, '/') - base), base);
+		if (is_own_directory(parent) && mkdir(base, 0700) == 0)
+			sync_directory(parent);
+	}
+	return is_own_directory(base) ||
+	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "%s: this is no directory of yours", base);
+}
+
+/* An administrator's, for services without a home: each user makes a directory there, and nobody else's can be removed or listed. */
+static bool
+find_spool(bool makes, char base[OUTBOX_PATH], struct err *e)
+{
+	static const char spool[] = "/var/spool/posthouse-outbox";
+	struct stat st;
+
+	if (lstat(spool, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+		!(st.st_mode & S_ISVTX))
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "there is no %s", spool);
+	snprintf(base, OUTBOX_PATH, "%s/%u", spool, (unsigned)geteuid());
+	return !makes || make_directory(base, e);
+}
+
+/* A /var/tmp that a service has for itself (systemd's PrivateTmp) goes with the service, and all that is kept there. */
+static bool
+is_of_service(void)
+{
+	int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	struct buf text = { .max = 1 << 20 };
+	struct str rest, line;
+	bool is = false;
+
+	if (fd < 0)
+		return false;
+	file_read_all(fd, &text);
+	close(fd);
+	for (rest = buf_str(&text); scan_until(&rest, '\n', &line);)
+		is |= memmem(line.p, line.n, " /var/tmp ", 10) &&
+		      memmem(line.p, line.n, "systemd-private", 15);
+	buf_free(&text);
+	return is;
+}
+
+/* One that was made because somebody else had taken the name. */
+static bool
+find_other_name(char base[OUTBOX_PATH])
+{
+	DIR *d = opendir("/var/tmp");
+	bool is_found = false;
+	char prefix[64];
+
+	if (!d)
+		return false;
+	snprintf(prefix, sizeof prefix, "posthouse-%u.", (unsigned)geteuid());
+	for (struct dirent *entry; !is_found && (entry = readdir(d));) {
+		if (!str_starts(str_of(entry->d_name), str_of(prefix)))
+			continue;
+		snprintf(base, OUTBOX_PATH, "/var/tmp/%s", entry->d_name);
+		is_found = is_own_directory(base);
+	}
+	closedir(d);
+	return is_found;
+}
+
+static bool
+find_temporary(bool makes, char base[OUTBOX_PATH], struct err *e)
+{
+	unsigned user = geteuid();
+	struct stat st;
+
+	if (makes && is_of_service())
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
+			"/var/tmp is this service's own, and goes with it: an administrator makes "
+			"/var/spool/posthouse-outbox (mode 1733)");
+	snprintf(base, OUTBOX_PATH, "/var/tmp/posthouse-%u", user);
+	if (makes && mkdir(base, 0700) < 0 && errno != EEXIST)
+		return err_set_errno(e, "%s", base);
+	if (lstat(base, &st) < 0)
+		return err_set_errno(e, "%s", base);
+	if (st.st_uid == user || find_other_name(base))
+		return true;
+	snprintf(base, OUTBOX_PATH, "/var/tmp/posthouse-%u.XXXXXX", user);
+	return (makes && mkdtemp(base)) || err_set_errno(e, "%s", base);
+}
+
+/* The best first. */
+static const struct place {
+	bool (*find_base)(bool makes, char base[OUTBOX_PATH], struct err *e);
+	const char *within;
+} places[OUTBOX_PLACES] = {
+	{ find_state_home, "/posthouse/outbox" },
+	{ find_home, "/.local/state/posthouse/outbox" },
+	{ find_spool, "" },
+	{ find_temporary, "" },
+};
 
 bool
 outbox_place(unsigned which, bool makes, char path[OUTBOX_PATH], struct err *e)
 {
-	const char *state = secure_getenv("XDG_STATE_HOME"), *home = own_home();
+	const struct place *place = &places[which];
 	char refused[OUTBOX_PATH];
 	struct stat st;
-	int n = 0;
+	size_t base;
 
-	if (which == 0 && state && *state == '/')
-		n = snprintf(path, OUTBOX_PATH, "%s/posthouse/outbox", state);
-	else if (which == 1 && home)
-		n = snprintf(path, OUTBOX_PATH, "%s/.local/state/posthouse/outbox", home);
-	else if (which == 2)
-		n = snprintf(path, OUTBOX_PATH, "/var/tmp/posthouse-%u", (unsigned)geteuid());
-	if (n <= 0 || n >= OUTBOX_PATH - 100)
-		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "there is no home for an outbox");
+	if (!place->find_base(makes, path, e))
+		return false;
+	base = strlen(path);
+	if (base >= OUTBOX_PATH - 200)
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "the path of your home is too long");
+	snprintf(path + base, OUTBOX_PATH - base, "%s", place->within);
 	snprintf(refused, sizeof refused, "%.*s/refused", OUTBOX_PATH - 100, path);
-	if (makes && !make_directories(refused))
-		return err_set_errno(e, "%s", path);
+	if (makes && !make_directories(refused, base, e))
+		return false;
 	if (lstat(path, &st) < 0)
 		return err_set_errno(e, "%s", path);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IRWXG | S_IRWXO))
@@ -225,23 +367,6 @@ pack(struct buf *to, const struct outbox_mail *mail, int64_t since_s)
 		buf_add_char(to, OUTBOX_WAITS);
 }
 
-/* Synced. */
-static bool
-write_mail(const char *directory, const char *name, const struct outbox_mail *mail, struct err *e)
-{
-	struct buf record = { .max = RECORD_MAX };
-	bool ok;
-
-	pack(&record, mail, time(NULL));
-	if (record.overflow)
-		ok = err_set(e, ERR_PERMANENT, ERR_TOO_BIG, "the mail is too large for the outbox");
-	else
-		ok = file_replace(directory, name, buf_str(&record), 0600, true) ||
-		     err_set_errno(e, "%s", directory);
-	buf_free(&record);
-	return ok;
-}
-
 static bool
 scan_reason(struct str *in, char reason[OUTBOX_REASON])
 {
@@ -352,10 +477,10 @@ outbox_count(const struct outbox_file *f, enum outbox_state state)
 static int
 open_mail(const char *directory, const char *name, int flags)
 {
-	char path[OUTBOX_PATH + MAIL_ID_TEXT];
+	char path[OUTBOX_PATH + MAIL_ID_TEXT + 4];
 
 	snprintf(path, sizeof path, "%s/%s", directory, name);
-	return open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	return open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 }
 
 enum outbox_reading
@@ -386,21 +511,10 @@ outbox_file_free(struct outbox_file *f)
 	arena_free(&f->arena);
 }
 
-static bool
-sync_directory(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 bool
 outbox_remove(const char *directory, const char *name)
 {
-	char path[OUTBOX_PATH + MAIL_ID_TEXT];
+	char path[OUTBOX_PATH + MAIL_ID_TEXT + 4];
 
 	snprintf(path, sizeof path, "%s/%s", directory, name);
 	return unlink(path) == 0 && sync_directory(directory);
@@ -460,16 +574,6 @@ outbox_next_try(const char *directory, const char *name)
 
 /* ── for everybody ── */
 
-/* The first place that can be had. */
-static bool
-make_outbox(char path[OUTBOX_PATH], struct err *e)
-{
-	for (unsigned i = 0; i < OUTBOX_PLACES; i++)
-		if (outbox_place(i, true, path, e))
-			return true;
-	return false;
-}
-
 /* It ends in NUL, and lasts until the next one. */
 static const char *
 text_of(struct buf *text, struct str s)
@@ -501,19 +605,159 @@ outbox_compose(const struct outbox_mail *mail)
 	return m;
 }
 
+/* ── a new one ── */
+
+static void
+name_new(char name[MAIL_ID_TEXT + 4], const char *id)
+{
+	snprintf(name, MAIL_ID_TEXT + 4, "%s.new", id);
+}
+
+/* What is half written gives its room back. */
+static bool
+write_new(const char *outbox, const char *name, struct str record)
+{
+	int fd = open_mail(outbox, name, O_WRONLY | O_CREAT | O_EXCL), cause;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = file_write_all(fd, record) && fsync(fd) == 0;
+	cause = errno;
+	close(fd);
+	if (!ok)
+		outbox_remove(outbox, name);
+	errno = cause;
+	return ok;
+}
+
+/* Into the first place that has room. */
+static bool
+write_somewhere(struct outbox_spare *spare, struct str record, struct err *e)
+{
+	char outbox[OUTBOX_PATH], name[MAIL_ID_TEXT + 4];
+
+	mail_id_text(mail_id_random(), spare->id);
+	name_new(name, spare->id);
+	for (unsigned i = 0; i < OUTBOX_PLACES; i++) {
+		if (!outbox_place(i, true, outbox, e))
+			continue;
+		if (!write_new(outbox, name, record)) {
+			err_set_errno(e, "%s", outbox);
+			continue;
+		}
+		spare->outbox = memory_take(NULL, strlen(outbox) + 1);
+		memcpy(spare->outbox, outbox, strlen(outbox));
+		return true;
+	}
+	return false;
+}
+
 bool
-outbox_put(const struct outbox_mail *mail, struct err *e)
+outbox_spare_write(struct outbox_spare *spare, const struct outbox_mail *mail, struct err *e)
 {
 	struct outbox_mail kept = *mail;
-	char outbox[OUTBOX_PATH], config[PATH_MAX], id[MAIL_ID_TEXT];
+	struct buf record = { .max = RECORD_MAX };
+	char config[PATH_MAX];
+	bool ok;
 
-	if (!make_outbox(outbox, e))
-		return false;
 	/* whoever sends it may stand in another directory, and be told of another file */
 	if (realpath(config_path(mail->config_file), config))
 		kept.config_file = config;
-	return write_mail(outbox, mail_id_text(mail_id_random(), id), &kept, e);
+	else if (*config_path(mail->config_file) == '/') /* not there now */
+		kept.config_file = config_path(mail->config_file);
+	pack(&record, &kept, time(NULL));
+	spare->recipients_n = mail->recipients_n;
+	ok = record.overflow ? err_set(e, ERR_PERMANENT, ERR_TOO_BIG,
+				       "the mail is too large for the outbox")
+			     : write_somewhere(spare, buf_str(&record), e);
+	buf_free(&record);
+	return ok;
 }
+
+/* Behind all else in the file. */
+static bool
+write_states(const char *outbox, const char *name, struct str states)
+{
+	int fd = open_mail(outbox, name, O_WRONLY), cause;
+	struct stat st;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = fstat(fd, &st) == 0 && write_at(fd, states, (size_t)st.st_size - states.n) &&
+	     fdatasync(fd) == 0;
+	cause = errno;
+	close(fd);
+	errno = cause;
+	return ok;
+}
+
+static bool
+rename_new(const struct outbox_spare *spare, const char *name)
+{
+	char from[OUTBOX_PATH], to[OUTBOX_PATH];
+
+	snprintf(from, sizeof from, "%s/%s", spare->outbox, name);
+	snprintf(to, sizeof to, "%s/%s", spare->outbox, spare->id);
+	return rename(from, to) == 0 && sync_directory(spare->outbox);
+}
+
+static void
+forget_spare(struct outbox_spare *spare)
+{
+	memory_release(NULL, spare->outbox);
+	*spare = (struct outbox_spare){ 0 };
+}
+
+bool
+outbox_spare_keep(struct outbox_spare *spare, const bool *waits, struct err *e)
+{
+	struct buf states = { .max = RECORD_MAX };
+	char name[MAIL_ID_TEXT + 4];
+	bool ok;
+
+	for (size_t i = 0; i < spare->recipients_n; i++)
+		buf_add_char(&states, waits[i] ? OUTBOX_WAITS : OUTBOX_TAKEN);
+	name_new(name, spare->id);
+	ok = (write_states(spare->outbox, name, buf_str(&states)) && rename_new(spare, name)) ||
+	     err_set_errno(e, "%s", spare->outbox);
+	buf_free(&states);
+	if (ok)
+		forget_spare(spare);
+	return ok;
+}
+
+void
+outbox_spare_drop(struct outbox_spare *spare)
+{
+	char name[MAIL_ID_TEXT + 4];
+
+	if (!spare->outbox)
+		return;
+	name_new(name, spare->id);
+	outbox_remove(spare->outbox, name);
+	forget_spare(spare);
+}
+
+bool
+outbox_put(const struct outbox_mail *mail, struct err *e)
+{
+	struct outbox_spare spare = { 0 };
+	char name[MAIL_ID_TEXT + 4];
+	bool ok = outbox_spare_write(&spare, mail, e);
+
+	if (!ok)
+		return false;
+	name_new(name, spare.id);
+	ok = rename_new(&spare, name) || err_set_errno(e, "%s", spare.outbox);
+	if (ok)
+		forget_spare(&spare);
+	outbox_spare_drop(&spare);
+	return ok;
+}
+
+/* ── what is there ── */
 
 /* Who of a mail is in that state, if anybody. */
 static void
@@ -538,9 +782,11 @@ static void
 show_one(const char *directory, const char *name, outbox_show *show, void *context)
 {
 	struct outbox_file f = { 0 };
-	struct outbox_entry entry = { 0 };
+	char file[OUTBOX_PATH + MAIL_ID_TEXT];
+	struct outbox_entry entry = { .file = file };
 	struct err e;
 
+	snprintf(file, sizeof file, "%s/%s", directory, name);
 	memcpy(entry.id, name, MAIL_ID_TEXT);
 	if (outbox_read(directory, name, &f, &e) == OUTBOX_READ) {
 		show_state(&f, OUTBOX_WAITS, &entry, show, context);

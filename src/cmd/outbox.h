@@ -10,8 +10,8 @@
 
 /*
  * Mails of this person that wait because the place where they are handed in does not answer: one file a mail, synced, under
- * $XDG_STATE_HOME/posthouse/outbox (~/.local/state/…); where there is no home, in a directory of its own under /var/tmp that only
- * this user can open. Nothing is set-uid. Whoever puts the first mail there leaves a process behind that tries again until the outbox is
+ * $XDG_STATE_HOME/posthouse/outbox (~/.local/state/…); where there is no home or no room, in a directory of its own under
+ * /var/spool/posthouse-outbox or /var/tmp that only this user can open. Nothing is set-uid. Whoever puts the first mail there leaves a process behind that tries again until the outbox is
  * empty (one for each outbox, held by a lock); so does every later call, if that process is gone.
  */
 struct outbox_mail {
@@ -31,12 +31,25 @@ struct outbox_mail {
 ph_mail *outbox_compose(const struct outbox_mail *mail);
 
 bool outbox_put(const struct outbox_mail *mail, struct err *e); /* true: it is kept, synced */
-/* Tries all that waits, now and in this process. True: nothing waits any more. */
+
+/* A mail whose room is taken, synced, but which nobody sends; zero-initialise. */
+struct outbox_spare {
+	char *outbox; /* NULL: there is none */
+	char id[33];
+	size_t recipients_n;
+};
+
+bool outbox_spare_write(struct outbox_spare *spare, const struct outbox_mail *mail, struct err *e);
+/* It becomes a mail for those of whom `waits` is true, in the order of the spare's recipients, without more room. */
+bool outbox_spare_keep(struct outbox_spare *spare, const bool *waits, struct err *e);
+void outbox_spare_drop(struct outbox_spare *spare); /* what was not kept goes */
+/* Tries all that waits, now and in this process. True: nothing waits any more. ERR_PERMANENT: nor does it, but it did not reach everybody. */
 bool outbox_flush(struct err *e);
 void outbox_tend(void); /* leaves the process behind, if something waits and there is none */
 
 struct outbox_entry {
 	char id[33];
+	const char *file;
 	int64_t since_s;
 	struct str reverse_path, first_recipient;
 	size_t recipients_n;

@@ -9,7 +9,7 @@
 
 /* Within the outbox: its directories and files (outbox.c), for whoever sends what waits (outbox_send.c). */
 
-enum { OUTBOX_PATH = 4096, OUTBOX_PLACES = 3 };
+enum { OUTBOX_PATH = 4096, OUTBOX_PLACES = 4 };
 
 /* Where an outbox of this person may be, the best place first. False: not there. With `makes` it is made, and e says why not. */
 bool outbox_place(unsigned which, bool makes, char path[OUTBOX_PATH], struct err *e);

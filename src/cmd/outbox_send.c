@@ -22,7 +22,7 @@
  * rather than to nobody, and nothing but a crash does:
  *
  *   taken     done
- *   refused   failed; a report to the sender would go the same way and be refused too
+ *   refused   failed, unless the mail was not spoken of yet: then as later; a report to the sender would go the same way and be refused too
  *   unsure    failed: whether a second copy is better than none is for a person to say
  *   later     waits, at most five days; then failed
  *
@@ -31,6 +31,7 @@
  */
 
 enum {
+	BUSY_S = 10, /* a person waits */
 	LOOK_FIRST_S = 1,
 	LOOK_MOST_S = 30,
 	PAUSE_FIRST_S = 60,
@@ -150,6 +151,18 @@ is_silence(const struct ph_result *r)
 	return r->status == PH_LATER && r->code == 0 && strcmp(r->stage, "connect") == 0;
 }
 
+/* The mail was not spoken of yet: it is the station that is set up wrong, or the login, and a person will mend that. */
+static bool
+is_of_way(const struct ph_result *r)
+{
+	static const char *const stages[] = { "connect", "greeting", "hello", "tls", "auth" };
+
+	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+		if (strcmp(r->stage, stages[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 note_result(struct outbox_file *f, size_t i, const struct ph_result *r)
 {
@@ -158,6 +171,8 @@ note_result(struct outbox_file *f, size_t i, const struct ph_result *r)
 		f->states[i] = OUTBOX_TAKEN;
 		return;
 	case PH_REFUSED:
+		if (is_of_way(r))
+			break;
 		fail(f, i, r->text, "");
 		return;
 	case PH_UNSURE:
@@ -167,10 +182,10 @@ note_result(struct outbox_file *f, size_t i, const struct ph_result *r)
 	case PH_PARTLY:
 	case PH_INVALID:
 	case PH_UNDERWAY:
-		if (!f->note.waits[0])
-			snprintf(f->note.waits, sizeof f->note.waits, "%s", r->text);
-		return;
+		break;
 	}
+	if (!f->note.waits[0])
+		snprintf(f->note.waits, sizeof f->note.waits, "%s", r->text);
 }
 
 /* Results are in the order of those who wait. */
@@ -327,31 +342,31 @@ send_one(struct way_out *w, const char *outbox, const char *name)
 	return is_gone;
 }
 
+/* -1: errno; EWOULDBLOCK: another process has it. */
 static int
 lock(const char *outbox, const char *name, bool waits)
 {
 	char path[OUTBOX_PATH];
-	int fd;
+	int fd, cause;
 
 	snprintf(path, sizeof path, "%.*s/%s", OUTBOX_PATH - 100, outbox, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0 && flock(fd, waits ? LOCK_EX : LOCK_EX | LOCK_NB) == 0)
 		return fd;
+	cause = errno;
 	if (fd >= 0)
 		close(fd);
+	errno = cause;
 	return -1;
 }
 
-/* Once through what is due, or all of it. True: nothing waits any more. */
+/* The lock must be held. Once through what is due, or all of it. True: nothing waits any more. */
 static bool
 send_all(struct way_out *w, const char *outbox, bool sends_now)
 {
 	struct outbox_name *names;
 	size_t n, gone = 0;
-	int sending = lock(outbox, "sending", true);
 
-	if (sending < 0)
-		return false;
 	outbox_sweep(outbox);
 	names = outbox_names(outbox, &n);
 	for (size_t i = 0; i < n; i++)
@@ -359,22 +374,66 @@ send_all(struct way_out *w, const char *outbox, bool sends_now)
 			gone += send_one(w, outbox, names[i].text);
 	rest(w);
 	memory_release(NULL, names);
-	close(sending);
 	return gone == n;
+}
+
+/* Another process may wait for a host that is silent, as long as its patience lasts. */
+static bool
+flush_one(struct way_out *w, const char *outbox, struct err *e)
+{
+	int sending = -1;
+	bool ok;
+
+	for (int i = 0; i < 10 * BUSY_S; i++) {
+		sending = lock(outbox, "sending", false);
+		if (sending >= 0 || errno != EWOULDBLOCK)
+			break;
+		usleep(100000);
+	}
+	if (sending < 0 && errno == EWOULDBLOCK)
+		return err_set(
+			e, ERR_TEMPORARY, ERR_LOCAL, "what waits is being sent by another process");
+	if (sending < 0)
+		return err_set_errno(e, "%s", outbox);
+	ok = send_all(w, outbox, true);
+	close(sending);
+	return ok || err_set(e, ERR_TEMPORARY, ERR_LOCAL, "some mail waits still; mailq shows it");
+}
+
+static size_t
+count_refused(void)
+{
+	char outbox[OUTBOX_PATH], refused[OUTBOX_PATH];
+	size_t n, all = 0;
+	struct err e;
+
+	for (unsigned i = 0; i < OUTBOX_PLACES; i++) {
+		if (!outbox_place(i, false, outbox, &e))
+			continue;
+		snprintf(refused, sizeof refused, "%.*s/refused", OUTBOX_PATH - 100, outbox);
+		memory_release(NULL, outbox_names(refused, &n));
+		all += n;
+	}
+	return all;
 }
 
 bool
 outbox_flush(struct err *e)
 {
+	size_t before = count_refused();
 	struct way_out w = { 0 };
 	char outbox[OUTBOX_PATH];
+	struct err ignored;
 	bool ok = true;
 
 	for (unsigned i = 0; i < OUTBOX_PLACES; i++)
-		if (outbox_place(i, false, outbox, e))
-			ok &= send_all(&w, outbox, true);
+		if (outbox_place(i, false, outbox, &ignored))
+			ok &= flush_one(&w, outbox, e);
 	leave(&w);
-	return ok || err_set(e, ERR_TEMPORARY, ERR_LOCAL, "some mail waits still; mailq shows it");
+	if (ok && count_refused() > before)
+		return err_set(e, ERR_PERMANENT, ERR_REMOTE,
+			"some mail was refused, or given up, and will not go; mailq shows it");
+	return ok;
 }
 
 /* ── the process that is left behind ── */
@@ -389,6 +448,17 @@ has_mail(const char *outbox)
 }
 
 static void
+look(struct way_out *w, const char *outbox)
+{
+	int sending = lock(outbox, "sending", true);
+
+	if (sending < 0)
+		return;
+	send_all(w, outbox, false);
+	close(sending);
+}
+
+static void
 tend(const char *outbox)
 {
 	struct way_out w = { 0 };
@@ -400,7 +470,7 @@ tend(const char *outbox)
 		do {
 			sleep(pause_s);
 			pause_s = 2 * pause_s < LOOK_MOST_S ? 2 * pause_s : LOOK_MOST_S;
-			send_all(&w, outbox, false);
+			look(&w, outbox);
 		} while (has_mail(outbox)); /* nor has an outbox that somebody removed */
 		close(tending);
 	}

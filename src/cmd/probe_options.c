@@ -32,7 +32,8 @@ static const char help[] =
 	"QUIT\n"
 	"  --tls try|require|never|first\n"
 	"                           try: STARTTLS where it is offered; require: and a certificate\n"
-	"                           that is good for the host; first: before the banner\n"
+	"                           that is good for the host; first: before the banner.\n"
+	"                           Versions below 1.2 are not tried\n"
 	"  --trust FILE             PEM file of the authorities that vouch; else the system's\n"
 	"  --user NAME              log in\n"
 	"  --auth MECHANISM         in this way; else the best that is offered\n"
@@ -280,6 +281,15 @@ find_way(struct probe_order *o, struct way *way)
 	return EX_OK;
 }
 
+static const char *
+wrong_mixture(const struct probe_order *o)
+{
+	bool has_mail = o->to.n || (o->quit_after && strcmp(o->quit_after, "mail") == 0);
+
+	return o->data && !has_mail ? "--data is the message of a mail: to whom? --to ADDRESS"
+				    : NULL;
+}
+
 static int
 find_password(struct probe_order *o)
 {
@@ -318,6 +328,8 @@ probe_read_order(struct probe_order *o, int argc, char **argv, struct way *way, 
 	code = read_options(o, argc, argv, is_over);
 	if (code == EX_OK && !*is_over)
 		code = find_way(o, way);
+	if (code == EX_OK && !*is_over && wrong_mixture(o))
+		code = probe_complain(EX_USAGE, wrong_mixture(o), "");
 	if (code == EX_OK && !*is_over)
 		code = find_password(o);
 	if (code == EX_OK && !*is_over)

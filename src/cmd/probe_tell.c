@@ -222,7 +222,9 @@ probe_print_offer(const struct probe *p, const struct probe_handshake versions[2
 	if (!p->order->is_tls_first)
 		print_login("in clear", logins(p->hello[PROBE_CLEAR]));
 	if (p->handshake.is_good)
-		print_login("under TLS", logins(p->hello[PROBE_SECURE]));
+		print_login("under TLS", p->hello[PROBE_SECURE].n == 0 && err_is(&p->error)
+						 ? S("not asked")
+						 : logins(p->hello[PROBE_SECURE]));
 	if (!p->handshake.is_tried)
 		printf("\nNo TLS: %s\n", p->order->tls == PROBE_TLS_NEVER ? "as was asked for"
 									  : "it is not offered");

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/ip.h"
 #include "client/way.h"
 #include "cmd/ask.h"
 #include "io/file.h"
@@ -23,7 +22,11 @@
  * columns.
  */
 
-enum { FILE_MAX = 256 * 1024, VALUE_MAX = 4096 };
+enum {
+	FILE_MAX = 256 * 1024,
+	VALUE_MAX = 4096,
+	STATION_PATIENCE_S = 60, /* it is of this machine, and its caller waits */
+};
 
 struct reader {
 	const char *path;
@@ -70,8 +73,8 @@ static const char not_a_place[] =
 
 static const struct field {
 	const char *name;
-	size_t place;			       /* in struct profile */
-	bool (*is_right)(const char *value);   /* NULL: any value is */
+	size_t place;			     /* in struct profile */
+	bool (*is_right)(const char *value); /* NULL: any value is */
 	const char *else_wrong;
 } fields[] = {
 	{ "via", offsetof(struct profile, via), NULL, NULL },
@@ -79,7 +82,8 @@ static const struct field {
 	{ "token", offsetof(struct profile, token), is_place, not_a_place },
 	{ "from", offsetof(struct profile, from), NULL, NULL },
 	{ "trust", offsetof(struct profile, trust), NULL, NULL },
-	{ "tls", offsetof(struct profile, tls), is_tls_word, "tls is verify, encrypt, try or never" },
+	{ "tls", offsetof(struct profile, tls), is_tls_word,
+		"tls is verify, encrypt, try or never" },
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
@@ -397,7 +401,8 @@ profile_find(const char *name, const struct config *config, struct arena *arena,
 	*p = (struct profile){ 0 };
 	if (!path_of(path))
 		return name ? err_set(e, ERR_PERMANENT, ERR_OTHER,
-				      "profiles are in your home, and HOME or XDG_CONFIG_HOME is no directory of yours: set it")
+				      "profiles are in your home, and HOME or XDG_CONFIG_HOME is "
+				      "no directory of yours: set it")
 			    : profile_station(config, arena, p, e);
 	ok = load(path, &text, e);
 	r.text = r.rest = buf_str(&text);
@@ -475,30 +480,19 @@ is_unix(const struct profile *p)
 	       str_starts_nocase(str_of(p->via), S("lmtp+unix:"));
 }
 
-/* Named as this machine: nobody else can answer, whatever a DNS says. */
-static bool
-is_near(const struct profile *p)
-{
-	unsigned char octets[16];
-	enum ip_family family;
-	struct err ignored;
-	struct way way;
-
-	if (!way_parse(&way, str_of(p->via), &ignored))
-		return false;
-	if (ip_read(str_of(way.host), &family, octets))
-		return ip_is_loopback(family, octets);
-	return str_eq_nocase(str_of(way.host), S("localhost"));
-}
-
 static enum ph_tls
 tls_of(const struct profile *p)
 {
 	enum ph_tls tls;
+	struct err ignored;
+	struct way way;
 
 	if (p->tls && profile_tls_word(p->tls, &tls))
 		return tls;
-	return p->sends_in_clear ? PH_TLS_ENCRYPT : is_near(p) ? PH_TLS_TRY : PH_TLS_VERIFY;
+	if (p->sends_in_clear)
+		return PH_TLS_ENCRYPT;
+	return way_parse(&way, str_of(p->via), &ignored) && way_is_near(&way) ? PH_TLS_TRY
+									      : PH_TLS_VERIFY;
 }
 
 ph_session *
@@ -513,6 +507,8 @@ profile_open(struct profile *p, struct err *e)
 	}
 	if (!is_unix(p))
 		ph_tls(s, tls_of(p));
+	else if (str_starts_nocase(str_of(p->via), S("unix:")))
+		ph_patience(s, STATION_PATIENCE_S);
 	if (p->trust)
 		ph_trust(s, p->trust);
 	if (p->password || p->token)

@@ -27,7 +27,8 @@
 struct profile {
 	const char *name; /* NULL: the station of this host, or --via */
 	const char *via, *from, *trust;
-	const char *tls; /* a word of profile_tls_word; NULL: verify, but try where the host is named as this machine */
+	const char *
+		tls; /* a word of profile_tls_word; NULL: verify, but try where the host is named as this machine */
 	const char *password, *token; /* as they stand there: env:, file:, cmd: */
 	bool sends_in_clear;	      /* --in-clear */
 	struct secret

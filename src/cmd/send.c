@@ -27,7 +27,7 @@ struct sender {
 	struct config config; /* empty: none was needed or found */
 	struct arena arena;
 	struct profile way;
-	bool is_named; /* by --via */
+	bool is_named;	    /* by --via */
 	const char *unkept; /* why it cannot wait in the outbox; NULL: it can */
 	ph_session *session;
 	ph_mail *mail;
@@ -74,7 +74,8 @@ why_unkept(const struct send_order *o)
 		{ o->via != NULL, "the outbox knows the station and profiles, and no --via" },
 		{ o->sends_in_clear, "the outbox does not remember --in-clear" },
 		{ o->tls != NULL, "the outbox does not remember --tls: write it into a profile" },
-		{ o->trust != NULL, "the outbox does not remember --trust: write it into a profile" },
+		{ o->trust != NULL,
+			"the outbox does not remember --trust: write it into a profile" },
 		{ o->requires_tls, "the outbox does not remember --require-tls" },
 		{ o->hold_s != 0, "the outbox does not remember --in and --at" },
 	};
@@ -127,7 +128,8 @@ get_password(struct sender *s)
 	if (ok)
 		ph_login(s->session, NULL, secret.text);
 	if (!s->unkept)
-		s->unkept = "nobody will be there to give the password: write where it is into a profile";
+		s->unkept = "nobody will be there to give the password: write where it is into a "
+			    "profile";
 	secret_wipe(&secret);
 	return ok || complain(s, EX_USAGE, e.text, "");
 }
@@ -275,8 +277,9 @@ advise(const struct sender *s)
 	if (ph_session_wants_clear(s->session))
 		fprintf(stderr, "--in-clear sends the password all the same\n");
 	else if (r && strcmp(r->stage, "tls") == 0)
-		fprintf(stderr, "--tls encrypt trusts any certificate, --tls try goes in clear where "
-				"TLS fails; --trust FILE names other authorities\n");
+		fprintf(stderr,
+			"--tls encrypt trusts any certificate, --tls try goes in clear where "
+			"TLS fails; --trust FILE names other authorities\n");
 	if (nobody_answered(s) && !s->order.never_waits_offline)
 		fprintf(stderr, "not kept in your outbox: %s\n", s->unkept);
 }

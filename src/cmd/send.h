@@ -43,8 +43,8 @@ struct send_order {
 	const char *notify, *envelope_id; /* "success,failure,delay", "never" */
 	uint64_t hold_s;		  /* --in, --at: sent on no earlier; 0: now */
 	bool requires_tls, edits, is_help;
-	const char *via, *profile, *config_file,
-		*trust, *tls; /* via: in the end what holds, whoever named it; tls: profile_tls_word */
+	const char *via, *profile, *config_file, *trust,
+		*tls; /* via: in the end what holds, whoever named it; tls: profile_tls_word */
 	bool reads_password, sends_in_clear, is_verbose, is_json, is_dry, waits,
 		never_waits_offline;
 	const char *merge,
@@ -77,7 +77,7 @@ unsigned order_notify(const char *words, struct err *e); /* PH_NOTIFY_…; 0: no
 /* A line a recipient, or one JSON object; why_kept: it waits in the outbox, and why. (send_tell.c) */
 void tell_results(
 	const struct send_order *o, const ph_mail *m, const char *tls, const char *why_kept);
-int tell_exit_code(const ph_mail *m);					/* of sysexits */
+int tell_exit_code(const ph_mail *m); /* of sysexits */
 /* Returns exit_code. With --json an object on standard output says it too. */
 int send_complain(int exit_code, const char *what, const char *detail);
 void send_complain_in_json(void); /* from now on */

@@ -182,7 +182,8 @@ code_of(const struct ph_result *r)
 int
 tell_exit_code(const ph_mail *m)
 {
-	static const int codes[] = { EX_OK, EX_TEMPFAIL, EX_PROTOCOL, EX_UNAVAILABLE, EX_NOHOST, EX_NOPERM };
+	static const int codes[] = { EX_OK, EX_TEMPFAIL, EX_PROTOCOL, EX_UNAVAILABLE, EX_NOHOST,
+		EX_NOPERM };
 	size_t worst = 0;
 
 	for (size_t i = 0; i < ph_results(m); i++)

@@ -13,7 +13,7 @@
 #include "message/message.h"
 
 enum {
-	TEXT_MAX = 32 << 20,	 /* octets; what is larger is an attachment */
+	TEXT_MAX = 32 << 20,	  /* octets; what is larger is an attachment */
 	FINISHED_MAX = 256 << 20, /* octets of a finished message that is no file */
 	HEADER_LOOK_MAX = 1 << 20
 };

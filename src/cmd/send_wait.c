@@ -132,12 +132,11 @@ wait_open(struct waiting **w, const struct send_order *o)
 	(*w)->order = o;
 	(*w)->ask = (struct ask){ .command = "posthouse send --wait", .came = came, .owner = *w };
 	code = ask_open(&(*w)->ask, o->config_file);
-	return code == EX_OK
-		       ? EX_OK
-		       : send_complain(code,
-				 "nothing is sent, for --wait asks the station, and only its "
-				 "operator may: leave --wait out, and it goes",
-				 "");
+	return code == EX_OK ? EX_OK
+			     : send_complain(code,
+				       "nothing is sent, for --wait asks the station, and only its "
+				       "operator may: leave --wait out, and it goes",
+				       "");
 }
 
 void

@@ -37,12 +37,16 @@ static const char sendmail_help[] =
 	"and the exit\n"
 	"code, whatever -oe says. An address may be a bare name: it gets the station's first "
 	"domain.\n"
-	"When the station does not answer, the mail is kept in your outbox and goes when it is "
-	"back: exit code 0.\n"
+	"When the station does not answer, or the configuration cannot be read, the mail is kept "
+	"in "
+	"your outbox\n"
+	"and goes when that is mended: exit code 0.\n"
 	"\n"
 	"Exit codes: 0 handed in or kept, 64 usage, 65 the message or an address is wrong, 67 no "
 	"such mailbox,\n"
-	"69 refused, 75 it could not even be kept, 78 configuration.\n"
+	"69 refused (also of what -q sent), 75 it could not even be kept, or waits still after -q, "
+	"78 --config\n"
+	"names a wrong file.\n"
 	"\n"
 	"Example\n"
 	"  printf 'To: bob@example.org\\nSubject: Lunch\\n\\nAt noon.\\n' | sendmail -t\n";
@@ -387,28 +391,33 @@ find_sender(struct sendmail *s)
 static int
 deliver(struct sendmail *s)
 {
+	struct outbox_spare spare = { 0 };
 	struct err e;
 
 	if (s->recipients.n == 0 && s->exit_code == EX_OK && !s->reads_recipients)
 		sendmail_complain(s, EX_USAGE,
 			S("to whom? sendmail ADDRESS…, or -t when the message says it"), "");
 	else if (sendmail_read_message(s) && s->recipients.n)
-		sendmail_hand_in(s, &e);
+		sendmail_hand_in(s, &spare, &e);
 	else if (s->exit_code == EX_OK)
 		sendmail_complain(s, EX_DATAERR, S("to whom? To, Cc and Bcc name nobody"), "");
+	outbox_spare_drop(&spare);
 	outbox_tend();
 	return s->exit_code;
 }
 
+enum shown { SHOWN_NOTHING, SHOWN_WAITING, SHOWN_REFUSED };
+
 static void
 show_entry(void *context, const struct outbox_entry *entry)
 {
-	bool *is_first = context;
+	enum shown *shown = context, part = entry->will_not_go ? SHOWN_REFUSED : SHOWN_WAITING;
 	char when[32], size[32];
 
-	if (*is_first)
-		printf("\nYour outbox: mails that wait for the station\n");
-	*is_first = false;
+	if (*shown != part)
+		printf("\nYour outbox: mails that %s\n",
+			entry->will_not_go ? "will not go" : "wait for the station");
+	*shown = part;
 	printf("%.12s  %s  %9s  <", entry->id, ask_time((uint64_t)entry->since_s * 1000, when),
 		ask_size(entry->size, size));
 	ask_print_plain(entry->reverse_path);
@@ -422,6 +431,8 @@ show_entry(void *context, const struct outbox_entry *entry)
 		printf("\n              %s: ", entry->will_not_go ? "will not go" : "waits");
 		ask_print_plain(entry->reason);
 	}
+	if (entry->will_not_go)
+		printf("\n              in %s", entry->file);
 	putchar('\n');
 }
 
@@ -432,7 +443,7 @@ show_queue(const struct sendmail *s)
 	char queue[] = "queue", list[] = "list", option[] = "--config", control[PATH_MAX];
 	char *words[] = { queue, list, NULL, NULL, NULL };
 	struct buf config = { .max = PATH_MAX };
-	bool is_first = true;
+	enum shown shown = SHOWN_NOTHING;
 	int code = EX_OK, n = 2;
 	struct err e;
 
@@ -449,8 +460,8 @@ show_queue(const struct sendmail *s)
 		printf("The station's queue is shown to its operator, while it runs.\n");
 	if (code == EX_UNAVAILABLE)
 		code = EX_OK; /* it is away, and the outbox is why one asks */
-	outbox_list(show_entry, &is_first, &e);
-	if (is_first)
+	outbox_list(show_entry, &shown, &e);
+	if (shown == SHOWN_NOTHING)
 		printf("Your outbox is empty.\n");
 	buf_free(&config);
 	return code;
@@ -462,7 +473,8 @@ flush(struct sendmail *s)
 	struct err e;
 
 	if (!outbox_flush(&e))
-		sendmail_complain(s, EX_TEMPFAIL, str_of(e.text), "");
+		sendmail_complain(s, e.class == ERR_PERMANENT ? EX_UNAVAILABLE : EX_TEMPFAIL,
+			str_of(e.text), "");
 	outbox_tend();
 	return s->exit_code;
 }

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "cmd/outbox.h"
 #include "config/config.h"
 
 /*
@@ -66,9 +67,11 @@ void sendmail_add_recipient(struct sendmail *s, struct str wire);
 /* Standard input into s->message, recipients of its header with -t. False: said why. */
 bool sendmail_read_message(struct sendmail *s);
 
-/* To all recipients, or into the outbox for those who can have it later. What was refused is said on standard error and sets the exit
- * code. True: somebody has it, or will; else e has the first reason. */
-bool sendmail_hand_in(struct sendmail *s, struct err *e);
+/* To all recipients, or into the outbox for those who can have it later: by `spare`, where there is one. What was refused is said on
+ * standard error and sets the exit code. True: somebody has it, or will; else e has the first reason. */
+bool sendmail_hand_in(struct sendmail *s, struct outbox_spare *spare, struct err *e);
+/* What sendmail_hand_in may need, before anything is said. */
+bool sendmail_set_aside(struct sendmail *s, struct outbox_spare *spare, struct err *e);
 
 int sendmail_session(struct sendmail *s); /* an exit code */
 

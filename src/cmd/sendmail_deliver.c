@@ -24,32 +24,60 @@ mail_of(const struct sendmail *s)
 		.message = buf_str(&s->message) };
 }
 
-/* Those whom the mail m has not reached yet but may reach. */
+/* To those whom m names: nobody is there twice. */
 static bool
-keep_for_later(struct sendmail *s, const ph_mail *m, struct err *e)
+write_spare(const struct sendmail *s, const ph_mail *m, struct outbox_spare *spare, struct err *e)
 {
 	struct outbox_mail mail = mail_of(s);
 	struct str *recipients = memory_take(NULL, (ph_results(m) + 1) * sizeof *recipients);
-	bool ok = true, is_unsure = false;
+	bool ok;
 
 	mail.recipients = recipients;
-	mail.recipients_n = 0;
-	/* of the mail's own list: it names nobody twice */
-	for (size_t i = 0; i < ph_results(m); i++) {
-		const struct ph_result *r = ph_result(m, i);
+	mail.recipients_n = ph_results(m);
+	for (size_t i = 0; i < mail.recipients_n; i++)
+		recipients[i] = str_of(ph_result(m, i)->address);
+	ok = outbox_spare_write(spare, &mail, e);
+	memory_release(NULL, recipients);
+	return ok;
+}
 
-		if (r->status == PH_SENT || r->status == PH_REFUSED)
-			continue;
-		is_unsure |= r->status == PH_UNSURE;
-		recipients[mail.recipients_n++] = str_of(r->address);
+bool
+sendmail_set_aside(struct sendmail *s, struct outbox_spare *spare, struct err *e)
+{
+	struct outbox_mail mail = mail_of(s);
+	ph_mail *m = outbox_compose(&mail);
+	bool ok = write_spare(s, m, spare, e) ||
+		  sendmail_complain(s, EX_TEMPFAIL,
+			  S("the mail cannot be kept, and the station may not take it for "
+			    "everybody"),
+			  e->text);
+
+	ph_mail_free(m);
+	return ok;
+}
+
+/* Those whom the mail m has not reached yet but may reach. */
+static bool
+keep_for_later(struct sendmail *s, const ph_mail *m, struct outbox_spare *spare, struct err *e)
+{
+	bool *waits = memory_take(NULL, ph_results(m) + 1);
+	bool ok = true, is_unsure = false, is_for_some = false;
+
+	for (size_t i = 0; i < ph_results(m); i++) {
+		enum ph_status status = ph_result(m, i)->status;
+
+		waits[i] = status != PH_SENT && status != PH_REFUSED;
+		is_for_some |= waits[i];
+		is_unsure |= status == PH_UNSURE;
 	}
-	if (mail.recipients_n)
-		ok = outbox_put(&mail, e);
+	if (is_for_some)
+		ok = (spare->outbox || write_spare(s, m, spare, e)) &&
+		     outbox_spare_keep(spare, waits, e);
 	if (ok && is_unsure)
 		fprintf(stderr,
 			"sendmail: the station's last answer got lost; the mail is sent again, and "
 			"may arrive twice\n");
-	memory_release(NULL, recipients);
+	memory_release(NULL, waits);
 	return ok;
 }
 
@@ -91,7 +119,17 @@ tell_refusals(struct sendmail *s, const ph_mail *m, struct err *e)
 }
 
 static bool
-settle(struct sendmail *s, ph_mail *m, enum ph_status status, struct err *e)
+keep_or_complain(struct sendmail *s, const ph_mail *m, struct outbox_spare *spare, struct err *e)
+{
+	return keep_for_later(s, m, spare, e) ||
+	       sendmail_complain(s, EX_TEMPFAIL,
+		       S("the station cannot take the mail now, and it cannot be kept either"),
+		       e->text);
+}
+
+static bool
+settle(struct sendmail *s, const ph_mail *m, enum ph_status status, struct outbox_spare *spare,
+	struct err *e)
 {
 	size_t not_refused;
 
@@ -100,15 +138,28 @@ settle(struct sendmail *s, ph_mail *m, enum ph_status status, struct err *e)
 		return sendmail_complain(s, EX_DATAERR, str_of(e->text), "");
 	}
 	not_refused = tell_refusals(s, m, e);
-	if (!keep_for_later(s, m, e))
-		return sendmail_complain(s, EX_TEMPFAIL,
-			S("the station cannot take the mail now, and it cannot be kept either"),
-			e->text);
-	return not_refused > 0;
+	return keep_or_complain(s, m, spare, e) && not_refused > 0;
+}
+
+/* A configuration that is being mended, a password that its command does not give now: the caller can do nothing about it, and cron
+ * would lose the mail. */
+static bool
+keep_without_way(struct sendmail *s, const ph_mail *m, struct outbox_spare *spare, struct err *e)
+{
+	struct err why = *e;
+
+	if (ph_mail_error(m)) {
+		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s", ph_mail_error(m));
+		return sendmail_complain(s, EX_DATAERR, str_of(e->text), "");
+	}
+	if (!keep_or_complain(s, m, spare, e))
+		return false;
+	sendmail_complain(s, EX_OK, str_of(why.text), "the mail is kept in your outbox");
+	return true;
 }
 
 bool
-sendmail_hand_in(struct sendmail *s, struct err *e)
+sendmail_hand_in(struct sendmail *s, struct outbox_spare *spare, struct err *e)
 {
 	struct outbox_mail mail = mail_of(s);
 	struct profile profile;
@@ -119,15 +170,16 @@ sendmail_hand_in(struct sendmail *s, struct err *e)
 	if (!ok && err_is(&s->config_error))
 		*e = s->config_error;
 	session = ok ? profile_open(&profile, e) : NULL;
-	if (!session) {
-		sendmail_complain(s, EX_CONFIG, str_of(e->text), "");
-	} else {
-		if (s->is_verbose)
-			profile_show_dialogue(session);
-		ok = settle(s, m, profile_send(&profile, session, m), e);
-	}
+	if (session && s->is_verbose)
+		profile_show_dialogue(session);
+	if (session)
+		ok = settle(s, m, profile_send(&profile, session, m), spare, e);
+	else if (s->config_file && err_is(&s->config_error))
+		ok = sendmail_complain(s, EX_CONFIG, str_of(e->text), "");
+	else
+		ok = keep_without_way(s, m, spare, e);
 	ph_session_free(session);
 	profile_wipe(&profile);
 	ph_mail_free(m);
-	return session && ok;
+	return ok;
 }

@@ -28,6 +28,9 @@ struct intake {
 	bool had_from_line; /* the last line was one, and is dropped */
 	bool header_is_over;
 	bool ends_in_a_line; /* so far */
+	/* -t: a line that is no field ended the header, and its writer may have meant it to go on: see watch_body */
+	bool is_watched, has_hidden;
+	size_t watched; /* in the message: the line that is looked at next */
 	/* of the input */
 	bool at_line_start;
 	bool has_dot; /* with which the line began, and as many CRs behind it: held back until it is known what they are */
@@ -41,6 +44,7 @@ static const struct str dropped[] = { S("Return-Path"), S("Bcc"), S("Resent-Bcc"
 static const struct str ours[] = { S("To"), S("Cc"), S("Bcc") };
 static const struct str whole[] = { S("From"), S("Sender"), S("Reply-To"), S("To"), S("Cc"),
 	S("Resent-From"), S("Resent-Sender"), S("Resent-To"), S("Resent-Cc") };
+static const struct str hidden[] = { S("Bcc"), S("Resent-Bcc") };
 static const struct str resent[] = { S("Resent-To"), S("Resent-Cc"), S("Resent-Bcc") };
 
 static bool
@@ -132,9 +136,29 @@ end_header(struct sendmail *s, struct intake *in, size_t header_n, size_t body)
 	while (header_next(&fields, &field))
 		add_field(s, &field);
 	buf_add(&s->message, S("\r\n"));
+	in->watched = s->message.n;
 	buf_add(&s->message, str_from(buf_str(&in->head), body));
 	in->header_is_over = true;
 	buf_free(&in->head);
+}
+
+/* Bcc that stands behind a line that is no field would be shown to all, and whom it names would get nothing. */
+static void
+watch_body(const struct sendmail *s, struct intake *in)
+{
+	struct header_field field;
+
+	while (in->is_watched) {
+		struct str rest = str_from(buf_str(&s->message), in->watched), line;
+		size_t end = str_find(rest, '\n');
+
+		if (end == rest.n)
+			return;
+		line = str_part(rest, 0, end + 1);
+		in->watched += end + 1;
+		in->is_watched = !str_eq(line, S("\r\n"));
+		in->has_hidden |= header_next(&line, &field) && IS_ONE_OF(field.name, hidden);
+	}
 }
 
 /* Is this line, with its end, one of a header? */
@@ -179,6 +203,7 @@ look_at_lines(struct sendmail *s, struct intake *in)
 		} else if (str_eq(line, S("\r\n"))) {
 			end_header(s, in, in->line, in->seen);
 		} else if (!is_header_line(line, in->line == 0)) {
+			in->is_watched = s->reads_recipients;
 			end_header(s, in, in->line, in->line);
 		} else {
 			in->line = in->seen;
@@ -192,11 +217,12 @@ take_text(struct sendmail *s, struct intake *in, struct str text)
 	in->ends_in_a_line = text.p[text.n - 1] != '\n';
 	if (in->header_is_over) {
 		buf_add(&s->message, text);
-		return;
+	} else {
+		buf_add(&in->head, text);
+		s->message.overflow |= in->head.overflow;
+		look_at_lines(s, in);
 	}
-	buf_add(&in->head, text);
-	s->message.overflow |= in->head.overflow;
-	look_at_lines(s, in);
+	watch_body(s, in);
 }
 
 /* ── the input ── */
@@ -289,6 +315,11 @@ sendmail_read_message(struct sendmail *s)
 	if (s->message.overflow)
 		ok = sendmail_complain(
 			s, EX_DATAERR, S("the message is larger than anyone takes"), "");
+	if (in.has_hidden)
+		ok = sendmail_complain(s, EX_DATAERR,
+			S("there is a Bcc behind a line that is no field of a header: all would "
+			  "see it; nothing was sent"),
+			"");
 	buf_free(&in.head);
 	return ok;
 }

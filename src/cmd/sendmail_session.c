@@ -14,6 +14,9 @@
  * kept in the outbox.
  *
  * Recipients may want different reports (NOTIFY, RFC 3461 §4.1), which the library says once a mail: so each kind is handed in for itself.
+ *
+ * The client is told one thing of them all. Whoever is told 451 sends to all again, and whoever is told 250 to nobody: so a mail to
+ * several is on the disk before the first of them is served, and whom the station does not serve then needs no more room.
  */
 
 enum { INPUT = 65536, NOTIFY_KINDS = 16 };
@@ -117,10 +120,12 @@ take_recipient(struct dialogue *d)
 	struct str recipient = keep_address(d, d->smtp.recipient);
 	struct err opinion = { 0 };
 
-	if (!recipient.p)
+	if (!recipient.p) {
 		err_set(&opinion, ERR_TEMPORARY, ERR_TOO_MANY_RECIPIENTS, "too many recipients");
-	else
-		ask_station(d, recipient, &opinion);
+		smtp_server_answer(&d->smtp, &opinion);
+		return;
+	}
+	ask_station(d, recipient, &opinion);
 	if (!err_is(&opinion) || opinion.class == ERR_TEMPORARY) {
 		d->s->recipients = d->recipients[d->smtp.notify % NOTIFY_KINDS];
 		sendmail_add_recipient(d->s, recipient);
@@ -143,7 +148,60 @@ take_body(struct dialogue *d)
 	}
 }
 
+static size_t
+count_recipients(const struct dialogue *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < NOTIFY_KINDS; i++)
+		n += d->recipients[i].n;
+	return n;
+}
+
+typedef bool hand_over(struct sendmail *s, struct outbox_spare *spare, struct err *e);
+
+/* For each kind that has recipients. How many said yes; e has the last reason of the others. */
+static size_t
+for_each_kind(struct dialogue *d, hand_over *hand, struct outbox_spare *spares, struct err *e)
+{
+	struct sendmail *s = d->s;
+	size_t good = 0;
+
+	for (unsigned kind = 0; kind < NOTIFY_KINDS; kind++) {
+		if (d->recipients[kind].n == 0)
+			continue;
+		s->notify = kind;
+		s->recipients = d->recipients[kind];
+		good += hand(s, &spares[kind], e);
+		s->recipients = (struct sendmail_recipients){ 0 };
+	}
+	return good;
+}
+
+static size_t
+count_kinds(const struct dialogue *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < NOTIFY_KINDS; i++)
+		n += d->recipients[i].n > 0;
+	return n;
+}
+
 /* Yes is said when somebody has it for at least one of them; refusals of others stand on standard error. */
+static bool
+hand_in_all(struct dialogue *d, struct err *e)
+{
+	struct outbox_spare spares[NOTIFY_KINDS] = { 0 };
+	bool ok = count_recipients(d) == 1 ||
+		  for_each_kind(d, sendmail_set_aside, spares, e) == count_kinds(d);
+
+	ok = ok && for_each_kind(d, sendmail_hand_in, spares, e) > 0;
+	for (size_t i = 0; i < NOTIFY_KINDS; i++)
+		outbox_spare_drop(&spares[i]);
+	return ok;
+}
+
 static void
 end_mail(struct dialogue *d)
 {
@@ -153,20 +211,13 @@ end_mail(struct dialogue *d)
 	struct buf envelope_id = { .max = 1024 };
 	struct sendmail *s = d->s;
 	struct err e = { 0 };
-	bool is_taken = false;
+	bool is_taken;
 
 	s->ret = rets[d->smtp.transaction.returns];
 	codec_add_from_xtext(&envelope_id, d->smtp.transaction.envelope_id);
 	buf_add_char(&envelope_id, '\0');
 	s->envelope_id = envelope_id.n > 1 ? envelope_id.p : NULL;
-	for (unsigned kind = 0; kind < NOTIFY_KINDS; kind++) {
-		if (d->recipients[kind].n == 0)
-			continue;
-		s->notify = kind;
-		s->recipients = d->recipients[kind];
-		is_taken |= sendmail_hand_in(s, &e);
-		s->recipients = (struct sendmail_recipients){ 0 };
-	}
+	is_taken = hand_in_all(d, &e);
 	s->envelope_id = NULL;
 	buf_free(&envelope_id);
 	smtp_server_answer(&d->smtp, is_taken ? NULL : &e);
@@ -227,11 +278,13 @@ sendmail_session(struct sendmail *s)
 
 	d->s = s;
 	d->station.fd = -1;
-	d->settings = (struct smtp_server_settings){ .hostname = str_of(s->domain),
+	d->settings = (struct smtp_server_settings){
+		.hostname = s->config.hostname.n ? s->config.hostname : str_of(s->domain),
 		.message_size_max =
 			s->config.limits.message ? s->config.limits.message : SENDMAIL_MESSAGE_MAX,
 		.recipients_max = s->config.limits.recipients ? s->config.limits.recipients : 1000,
-		.repairs_line_ends = true };
+		.repairs_line_ends = true
+	};
 	smtp_server_begin(&d->smtp, &d->settings);
 	converse(d);
 	smtp_server_free(&d->smtp);

@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "cmd/ask.h"
 #include "cmd/sendmail.h"
 #include "io/file.h"
 #include "smtp/reply.h"
@@ -16,7 +17,9 @@
  * question; so this is a dialogue of its own, four commands long, with the local station alone.
  */
 
-enum { PATIENCE_S = 300 /* RFC 5321 §4.5.3.2 */ };
+enum {
+	PATIENCE_S = 30
+}; /* it is of this machine, and the caller waits; a mail goes into the outbox instead */
 
 static bool
 hear(struct sendmail_verify *v, struct reply_reader *reply, struct err *e)
@@ -56,8 +59,12 @@ say(struct sendmail_verify *v, struct str line, struct err *opinion, struct err 
 		     strerror(errno));
 	ok = ok && hear(v, &reply, e);
 	if (ok && reply.code / 100 != 2) {
+		struct str text = buf_str(&reply.text);
+
+		if (reply.enhanced.class) /* it has a field of its own */
+			text = str_trim(str_from(text, str_find(text, ' ')));
 		err_set(opinion, reply.code / 100 == 5 ? ERR_PERMANENT : ERR_TEMPORARY, ERR_REMOTE,
-			"%.*s", STR_ARG(buf_str(&reply.text)));
+			"%.*s", STR_ARG(text));
 		opinion->code = (uint16_t)reply.code;
 		opinion->enhanced = reply.enhanced;
 	}
@@ -149,9 +156,9 @@ sendmail_verify_all(struct sendmail *s)
 			printf("deliverable\n");
 			continue;
 		}
-		printf("%s: %u %s\n",
-			opinion.class == ERR_PERMANENT ? "undeliverable" : "not known now",
-			opinion.code, opinion.text);
+		printf("%s: ", opinion.class == ERR_PERMANENT ? "undeliverable" : "not known now");
+		ask_print_said(&opinion);
+		putchar('\n');
 		if (s->exit_code == EX_OK)
 			s->exit_code = opinion.class == ERR_PERMANENT ? EX_NOUSER : EX_TEMPFAIL;
 	}

@@ -36,11 +36,10 @@
  */
 
 enum {
-	ROUNDS_MIN = 4096, /* RFC 7677 §4 */
-	ROUNDS_MAX =
-		600000, /* what is advised for passwords in 2023 and since: half a second of this process, at a server's wish */
-	HASH_N = 32,	/* SHA-256 */
-	CRAM_N = 16,	/* MD5 */
+	ROUNDS_MIN = 4096,   /* RFC 7677 §4 */
+	ROUNDS_MAX = 600000, /* half a second of this process, at a server's wish */
+	HASH_N = 32,	     /* SHA-256 */
+	CRAM_N = 16,	     /* MD5 */
 	SALT_MAX = 1024,
 	CHALLENGE_MAX = 12288, /* RFC 4954 §4 */
 	TEXT_MAX = 65536,      /* of what the proof covers */

@@ -115,6 +115,13 @@ class Mail(Object):
         return (LIBRARY.ph_mail_error(ctypes.c_void_p(self.p)) or b"").decode()
 
 
+class Finished(Mail):
+    """A mail that nothing was written into."""
+
+    def __init__(self):
+        Object.__init__(self, LIBRARY.ph_mail_new())
+
+
 class Session(Object):
     free = "ph_session_free"
 
@@ -385,14 +392,81 @@ def test_a_file_that_is_gone(tmp_path):
 def test_a_finished_message_arrives_octet_for_octet(tmp_path, from_file):
     octets = b"From: wei@example.org\nSubject: finished\n\n.dot\n" + b"line\n" * 50000
     (tmp_path / "mail.eml").write_bytes(octets)
-    with Sink() as sink, Session(of(sink)) as s, Mail() as m:
+    with Sink() as sink, Session(of(sink)) as s, Finished() as m:
         m.recipient("bob@dst.test")
+        m.return_path("wei@example.org")
         if from_file:
             m.message_file(tmp_path / "mail.eml")
         else:
             m.message_data(octets, ctypes.c_size_t(len(octets)))
         assert s.send(m) == SENT, m.results()[0].text
         assert sink.mails[0][2] == octets.replace(b"\n", b"\r\n")
+
+
+def rewritten(path):
+    path.write_bytes(b"cake" * 1000)
+
+
+def replaced(path):
+    stat = path.stat()
+    (path.parent / "new").write_bytes(b"cake" * 1000)
+    os.utime(path.parent / "new", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (path.parent / "new").rename(path)
+
+
+@pytest.mark.parametrize("change", [rewritten, replaced])
+@pytest.mark.parametrize("is_measured", [False, True])
+def test_a_file_of_the_same_size_with_other_words_is_not_sent(tmp_path, change, is_measured):
+    menu = tmp_path / "menu.eml"
+    menu.write_bytes(b"soup" * 1000)
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test") as m:
+        m.attach(menu)
+        if is_measured:
+            assert written(m)[0]
+        time.sleep(0.02)
+        change(menu)
+        assert s.send(m) != SENT
+        assert b"menu.eml changed" in m.results()[0].text and sink.mails == []
+
+
+@pytest.mark.parametrize("call", ["attach", "message_file"])
+def test_a_file_that_does_not_tell_its_size_is_not_sent_as_empty(call):
+    with Finished() as m:
+        getattr(m, call)("/proc/self/status")
+        assert "/proc/self/status: its size is not known" in m.wrong()
+
+
+def test_an_empty_file_goes_and_must_stay_what_it_was(tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    with Sink() as sink, Session(of(sink)) as s, Mail("bob@dst.test") as m:
+        m.attach(empty)
+        assert s.send(m) == SENT
+        assert b"empty.txt" in sink.mails[0][2]
+        empty.unlink()
+        assert s.send(m) == LATER and b"empty.txt" in m.results()[0].text
+        assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("call", ["text", "html", "subject"])
+def test_nothing_is_written_into_a_finished_message(call):
+    with Scripted() as peer, Session(of(peer)) as s, Finished() as m:
+        m.return_path("wei@example.org")
+        m.recipient("bob@dst.test")
+        m.message_data(b"Subject: x\n\nx\n", ctypes.c_size_t(14))
+        getattr(m, call)("lost")
+        assert s.send(m) == INVALID and "a finished message takes no" in m.wrong()
+        assert peer.sessions == 0
+
+
+def test_a_finished_message_says_where_bounces_go():
+    with Sink() as sink, Session(of(sink)) as s, Finished() as silent, Finished() as m:
+        for mail in (silent, m):
+            mail.recipient("bob@dst.test")
+            mail.message_data(b"Subject: x\n\nx\n", ctypes.c_size_t(14))
+        assert s.send(silent) == INVALID and "ph_return_path" in silent.wrong()
+        m.return_path("")
+        assert s.send(m) == SENT and sink.mails[0][0] == "<>"
 
 
 # ── TLS and logins ──
@@ -459,6 +533,59 @@ def test_trace_shows_the_dialogue_and_no_message(good):
         dialogue = "\n".join(s.lines)
         assert "S 220" in dialogue and "C EHLO" in dialogue and "C RCPT TO:<bob@dst.test>" in dialogue
         assert "hidden" not in dialogue and "the message, " in dialogue
+
+
+@pytest.mark.parametrize("call, arguments", [("login", ["alice", None]), ("login", ["alice", ""]), ("token", ["alice", None]), ("token", ["alice", ""]),
+                                             (None, [])])
+def test_a_login_without_a_secret(call, arguments):
+    with Scripted() as peer, Session(f"smtp://alice@127.0.0.1:{peer.port}") as s, Mail("bob@dst.test") as m:
+        if call:
+            getattr(s, call)(*arguments)
+        assert s.send(m) == INVALID
+        assert "a login without a" in s.wrong() and peer.sessions == 0
+        assert m.results()[0].text.decode() == s.wrong()
+
+
+@pytest.mark.parametrize("prompt", ["335 UGFzc3dvcmQ6", "354 UGFzc3dvcmQ6", "300 UGFz", "334 UGFzc3dvcmQ6\r\n235-x", "334 UGFzc3dvcmQ6\r\n235 ok"])
+def test_no_prompt_brings_the_password_into_the_trace(prompt):
+    with Scripted("220 hi", "250-hi\r\n250 AUTH LOGIN", "334 VXNlcm5hbWU6", prompt, "235 ok") as peer, Session(of(peer)) as s, \
+            Mail("bob@dst.test") as m:
+        s.login("alice", "wonderland")
+        s.patience(1)
+        assert s.send(m) == LATER
+        assert not [line for line in s.lines if base64.b64encode(b"wonderland").decode() in line]
+        assert [line for line in s.lines if line.startswith("C ")][:3] == [s.lines[3], "C AUTH LOGIN", "C ***"]
+        assert (base64.b64encode(b"wonderland").decode() in peer.heard) == prompt.endswith("-x")
+
+
+def test_a_message_is_not_shown_whatever_asks_for_it():
+    """350 is a yes to DATA as 354 is."""
+    with Scripted("220 hi", "250 hi", "250 ok", "250 ok", "350 go") as peer, Session(of(peer)) as s, Mail("bob@dst.test", text="hidden words\n") as m:
+        s.patience(1)
+        s.send(m)
+        until(lambda: "hidden words" in peer.heard or peer.heard[-1:] == [""], "the message")
+        assert not [line for line in s.lines if "hidden" in line] and any("the message, " in line for line in s.lines)
+
+
+CLEAR_AUTH = ("220 hi", "250-hi\r\n250 AUTH PLAIN", "235 ok", "250 ok", "250 ok", "354 go", "250 kept")
+
+
+@pytest.mark.parametrize("host, is_sent", [("127.0.0.1", True), ("localhost", True), ("LocalHost", True), ("127.1", False)])
+def test_a_password_goes_in_clear_to_this_machine_only_by_its_own_names(host, is_sent):
+    """127.1 stands for any name that DNS leads here."""
+    with Scripted(*CLEAR_AUTH) as peer, Session(f"smtp://{host}:{peer.port}", TRY) as s, Mail("bob@dst.test") as m:
+        s.login("alice", "wonderland")
+        assert (s.send(m) == SENT) == is_sent, m.results()[0].text
+        assert any("AUTH" in line for line in peer.heard) == is_sent
+
+
+def test_a_password_does_not_go_in_clear_into_a_tunnel():
+    with Scripted(*CLEAR_AUTH) as peer, Session("smtp://localhost", TRY) as s, Mail("bob@dst.test") as m:
+        tunnel = socket.create_connection(("127.0.0.1", peer.port))
+        s.connected(tunnel.detach())
+        s.login("alice", "wonderland")
+        assert s.send(m) == LATER
+        assert not any("AUTH" in line for line in peer.heard)
 
 
 # ── many mails ──
@@ -699,6 +826,70 @@ def test_names_and_ways_that_there_are_not():
     with Session("smtp://h") as s:
         s.tls(7)
         assert "tls" in s.wrong()
+
+
+def test_a_list_of_twenty_thousand():
+    with Finished() as m:
+        m.bcc(", ".join(f"Someone Else <r{i}@dst.test> (as told)" for i in range(20000)))
+        assert (m.results_n(), m.wrong()) == (20000, "")
+
+
+@pytest.mark.parametrize("listed, members", [
+    ("Team: ann@dst.test, Bob <bob@dst.test>;", ["ann@dst.test", "bob@dst.test"]), ("undisclosed-recipients:;", []),
+    ("carl@dst.test, \"a: b;\" <dora@dst.test>, Team (all: of us;): ann@dst.test;, emil@[IPv6:::1]",
+     ["carl@dst.test", "dora@dst.test", "ann@dst.test", "emil@[IPv6:::1]"])])
+def test_a_group_is_its_members(listed, members):
+    with Mail() as m:
+        m.to(listed)
+        assert m.wrong() == ""
+        assert [r.address.decode() for r in m.results()] == members
+
+
+@pytest.mark.parametrize("path, name, shown", [
+    ("menu\\", None, "menu"), ("menu.txt", "docs/", "docs"), ("menu.txt", "/", "attachment"), ("menu.txt", "", "menu.txt"), ("menu.txt", " ", "attachment"),
+    ("menu.txt", "C:\\menu.pdf", "menu.pdf")])
+def test_a_file_always_has_a_name(tmp_path, path, name, shown):
+    (tmp_path / path).write_text("noodles")
+    with Mail() as m:
+        m.attach_as(tmp_path / path, name, None)
+        _, octets = written(m)
+        attached, = email.message_from_bytes(octets, policy=email.policy.default).iter_attachments()
+        assert attached.get_filename() == shown
+
+
+@pytest.mark.parametrize("seconds, is_good", [(-62135596800, True), (-62135596801, False), (253402300799, True), (253402300800, False), (2**63 - 1, False)])
+def test_a_date_has_four_digits_for_its_year(seconds, is_good):
+    with Mail() as m:
+        m.date(ctypes.c_int64(seconds))
+        assert ("date" in m.wrong()) != is_good
+        assert written(m)[0] == is_good
+
+
+def test_a_second_from_replaces_the_first():
+    with Mail() as m:
+        getattr(m, "from")("ann@example.net")
+        _, octets = written(m)
+        assert b"From: ann@example.net\r\n" in octets and b"wei" not in octets
+
+
+def test_what_is_wrong_stands_with_each_recipient_but_those_who_have_the_mail():
+    answers = {"later@dst.test": "450 4.2.1 busy"}
+    with Sink(answer=answers.get) as sink, Session(of(sink)) as s, Mail("bob@dst.test, later@dst.test") as m:
+        assert s.send(m) == PARTLY
+        m.header("X A", "1")
+        assert s.send(m) == INVALID
+        sent, wrong = m.results()
+        assert (sent.status, wrong.status) == (SENT, INVALID)
+        assert (wrong.text.decode(), wrong.stage, bool(wrong.advice)) == (m.wrong(), b"", True)
+        assert m.keep_unsent() == 1
+
+
+@pytest.mark.parametrize("last", ["250 2.6.0 kept as 17", "250-2.6.0 kept\r\n250 2.6.0 as 17"])
+def test_the_enhanced_code_stands_in_its_own_field_alone(last):
+    with Scripted("220 hi", "250 hi", "250 ok", "250 ok", "354 go", last) as peer, Session(of(peer)) as s, Mail("bob@dst.test") as m:
+        assert s.send(m) == SENT
+        result, = m.results()
+        assert (result.code, result.enhanced, result.text) == (250, b"2.6.0", b"kept as 17")
 
 
 # ── the bare core ──

@@ -54,8 +54,8 @@ class Merge:
     def lines(self):
         return [json.loads(line) for line in self.results.read_text().splitlines()]
 
-    def of(self, status):
-        return [line["row"] for line in self.lines() if line.get("status") == status]
+    def of(self, result):
+        return [line["row"] for line in self.lines() if line.get("result") == result]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_json_lines_and_attachments(merge, sink, tmp_path):
     assert recipients == ["bob@example.net"] and parsed(octets)["Subject"].strip() == "7 true"
     attached, = parsed(octets).iter_attachments()
     assert attached.get_filename() == "7.txt" and attached.get_content().strip() == "seven"
-    wrong, = [line for line in merge.lines() if line.get("status") == "invalid"]
+    wrong, = [line for line in merge.lines() if line.get("result") == "wrong"]
     assert wrong["row"] == 2 and "8.txt" in wrong["text"]
 
 
@@ -123,9 +123,9 @@ def test_the_results_say_what_became_of_each(merge, sink):
     done = merge.table(people(3)).run(code=REFUSED)
     head, *lines = merge.lines()
     assert len(head["table"]) == 64 and head["rows"] == 3
-    ended = {line["row"]: line for line in lines if line["status"] != "begun"}
+    ended = {line["row"]: line for line in lines if line["result"] != "begun"}
     assert merge.of("begun") == [1, 2, 3] and sorted(merge.of("sent")) == [1, 3]
-    assert (ended[2]["to"], ended[2]["status"], ended[2]["code"], ended[2]["enhanced"]) == ("p2@example.net", "refused", 550, "5.1.1")
+    assert (ended[2]["to"], ended[2]["result"], ended[2]["code"], ended[2]["status"]) == ("p2@example.net", "refused", 550, "5.1.1")
     assert ended[1]["code"] == 250 and ended[1]["message_id"] in sink.mails[0][2].decode() + sink.mails[1][2].decode()
     assert "row 2: refused" in done.stderr and "2 sent, 1 refused" in done.stderr
 
@@ -159,8 +159,8 @@ def test_a_wrong_row_is_its_own_error(merge, sink):
     merge.table('name,email\nBob,bob@example.net\nAnn,\nonly one cell\n\xe9,x,y\n"a"b,c@example.net\nEve,not an address\n,eve@example.net\n')
     done = merge.run(code=REFUSED)
     assert took(sink) == ["bob@example.net", "eve@example.net"]
-    assert merge.of("invalid") == [2, 3, 4, 5, 6]
-    assert "row 2: invalid: <{email}> is empty" in done.stderr and "row 3: invalid: line 4: 1 cells, and 2 columns" in done.stderr
+    assert merge.of("wrong") == [2, 3, 4, 5, 6]
+    assert "row 2: wrong: <{email}> is empty" in done.stderr and "row 3: wrong: line 4: 1 cells, and 2 columns" in done.stderr
 
 
 def test_cells_inject_nothing(merge, sink, tmp_path):
@@ -181,7 +181,7 @@ def test_cells_inject_nothing(merge, sink, tmp_path):
     quoted = "\r\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in evil.values())
     merge.table("email,name,file\r\n" + quoted + "\r\n")
     merge.run("-s", "Hello {name}", "-a", f"{tmp_path}/sub/{{file}}", "--header", "X-Name: {name}", code=REFUSED)
-    assert sorted(merge.of("invalid")) == [1, 2, 3, 4, 5] and sorted(merge.of("sent")) == [6, 7, 8, 9]
+    assert sorted(merge.of("wrong")) == [1, 2, 3, 4, 5] and sorted(merge.of("sent")) == [6, 7, 8, 9]
     assert set(took(sink)) == {"a@example.net"}
     names = set()
     for _, _, octets in sink.mails:
@@ -242,7 +242,7 @@ def test_of_several_recipients_only_those_are_tried_again_who_wait(merge, sink):
     (_, first, _), (sender, second, octets) = sink.mails
     assert (first, sender, second) == (["bob@example.net"], "wei@example.org", ["boss@example.net"])
     assert "bob@example.net" in parsed(octets)["To"] and parsed(octets)["Subject"] == "Grüße Bob"
-    merge.run("--cc", "boss@example.net")
+    assert "1 sent before, 0 now" in merge.run("--cc", "boss@example.net", "-s", "Grüße {name}").stderr
     assert len(sink.mails) == 2
 
 
@@ -261,14 +261,88 @@ def test_a_line_that_was_cut_says_nothing(merge, sink):
     merge.table(people(3)).run("--dry-run")
     merge.run()
     head, *_ = merge.results.read_bytes().splitlines(keepends=True)
-    merge.results.write_bytes(head + b'{"row":1,"status":"begun"}\n{"row":2,"status":"begun"}\n'
-                              b'{"row":2,"to":"p2@example.net","status":"sent"}\n{"row":1,"to":"p1@exam')
+    merge.results.write_bytes(head + b'{"row":1,"result":"begun"}\n{"row":2,"result":"begun"}\n'
+                              b'{"row":2,"to":"p2@example.net","result":"sent"}\n{"row":1,"to":"p1@exam')
     sink.mails.clear()
     for _ in range(2):
         assert "unsure: row 1:" in merge.run(code=UNSURE).stderr
         assert took(sink) == ["p3@example.net"]
     merge.run("--again")
     assert took(sink) == ["p1@example.net", "p3@example.net"]
+
+
+def test_a_recipient_whose_line_was_cut_is_not_forgotten(merge, sink):
+    """A row has a line a recipient; where one is missing, nobody knows of that one. --again tries it, and not who has the mail."""
+    merge.table("name,email\nBob,bob@example.net\n")
+    merge.run("--cc", "ann@example.net")
+    head, begun, first, second = merge.results.read_bytes().splitlines(keepends=True)
+    has = json.loads(first)["to"]
+    for lost in b"", second[:20]:
+        merge.results.write_bytes(head + begun + first + lost)
+        sink.mails.clear()
+        assert "unsure: row 1" in merge.run("--cc", "ann@example.net", code=UNSURE).stderr
+        assert "unsure: row 1" in merge.run("--cc", "ann@example.net", code=UNSURE).stderr
+        assert took(sink) == []
+        merge.run("--cc", "ann@example.net", "--again")
+        assert took(sink) == [{"bob@example.net": "ann@example.net", "ann@example.net": "bob@example.net"}[has]]
+
+
+def test_a_lost_line_is_no_reason_to_try_who_waits(merge, sink):
+    """Of the other nobody knows, and only --again may risk a second copy."""
+    sink.answer = lambda r: "451 4.7.1 later" if r.startswith("bob") else None
+    merge.table("name,email\nBob,bob@example.net\n").run("--cc", "ann@example.net", code=TEMPORARY)
+    head, begun, *ended = merge.results.read_bytes().splitlines(keepends=True)
+    waits = next(line for line in ended if b'"later"' in line)
+    merge.results.write_bytes(head + begun + waits)
+    sink.mails.clear()
+    for _ in range(2):
+        merge.run("--cc", "ann@example.net", code=UNSURE)
+    assert not sink.mails
+
+
+def test_again_leaves_out_who_has_it(merge, sink):
+    def refuse(*names):
+        sink.answer = lambda r: next((answer for name, answer in names if r.startswith(name)), None)
+    merge.table("name,email\nBob,bob@example.net\n")
+    more = "--cc", "ann@example.net, eve@example.net"
+    refuse(("ann", "550 5.1.1 no"), ("eve", "451 4.7.1 later"))
+    merge.run(*more, code=TEMPORARY)
+    refuse(("ann", "550 5.1.1 no"))
+    merge.run(*more, code=REFUSED)
+    assert took(sink) == ["bob@example.net", "eve@example.net"]
+    refuse()
+    merge.run(*more, "--again")
+    merge.run(*more, "--again")
+    assert took(sink) == ["ann@example.net", "bob@example.net", "eve@example.net"]
+
+
+def test_results_of_another_mail(merge, sink):
+    merge.table(people(2)).run("-s", "One")
+    assert "another mail" in merge.run("-s", "Two", code=WRONG).stderr
+    assert "another mail" in merge.run("-s", "One", "--header", "X-A: b", code=WRONG).stderr
+    assert len(sink.mails) == 2
+
+
+def test_results_in_a_pipe(merge, sink):
+    """Nobody waits for who might read it."""
+    os.mkfifo(merge.results)
+    merge.table(people(1)).run(code=73)
+    merge.run("--dry-run", code=73)
+    assert not sink.mails
+
+
+def test_counts_of_the_bar_and_of_the_end(merge, sink):
+    sink.answer = lambda r: "550 5.1.1 no" if r.startswith("p1@") else None
+    said = merge.table(people(3) + "Nobody,\n").run("--cc", "p1@example.net", code=REFUSED).stderr
+    assert "4 of 4, 3 refused, 1 wrong" in said and "0 sent, 3 refused, 1 wrong" in said
+    assert "4 of 4, 3 refused, 1 wrong" in merge.run("--cc", "p1@example.net", code=REFUSED).stderr
+
+
+def test_one_vocabulary_of_json(merge, sink):
+    keys = ["to", "result", "code", "status", "stage", "text", "advice"]
+    row = merge.table(people(1)).run("--json").stdout.splitlines()[-1]
+    assert list(json.loads(row))[:8] == ["row", *keys]
+    assert "--wait" in merge.run("--wait", code=USAGE).stderr
 
 
 def test_ctrl_c_ends_behind_the_mails_under_way(merge, sink):
@@ -345,7 +419,7 @@ def test_a_bar_on_a_terminal(merge, sink):
             break
     os.close(master)
     assert process.wait(30) == 0
-    assert b"[=" in said and b"300 of 300, 0 refused" in said and b"a second" in said
+    assert b"[=" in said and b"300 of 300, 0 refused, 0 wrong" in said and b"a second" in said
 
 
 def test_a_large_table_is_streamed(merge, sink):
@@ -367,6 +441,6 @@ def test_a_large_table_is_streamed(merge, sink):
     said = process.stderr.read()
     process.stderr.close()
     assert process.returncode == REFUSED, said
-    assert took(sink) == ["ann@example.net", "bob@example.net"] and "2 sent, 20000 refused" in said
+    assert took(sink) == ["ann@example.net", "bob@example.net"] and "2 sent, 0 refused, 20000 wrong" in said
     assert 0 < max(peaks) < 64 << 10
     merge.path.unlink()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outbox: mail of a person while the station is away. Nothing is lost, nothing goes twice, nobody is left behind."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import shutil
@@ -125,7 +126,7 @@ def test_half_a_file_and_a_damaged_one_are_never_sent(away, person):
     (person.outbox / ("0" * 32 + ".new")).write_bytes(octets[:-5])
     (person.outbox / ("1" * 32)).write_bytes(octets[:-5])
     away.start()
-    assert "damaged" in person.sendmail("-q")
+    assert "damaged" in person.sendmail("-q", code=69)
     away.wait_drained()
     assert b"it waits" in away.wait_mails("bob", 1)[0]
     assert person.call("mailq").count("damaged") == 2
@@ -136,11 +137,15 @@ def test_half_a_file_and_a_damaged_one_are_never_sent(away, person):
 def test_what_the_station_refuses_is_kept_with_its_reason(away, person):
     person.sendmail("bob", "nobody@example.org", text=TEXT)
     away.start()
-    person.sendmail("-q")
+    assert "will not go" in person.sendmail("-q", code=69)
     away.wait_mails("bob", 1)
     assert not person.waiting()
     said = person.call("mailq")
-    assert "<nobody@example.org>" in said and "will not go" in said and "<bob@" not in said
+    assert "mails that will not go" in said and "mails that wait" not in said
+    assert "<nobody@example.org>" in said and "<bob@" not in said
+    refused, = (person.outbox / "refused").iterdir()
+    assert f"in {refused}\n" in said
+    person.sendmail("-q")
 
 
 def test_a_station_that_is_busy_is_no_reason_to_fail(make_station):
@@ -248,7 +253,7 @@ def test_a_full_disk_makes_no_second_copy(away, person, small_disk):
         assert "<no@dst.test>" in said and "will not go: no@dst.test: nobody" in said
         assert "<later@dst.test>" in said and "waits: later" in said and "ok@dst.test" not in said
         answers.clear()
-        person.sendmail("-q")
+        person.sendmail("-q", code=69)
         assert [recipients for _, recipients, _ in sink.mails] == [["ok@dst.test"], ["later@dst.test"]]
     said = person.call("mailq")
     assert "<no@dst.test>" in said and "later@dst.test" not in said
@@ -296,10 +301,109 @@ def test_it_is_given_up_after_five_days(away, person, reply):
     with host if reply else contextlib.nullcontext():
         person.sendmail("-q", code=75)
         make_older(person.waiting()[0], 120)
-        person.sendmail("-q")
+        person.sendmail("-q", code=69)
     said = person.call("mailq")
     assert "will not go: bob@dst.test: " in said and "given up after five days" in said
     assert ("so busy" if reply else "refused") in said
+
+
+@pytest.mark.parametrize("replies", [["554 no service here"], ["220 h", "550 5.7.1 not from you"]])
+def test_a_way_that_refuses_is_for_a_person_to_mend(away, person, replies):
+    """It said nothing of the mail: that waits."""
+    host = Scripted(*replies, "221 bye", "221 bye")
+    go_by(person, host.port)
+    person.sendmail("bob@dst.test", text=TEXT)
+    with host:
+        person.sendmail("-q", code=75)
+    assert len(person.waiting()) == 1 and "will not go" not in person.call("mailq")
+
+
+@pytest.mark.parametrize("fault", ["config", "profiles", "command"])
+def test_what_is_wrong_here_keeps_the_mail(away, person, fault):
+    """Whoever calls can mend nothing, and cron would lose what it has to say."""
+    port = free_ports(1)[0]
+    go_by(person, port, 'password = "cmd:exit 1"' if fault == "command" else "")
+    profiles = person.home / ".config/posthouse/profiles"
+    whole = profiles.read_text().replace("cmd:exit 1", "cmd:echo secret")
+    if fault == "command":
+        profiles.write_text(profiles.read_text().replace("smtp://", "smtp://wei@"))
+    else:
+        profiles.write_text("nonsense" if fault == "profiles" else "")
+    if fault == "config":
+        config = away.config.read_text()
+        away.config.write_text("nonsense {")
+    assert "is kept in your outbox" in person.sendmail("bob@dst.test", text=TEXT)
+    assert len(person.waiting()) == 1
+    if fault == "config":
+        said = person.sendmail("--config", str(away.config), "bob@dst.test", text=TEXT, code=78)
+        assert str(away.config) in said and len(person.waiting()) == 1
+        away.config.write_text(config)
+    profiles.write_text(whole)
+    with Sink(port=port) as sink:
+        person.sendmail("-q")
+        assert len(sink.wait_mails(1)) == 1
+
+
+def test_the_next_place_has_room(away, person, small_disk):
+    """Where the first is full nothing is left of what was tried."""
+    person.environment["XDG_STATE_HOME"] = str(small_disk)
+    person.sendmail("bob", text=TEXT + b"x" * 100000)
+    assert len(person.waiting()) == 1
+    assert [f.name for f in (small_disk / "posthouse/outbox").iterdir()] == ["refused"]
+    assert len(person.call("mailq").split("<bob@example.org>")) == 2
+
+
+def test_nothing_is_made_in_what_is_another_persons(away, person, as_root):
+    other = person.directory / "other"
+    other.mkdir()
+    for link in person.home / ".local", person.directory / "state":
+        link.symlink_to(other)
+    os.chown(other, 54321, 54321)
+    person.environment["XDG_STATE_HOME"] = str(person.directory / "state")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as temporary:
+        # a /var/tmp of its own, in which somebody else was first
+        os.mkdir(temporary + "/posthouse-0")
+        os.chown(temporary + "/posthouse-0", 54321, 54321)
+        in_it = ["unshare", "-m", "sh", "-c", f'mount --bind {temporary} /var/tmp && exec "$@"', "sh"]
+        subprocess.run([*in_it, person.sendmail_path, "bob"], input=TEXT, env=person.environment, check=True, timeout=60)
+        place, = pathlib.Path(temporary).glob("posthouse-0.*")
+        assert not list(other.iterdir()) and not os.listdir(temporary + "/posthouse-0")
+        assert len(list(place.glob("?" * 32))) == 1 and place.stat().st_mode & 0o777 == 0o700
+        said = subprocess.run([*in_it, person.sendmail_path, "-bp"], env=person.environment, check=True, timeout=60, capture_output=True).stdout
+        assert b"<bob@example.org>" in said
+
+
+def test_a_service_whose_temporary_directory_goes_with_it(away, as_root):
+    """systemd's PrivateTmp; it has no home."""
+    with Person(away, home=False) as person, tempfile.TemporaryDirectory(prefix="systemd-private-") as private:
+        person.environment["HOME"] = "/nonexistent"
+        os.chmod(private, 0o755)
+        os.mkdir(private + "/tmp"), os.mkdir(private + "/spool")
+        os.chmod(private + "/tmp", 0o1777)
+        script = f"""mount --bind {private}/tmp /var/tmp && mount --bind {private}/spool /var/spool &&
+            exec setpriv --reuid=54321 --regid=54321 --clear-groups "$@" """
+
+        def send():
+            return subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", person.sendmail_path, "-f", "alice@example.org", "bob"], input=TEXT,
+                                  env=person.environment, capture_output=True, timeout=60)
+        done = send()
+        assert done.returncode == 75 and b"posthouse-outbox" in done.stderr, done.stderr
+        os.mkdir(private + "/spool/posthouse-outbox")
+        os.chmod(private + "/spool/posthouse-outbox", 0o1733)
+        assert send().returncode == 0
+        kept, = pathlib.Path(private, "spool/posthouse-outbox/54321").glob("?" * 32)
+        assert b"it waits" in kept.read_bytes() and not os.listdir(private + "/tmp")
+        for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{pid}").st_uid == 54321 and str(person.directory).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+
+def test_q_does_not_wait_for_another_for_ever(away, person):
+    person.sendmail("bob", text=TEXT)
+    with open(person.outbox / "sending", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is being sent by another process" in person.sendmail("-q", code=75)
 
 
 def test_an_envelope_id_is_said_as_it_was_given(away, person):

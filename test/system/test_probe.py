@@ -78,6 +78,7 @@ def test_a_certificate_of_nobody_s(make_station, tmp_path):
     assert report["ok"] and not report["tls"]["verified"] and "self-signed" in report["tls"]["why_not"]
     report = found(f"127.0.0.1:{station.smtp_port}", "--tls", "require", code=75)
     assert "certificate is not good for 127.0.0.1" in report["error"] and names(report)[-2:] == ["tls", "quit"]
+    assert "under TLS  not asked" in probe(f"127.0.0.1:{station.smtp_port}", "--tls", "require", code=75).stdout
 
 
 def test_tls_before_the_banner(house, authority):
@@ -247,3 +248,8 @@ def test_wrong_words():
     probe("127.0.0.1", "--to", "a@b.c", "--data", "/nonexistent", code=66)
     probe("127.0.0.1", "--trust", "/nonexistent", code=66)
     assert "Example" in probe("--help").stdout
+
+
+def test_data_without_a_mail():
+    done = probe("mail.test", "--data", "nofile", code=64)
+    assert "to whom" in done.stderr

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import pwd
 import re
 import signal
 import subprocess
@@ -324,7 +325,89 @@ def test_what_the_server_cannot_promise(send, option, words):
         assert done.returncode == 69 and words in done.stdout and sink.mails == []
 
 
+def test_a_host_elsewhere_proves_its_name(send, home):
+    """Without a login, too; what else is wanted is said, and --tls says it."""
+    words = ["b@dst.test", "--from", "a@src.test", "-m", "x"]
+    with Sink() as sink:
+        assert send(*words, "--require-tls", "--in-clear", "--via", "smtp://h").returncode == 64
+        for near in "127.0.0.1", "localhost":
+            assert send(*words, "--via", f"smtp://{near}:{sink.port}").returncode == 0
+        done = send(*words, "--tls", "verify", "--via", f"smtp://127.0.0.1:{sink.port}")
+        assert done.returncode == 75 and "--tls" in done.stderr
+        assert len(sink.mails) == 2
+        assert send(*words, "--tls", "never", "--via", f"smtp://127.0.0.1:{sink.port}").returncode == 0
+        profiles(home, f'profile "p" {{ via = "smtp://127.0.0.1:{sink.port}" tls = verify }}\n')
+        assert send(*words, "--profile", "p").returncode == 75
+    one_line(send(*words, "--tls", "perhaps", "--via", "smtp://h"), 64, "verify, encrypt, try")
+    with TlsPeer(Authority(home / "ca").issue("127.0.0.1"), "first") as peer:
+        assert send(*words, "--tls", "verify", "--via", f"smtps://127.0.0.1:{peer.port}").returncode == 75
+        assert send(*words, "--tls", "encrypt", "--via", f"smtps://127.0.0.1:{peer.port}").returncode == 0
+
+
+def test_what_a_host_is_called_decides(send):
+    """0.0.0.0 leads to this machine, but is no name of it: nothing goes there in clear."""
+    with Sink() as sink:
+        done = send("b@dst.test", "--from", "a@src.test", "-m", "x", "--via", f"smtp://0.0.0.0:{sink.port}")
+        assert done.returncode == 75 and "--tls" in done.stderr and sink.mails == []
+
+
+def test_errors_as_json(send):
+    for words, code in (["--json"], 64), (["--nonsense", "--json"], 64), (["b@dst.test", "--json", "-a", "/nope"], 66):
+        done = send(*words)
+        said = json.loads(done.stdout)
+        assert done.returncode == code == said["exit"] and said["error"] in done.stderr
+
+
+def test_a_host_that_is_not_there(send):
+    done = send("b@dst.test", "--from", "a@src.test", "-m", "x", "--via", "smtp://no-such-host.invalid")
+    assert done.returncode in (68, 75) and "look up" in done.stdout  # 75: no DNS answers here
+    one_line(send("b@dst.test", "-m", "x", "--via", "smtp://wei:geheim@mail.test"), 64, "a password does not stand in a URL")
+    assert "geheim" not in send("b@dst.test", "-m", "x", "--via", "smtp://wei:geheim@mail.test").stderr
+
+
+def test_a_login_that_is_an_address_in_a_url(send, home):
+    done = send("b@dst.test", "-m", "x", "--dry-run", "--via", "smtp://wei%40src.test@mail.test")
+    assert parsed(done.stdout)["from"].addresses[0].addr_spec == "wei@src.test"
+
+
+@pytest.mark.parametrize("way", ["file", "input"])
+def test_bcc_of_a_finished_message(send, home, way):
+    text = "Bcc: eve@dst.test,\n boss@dst.test\nSubject: s\nresent-bcc: x@dst.test\n\nBcc: stays\n"
+    (home / "mail").write_text(text)
+    with Sink() as sink:
+        done = send("b@dst.test", "--from", "a@src.test", "--raw", home / "mail" if way == "file" else "-", "--via",
+                    f"smtp://127.0.0.1:{sink.port}", text=text)
+        assert done.returncode == 0, done.stderr
+        assert sink.wait_mails(1) == [("a@src.test", ["b@dst.test"], b"Subject: s\r\n\r\nBcc: stays\r\n")]
+
+
+def test_the_name_of_who_sends(send):
+    person = pwd.getpwuid(os.geteuid())
+    sender, = parsed(send("b@dst.test", "-m", "x", "--dry-run").stdout)["from"].addresses
+    assert sender.username == person.pw_name and sender.display_name == person.pw_gecos.partition(",")[0].strip()
+
+
+def test_an_empty_text_from_a_terminal(home):
+    master, terminal = pty.openpty()
+    process = subprocess.Popen([POSTHOUSE, "send", "b@dst.test", "--dry-run"], stdin=terminal, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env={**os.environ, "HOME": str(home)})
+    os.write(master, b"\x04")
+    out, err = process.communicate(timeout=PATIENCE)
+    os.close(master)
+    os.close(terminal)
+    assert process.returncode == 65 and out == "" and "the text is empty" in err
+
+
 # ── profiles ──
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a home away")
+def test_profiles_in_the_home_of_somebody_else(send, home):
+    """As sudo -E has it: they are none, unless one is asked for."""
+    profiles(home, 'default = p\nprofile "p" { via = "smtp://h" }\n')
+    os.chown(home, 65534, 65534)
+    assert send("b@dst.test", "--from", "a@src.test", "-m", "x", "--dry-run").returncode == 0
+    one_line(send("b@dst.test", "-m", "x", "--profile", "p"), 78, "no directory of yours")
 
 
 def test_a_profile(send, home):
@@ -407,7 +490,8 @@ def test_wait_until_it_is_delivered(station):
     assert len(re.findall(r"^(bob|alice)@example\.org +delivered", done.stdout, re.MULTILINE)) == 2, done.stdout
     station.wait_mails("bob", 1)
     told = station.run("send", "bob@example.org", "-m", "x", "--wait", "--json").stdout.splitlines()
-    assert json.loads(told[0])["recipients"][0]["result"] == "sent" and json.loads(told[1])["fate"] == "delivered"
+    assert json.loads(told[0])["recipients"][0]["result"] == "sent" and json.loads(told[1])["result"] == "delivered"
+    assert list(json.loads(told[0])["recipients"][0]) == list(json.loads(told[1]))[:7]
 
 
 def test_wait_until_it_is_put_off_or_sent_back(make_station):

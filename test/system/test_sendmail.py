@@ -87,6 +87,15 @@ def test_t_takes_recipients_and_hides_bcc(station, person):
         assert parsed(mail[0])["To"] is not None
 
 
+@pytest.mark.parametrize("text", [b"To: bob\nnot a field\nBcc: alice\n\nx\n", b"no field\nTo: bob\nresent-bcc: alice\n",
+                                  b"To: bob\nnot a field\rBcc: alice\n\nx\n"])
+def test_t_shows_nobody_a_bcc_that_stands_too_late(station, person, text):
+    assert "Bcc" in person.sendmail("-t", "bob", text=text, code=65)
+    assert not station.queue() and not station.mailbox("bob")
+    person.sendmail("-t", text=b"To: bob\nnot a field\n\nBcc: this is text\n")
+    assert b"Bcc: this is text" in only(station)
+
+
 def test_t_with_resent_fields_and_arguments(station, person):
     person.sendmail("-t", "-oi", "alice", text=b"To: nobody@example.org\nResent-To: bob\nResent-Bcc: bob\n\nx\n")
     assert b"Resent-Bcc" not in only(station)
@@ -278,7 +287,7 @@ def test_exit_codes(station, person):
     assert "-f: this is not an address" not in person.sendmail("--", "-f@example.org", code=67)
     person.sendmail("-t", text=b"Subject: nobody\n\nx\n", code=65)
     person.environment["POSTHOUSE_CONFIG"] = "/nonexistent"
-    person.sendmail("bob@example.org", code=78)
+    person.sendmail("--config", "/nonexistent", "bob@example.org", code=78)
     assert len(station.mailbox("bob")) == 1
 
 
@@ -367,6 +376,47 @@ def test_bs_says_what_the_station_says(make_station):
     with Person(station) as person:
         said = session(person, "EHLO x\nMAIL FROM:<>\nRCPT TO:<bob@example.org>\nDATA\n" + "x\n" * 20000 + ".\nQUIT\n")
         assert codes(said)[-2:] == ["552", "221"]
+
+
+KINDS = ("EHLO x\nMAIL FROM:<alice@example.org>\nRCPT TO:<bob@example.org> NOTIFY=NEVER\nRCPT TO:<alice@example.org> NOTIFY=FAILURE\n"
+         "DATA\nSubject: kinds\n\nx\n.\nQUIT\n")
+
+
+def test_bs_sends_to_nobody_what_cannot_be_kept_for_all(station, person):
+    """The client is told one thing of both, and what is said later must not need room."""
+    person.outbox.mkdir(parents=True, mode=0o700)
+    person.outbox.chmod(0o755)
+    place = f"/var/tmp/posthouse-{os.geteuid()}"
+    if os.path.exists(place):
+        pytest.skip(f"{place} is there already")
+    with open(place, "w"):
+        pass
+    try:
+        assert codes(session(person, KINDS))[-2:] == ["451", "221"]
+        station.wait_drained()
+        assert not station.mailbox("bob") and not station.mailbox("alice")
+    finally:
+        os.unlink(place)
+    person.outbox.chmod(0o700)
+    assert codes(session(person, KINDS))[-2:] == ["250", "221"]
+    station.wait_mails("bob", 1), station.wait_mails("alice", 1)
+    assert [f.name for f in person.outbox.iterdir()] == ["refused"]
+
+
+def test_bs_keeps_for_whom_there_was_no_yes(make_station):
+    station = make_station(limits="rate = 1")
+    station.add_user("bob", "builder"), station.add_user("alice", "secret")
+    with Person(station) as person:
+        assert codes(session(person, KINDS))[-2:] == ["250", "221"]
+        assert "<alice@example.org>" in person.call("mailq") and "<bob@" not in person.call("mailq")
+    station.wait_mails("bob", 1)
+
+
+def test_bs_says_the_enhanced_code_once(station, person):
+    said = session(person, "EHLO x\nMAIL FROM:<>\nRCPT TO:<nobody@example.org>\nQUIT\n")
+    assert said.count("5.1.1") == 1
+    hostname = re.search(r'hostname *= *"?([^"\s]+)', station.config.read_text())[1]
+    assert said.startswith(f"220 {hostname} ")
 
 
 def test_bs_keeps_what_the_station_cannot_take(station, person):
