@@ -200,7 +200,7 @@ enum ph_status ph_send(ph_session *s, ph_mail *m);
 void ph_quit(ph_session *s); /* ends the connection politely; the session can be used again */
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified"; "" in clear. */
 const char *ph_session_tls(const ph_session *s);
-/* The last connection ended for the sake of the password alone (PH_TLS_TRY): the host offers no TLS, or does not prove its name. */
+/* The last connection ended before a login: the host offers no TLS, or does not prove its name. */
 bool ph_session_wants_clear(const ph_session *s);
 
 /*

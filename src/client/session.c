@@ -105,7 +105,7 @@ hang_up(struct ph_session *s)
 		if (n > 0)
 			trace_ours(&s->trace, &s->core->smtp, str_part(output, 0, (size_t)n));
 	}
-	s->wants_clear |= s->core && s->core->smtp.lacks_tls && s->set->tls == PH_TLS_TRY;
+	s->wants_clear |= s->core && s->core->smtp.lacks_tls && s->set->way.user[0];
 	stream_close(&s->stream);
 	ph_core_free(s->core);
 	s->core = NULL;
@@ -270,16 +270,25 @@ lose(struct ph_session *s, enum err_kind kind, const char *why)
 
 /* ── TLS ── */
 
+/* Was there everything but a proof of the name, and a password that waited for that? */
+static void
+note_unproven(struct ph_session *s)
+{
+	struct stream_facts facts;
+
+	stream_facts(&s->stream, &facts);
+	s->wants_clear = s->set->way.user[0] && stream_is_secure(&s->stream) && !facts.is_verified;
+}
+
 /* A host that may be anybody gets no password, unless its owner said so (PH_TLS_ENCRYPT) or it is this machine. */
 static bool
-may_log_in(struct ph_session *s, struct err *e)
+may_log_in(const struct ph_session *s, struct err *e)
 {
 	struct stream_facts facts;
 
 	stream_facts(&s->stream, &facts);
 	if (s->set->tls != PH_TLS_TRY || !s->set->way.user[0] || s->is_local || facts.is_verified)
 		return true;
-	s->wants_clear = true;
 	return err_set(e, ERR_TEMPORARY, ERR_TLS,
 		"the certificate is not good for this host, and no password goes to it: %s",
 		facts.unverified);
@@ -333,8 +342,10 @@ shake(struct ph_session *s)
 		err_set(&e, ERR_TEMPORARY, ERR_TLS,
 			"no TLS at this port: smtps:// is for 465; for 25 and 587 write smtp://");
 	s->state = SESSION_TALKING;
-	if (step != STREAM_DONE || !note_secure(s, &e))
+	if (step != STREAM_DONE || !note_secure(s, &e)) {
+		note_unproven(s);
 		smtp_client_lost(&s->core->smtp, &e);
+	}
 	return true;
 }
 

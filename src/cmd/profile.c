@@ -120,12 +120,14 @@ skip_blanks(struct reader *r)
 static struct str
 take_word(struct reader *r)
 {
+	struct str word;
 	size_t n = 0;
 
 	while (n < r->rest.n && str_find(S(" \t\r\n={}#\"'"), r->rest.p[n]) == 10)
 		n++;
+	word = str_part(r->rest, 0, n);
 	r->rest = str_from(r->rest, n);
-	return (struct str){ r->rest.p - n, n };
+	return word;
 }
 
 static bool

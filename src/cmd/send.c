@@ -268,6 +268,15 @@ keep_and_tell(struct sender *s)
 
 /* ── Handing it over ─────────────────────────────────────────────────────────────────────────── */
 
+static bool
+has_login(const struct sender *s)
+{
+	struct err ignored;
+	struct way way;
+
+	return way_parse(&way, str_of(s->way.via), &ignored) && way.user[0];
+}
+
 /* What would have helped. */
 static void
 advise(const struct sender *s)
@@ -276,7 +285,7 @@ advise(const struct sender *s)
 
 	if (ph_session_wants_clear(s->session))
 		fprintf(stderr, "--in-clear sends the password all the same\n");
-	else if (r && strcmp(r->stage, "tls") == 0)
+	else if (r && strcmp(r->stage, "tls") == 0 && !has_login(s))
 		fprintf(stderr,
 			"--tls encrypt trusts any certificate, --tls try goes in clear where "
 			"TLS fails; --trust FILE names other authorities\n");

@@ -88,7 +88,7 @@ def test_t_takes_recipients_and_hides_bcc(station, person):
 
 
 @pytest.mark.parametrize("text", [b"To: bob\nnot a field\nBcc: alice\n\nx\n", b"no field\nTo: bob\nresent-bcc: alice\n",
-                                  b"To: bob\nnot a field\rBcc: alice\n\nx\n"])
+                                  b"To: bob\nnot a field\nx\rBcc: alice\n\nx\n"])
 def test_t_shows_nobody_a_bcc_that_stands_too_late(station, person, text):
     assert "Bcc" in person.sendmail("-t", "bob", text=text, code=65)
     assert not station.queue() and not station.mailbox("bob")
@@ -265,12 +265,16 @@ def test_a_mask_that_leaves_the_owner_nothing(station, person):
 
 
 def test_whoever_borrows_rights_names_no_files(station, person, as_root):
-    """As a program with another group's rights: what the environment names is not opened."""
-    copy = person.directory / "sendmail"
+    """As a program with another group's rights: what the environment names is not opened. Nor is the true home filled by a test."""
+    copy = person.directory / "group-bin/sendmail"
+    copy.parent.mkdir()
     shutil.copy(POSTHOUSE, copy)
     os.chown(copy, -1, 65534)
     copy.chmod(0o2755)
-    subprocess.run([copy, "bob"], input=b"Subject: s\n\nx\n", env=person.environment, timeout=60)
+    hidden = f'mount -t tmpfs tmpfs {pwd.getpwuid(0).pw_dir} && exec "$@"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", hidden, "sh", copy, "bob"], input=b"Subject: s\n\nx\n", env=person.environment,
+                          capture_output=True, timeout=60)
+    assert done.returncode == 0 and str(station.config).encode() not in done.stderr
     assert not station.queue() and not station.mailbox("bob") and not person.waiting()
 
 
@@ -392,7 +396,7 @@ def test_bs_sends_to_nobody_what_cannot_be_kept_for_all(station, person):
     with open(place, "w"):
         pass
     try:
-        assert codes(session(person, KINDS))[-2:] == ["451", "221"]
+        assert codes(session(person, KINDS, code=75))[-2:] == ["451", "221"]
         station.wait_drained()
         assert not station.mailbox("bob") and not station.mailbox("alice")
     finally:
@@ -401,15 +405,6 @@ def test_bs_sends_to_nobody_what_cannot_be_kept_for_all(station, person):
     assert codes(session(person, KINDS))[-2:] == ["250", "221"]
     station.wait_mails("bob", 1), station.wait_mails("alice", 1)
     assert [f.name for f in person.outbox.iterdir()] == ["refused"]
-
-
-def test_bs_keeps_for_whom_there_was_no_yes(make_station):
-    station = make_station(limits="rate = 1")
-    station.add_user("bob", "builder"), station.add_user("alice", "secret")
-    with Person(station) as person:
-        assert codes(session(person, KINDS))[-2:] == ["250", "221"]
-        assert "<alice@example.org>" in person.call("mailq") and "<bob@" not in person.call("mailq")
-    station.wait_mails("bob", 1)
 
 
 def test_bs_says_the_enhanced_code_once(station, person):
