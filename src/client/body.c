@@ -15,6 +15,8 @@
  * said, and nobody gets half a file.
  */
 
+enum { HEADER_MAX = 262144 }; /* octets of a finished message's header that are looked at */
+
 static int64_t
 changed_ns(const struct stat *st)
 {
@@ -283,10 +285,26 @@ body_next(struct body *b, struct str *piece, struct err *e)
 	return step;
 }
 
+/* Gathers the header, in which a piece may end anywhere. False: that was all of it. */
+static bool
+add_header(struct buf *header, struct str piece)
+{
+	size_t seen = header->n > 3 ? header->n - 3 : 0, end;
+
+	buf_add(header, piece);
+	end = seen + str_find_str(str_from(buf_str(header), seen), S("\r\n\r\n"));
+	if (end == header->n)
+		return !header->overflow;
+	header->n = end;
+	return false;
+}
+
 bool
 body_measure(struct ph_mail *m)
 {
 	struct body *b = memory_take(&m->memory, sizeof *b);
+	struct buf header = { .max = HEADER_MAX, .memory = &m->memory };
+	bool is_header = true;
 	enum body_step step;
 	struct str piece;
 	struct err e;
@@ -294,7 +312,9 @@ body_measure(struct ph_mail *m)
 	if (!b)
 		return mail_no_memory(m);
 	for (body_begin(b, m); (step = body_next(b, &piece, &e)) == BODY_PIECE;)
-		;
+		is_header = is_header && add_header(&header, piece);
+	m->has_utf8_header = !str_is_ascii(buf_str(&header)) && str_is_utf8(buf_str(&header));
+	buf_free(&header);
 	m->size = b->given;
 	if (step == BODY_FAILED)
 		mail_fail(m, "%s", e.text);

@@ -101,7 +101,8 @@ struct ph_mail {
 	struct compose_plan plan;
 	uint64_t size;
 	bool has_8bit, needs_chunking;
-	struct str *wire; /* the recipients' addresses, as smtp/client wants them */
+	bool has_utf8_header; /* a finished message, RFC 6532 */
+	struct str *wire;     /* the recipients' addresses, as smtp/client wants them */
 	struct smtp_outcome *outcomes;
 	struct smtp_client_dsn *dsn;
 };

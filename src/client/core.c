@@ -163,7 +163,9 @@ begin_part(struct ph_core *c, struct part *p, struct ph_mail *m, size_t begin)
 		.size = m->size,
 		.ret = m->ret,
 		.envid = m->envelope_id,
-		.smtputf8 = m->needs_utf8 || (!m->is_finished && m->plan.needs_smtputf8),
+		/* a finished message that needs it for its header alone goes as it is where nobody offers it */
+		.smtputf8 = m->needs_utf8 || (!m->is_finished && m->plan.needs_smtputf8) ||
+			    (m->has_utf8_header && c->smtp.offers & OFFERS_SMTPUTF8),
 		.has_8bit = m->has_8bit,
 		.needs_chunking = m->needs_chunking,
 		.requires_tls = m->requires_tls,

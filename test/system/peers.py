@@ -140,7 +140,7 @@ class Scripted(Listening):
                         self.say(connection, reply)
                         in_message = reply.startswith("354")
                     while True:
-                        line = lines.readline().decode()
+                        line = lines.readline().decode(errors="replace")
                         self.heard.append(line.rstrip("\r\n"))
                         if not in_message or line in (".\r\n", ""):
                             break

@@ -459,6 +459,19 @@ def test_nothing_is_written_into_a_finished_message(call):
         assert peer.sessions == 0
 
 
+@pytest.mark.parametrize("offer", ["250 SMTPUTF8", "250 HELP"])
+@pytest.mark.parametrize("header, is_utf8", [("Subject: 午餐".encode(), True), ("Subject: 午餐".encode("gbk"), False), (b"Subject: lunch", False)])
+def test_a_finished_header_in_utf8_is_called_so_where_that_is_known(header, is_utf8, offer):
+    message = header + "\n\n午\n".encode()
+    with Scripted("220 hi", "250-hi\r\n" + offer, "250 ok", "250 ok", "354 go", "250 kept", "221 bye") as peer, \
+            Session(of(peer)) as s, Finished() as m:
+        m.return_path("wei@example.org")
+        m.recipient("bob@dst.test")
+        m.message_data(message, ctypes.c_size_t(len(message)))
+        assert s.send(m) == SENT
+        assert ("SMTPUTF8" in peer.heard[1]) == (is_utf8 and "UTF8" in offer), peer.heard
+
+
 def test_a_finished_message_says_where_bounces_go():
     with Sink() as sink, Session(of(sink)) as s, Finished() as silent, Finished() as m:
         for mail in (silent, m):
