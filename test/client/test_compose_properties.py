@@ -8,6 +8,7 @@ import base64
 import email
 import email.policy
 import json
+import os
 import re
 import subprocess
 
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 from library import Mail
 from station import BUILD
 
-settings.register_profile("posthouse", deadline=None, max_examples=100, derandomize=True, database=None,
+EXAMPLES = 25 if "libasan" in os.environ.get("LD_PRELOAD", "") else 100
+settings.register_profile("posthouse", deadline=None, max_examples=EXAMPLES, derandomize=True, database=None,
                           suppress_health_check=list(HealthCheck))
 settings.load_profile("posthouse")
 
