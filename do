@@ -29,7 +29,7 @@ usage: ./do COMMAND
   demo [--check]       start a station on loopback, send a mail as a person would, keep it running to play with;
                        --check: unattended, succeeds only if the mail arrived byte for byte
   build                build it: build/posthouse
-  test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 8 minutes)
+  test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 20 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
   bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose
