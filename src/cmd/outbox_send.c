@@ -22,7 +22,7 @@
  * rather than to nobody, and nothing but a crash does:
  *
  *   taken     done
- *   refused   failed, unless the mail was not spoken of yet: then as later; a report to the sender would go the same way and be refused too
+ *   refused   failed, unless the mail was not spoken of yet: then as later
  *   unsure    failed: whether a second copy is better than none is for a person to say
  *   later     waits, at most five days; then failed
  *
