@@ -26,6 +26,12 @@ check_filled(const struct merge_table *t, struct str form, enum merge_field fiel
 	arena_free(&arena);
 }
 
+static bool
+has_brace(struct str name)
+{
+	return str_find(name, '{') < name.n || str_find(name, '}') < name.n;
+}
+
 static size_t
 read_rows(struct merge_table *t)
 {
@@ -41,7 +47,7 @@ read_rows(struct merge_table *t)
 		rows++;
 		if (next == MERGE_WRONG_ROW && !err_is(&e))
 			abort();
-		if (next == MERGE_WRONG_ROW || memchr(t->columns[0].p, '{', t->columns[0].n) ||
+		if (next == MERGE_WRONG_ROW || has_brace(t->columns[0]) ||
 			!merge_check(t, buf_str(&form), &e))
 			continue; /* a name with a brace cannot be written in a form */
 		for (size_t i = 0; i < t->columns_n; i++)
