@@ -283,9 +283,8 @@ int64_t session_now_ms(void);
 bool settings_open_terms(struct settings *set, struct err *e);
 void session_wait(struct ph_session *s, int want, int64_t patience_ms);
 
-/* The first or the next address. False: e, and there is none left. */
+/* The first address that takes a connection. False: e, and there is none. */
 bool connect_begin(struct ph_session *s, struct err *e);
-bool connect_next(struct ph_session *s, struct err *e);
 /* Done? Else the next one is tried. False: e. */
 bool connect_step(struct ph_session *s, struct err *e);
 

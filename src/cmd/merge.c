@@ -22,7 +22,6 @@
 
 enum {
 	CONNECTIONS = 2,
-	CONNECTIONS_MAX = 64,
 	AHEAD = 2,	  /* mails a connection */
 	TICK_MS = 200,	  /* the longest sleep: signals and progress */
 	UNASKED_MAX = 10, /* mails in turn that the server was not asked about */
@@ -44,7 +43,7 @@ struct merge {
 	struct merge_results results;
 	struct merge_progress progress;
 	ph_pool *pool;
-	struct slot slots[CONNECTIONS_MAX * AHEAD];
+	struct slot slots[MERGE_CONNECTIONS_MAX * AHEAD];
 	size_t slots_n, shown, unasked;
 	bool is_at_end;
 	struct err stop; /* why no more are begun */
@@ -425,7 +424,7 @@ send_rows(struct merge *m, ph_session *session)
 	size_t before = 0, n[FATES];
 	struct err e;
 
-	connections = connections < CONNECTIONS_MAX ? connections : CONNECTIONS_MAX;
+	must(connections <= MERGE_CONNECTIONS_MAX);
 	if (!merge_results_settle(&m->results, &e))
 		return send_complain(EX_IOERR, e.text, "");
 	tell_unsure(m);

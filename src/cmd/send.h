@@ -31,6 +31,8 @@ struct words {
 	size_t n;
 };
 
+enum { MERGE_CONNECTIONS_MAX = 64 };
+
 /* What `posthouse send` was asked for. */
 struct send_order {
 	const char *from, *subject;

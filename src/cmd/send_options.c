@@ -221,8 +221,8 @@ take_setting(struct send_order *o, const struct setting *setting, const char *va
 		*(bool *)place = true;
 		break;
 	case NUMBER:
-		if (!scan_u64(&rest, &n) || rest.n || n == 0 || n > 1000)
-			return send_complain(EX_USAGE, "--connections is 1 to 1000, not", value);
+		if (!scan_u64(&rest, &n) || rest.n || n == 0 || n > MERGE_CONNECTIONS_MAX)
+			return send_complain(EX_USAGE, "--connections is 1 to 64, not", value);
 		*(unsigned *)place = (unsigned)n;
 		break;
 	case IN:

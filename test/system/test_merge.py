@@ -444,3 +444,9 @@ def test_a_large_table_is_streamed(merge, sink):
     assert took(sink) == ["ann@example.net", "bob@example.net"] and "2 sent, 0 refused, 20000 wrong" in said
     assert 0 < max(peaks) < 64 << 10
     merge.path.unlink()
+
+
+@pytest.mark.parametrize("connections", ["0", "65", "many"])
+def test_so_many_connections_and_no_more(station, connections):
+    done = station.run("send", "bob@example.org", "-m", "x", "--connections", connections, check=False)
+    assert done.returncode == os.EX_USAGE and done.stderr.strip() == f"posthouse send: --connections is 1 to 64, not: {connections}"
