@@ -10,10 +10,10 @@ PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH # Debian's python3 and meson, before an
 export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev
-	libunbound-dev libidn2-dev libseccomp-dev libjansson-dev"
-packages_test="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
+	libunbound-dev libidn2-dev libseccomp-dev libjansson-dev libgmime-3.0-dev libmicrohttpd-dev"
+packages_test="libcmocka-dev chromium fonts-wqy-microhei clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
 	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
-	python3-aiosmtpd python3-hypothesis libgmime-3.0-dev valgrind mandoc strace knot faketime iproute2
+	python3-aiosmtpd python3-hypothesis valgrind mandoc strace knot faketime iproute2
 	dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools rspamd testssl.sh mutt s-nail cron php-cli openssl bsdextrautils haproxy"
 packages_bench="postfix python3 python3-pytest python3-aiosmtpd libcurl4-openssl-dev"
 
@@ -32,7 +32,7 @@ usage: ./do COMMAND
   test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 20 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
-  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose
+  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose box
                        (most need root: side by side with Postfix; bulk: with libcurl)
   lint                 layout, clang-tidy, cppcheck, layers
   install [--prefix P] install it (/usr/local)
@@ -142,11 +142,33 @@ unpack_mtas()
 
 # ── building ──
 
+# What the page is built with. Without it everything else is built all the same, and the page says what is missing.
+page_tools()
+{
+	if [ "${POSTHOUSE_PACKAGES:-}" != mine ]; then
+		command -v node >/dev/null || need nodejs
+		command -v npm >/dev/null || need npm
+	fi
+	command -v npm >/dev/null || {
+		say "no npm: the page is left out"
+		return 0
+	}
+	[ ! web/package-lock.json -nt web/node_modules/.package-lock.json ] || {
+		say "fetching what the page is built with (npm)"
+		mkdir -p build
+		(cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >"$log" 2>&1 || {
+			tail -n 20 "$log" >&2
+			say "npm could not fetch it: the page is left out"
+		}
+	}
+}
+
 # compile DIRECTORY COMPILER [MESON OPTION…]
 compile()
 {
 	directory=$1 compiler=$2
 	shift 2
+	page_tools
 	if [ ! -f "$directory/build.ninja" ]; then
 		rm -rf "$directory/meson-private" # of a setup that was interrupted
 		quiet "setting up $directory ($compiler${*:+ $*})" env CC="$compiler" meson setup "$directory" "$@"

@@ -292,7 +292,8 @@ name_json(struct merge_table *t, struct err *e)
 
 	if (!object)
 		return next == MERGE_END ? wrong(t, e, "the table is empty") : false;
-	json_object_foreach(object, name, value) ok = ok && keep_column(t, str_of(name), e);
+	json_object_foreach (object, name, value)
+		ok = ok && keep_column(t, str_of(name), e);
 	json_decref(object);
 	return ok;
 }

@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{ "mailq", cmd_mailq, "what waits, in the station and in your outbox" },
 	{ "user", cmd_vault, "people with a mailbox: add, passwd, list, remove, suspend, resume" },
 	{ "alias", cmd_vault, "names that lead to others: add, list, remove" },
+	{ "app-password", cmd_vault, "passwords for programs: add, list, remove" },
 	{ "queue", cmd_queue,
 		"what waits: list, show, hold, release, retry, bounce, drop, suspend" },
 	{ "why", cmd_why, "the life of one mail, and what happens next" },

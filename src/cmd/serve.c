@@ -79,20 +79,23 @@ plan_users(struct master_plan *plan, const struct config *c)
 		[MASTER_STORE] = ROLE_STORE,
 		[MASTER_SEND] = ROLE_SEND,
 		[MASTER_QUEUE] = ROLE_QUEUE,
-		[MASTER_RECEIVE] = ROLE_RECEIVE };
+		[MASTER_RECEIVE] = ROLE_RECEIVE,
+		[MASTER_WEB] = ROLE_WEB,
+		[MASTER_READER] = ROLE_READER };
 	struct sandbox_user user;
 	unsigned missing = 0;
 
 	for (size_t i = 0; i < MASTER_PLACES; i++)
 		if (user_of_role(c, roles[i], &user)) {
 			plan->users[i] = (struct master_user){ user.uid, user.gid, true };
-			missing += user.uid >= USER_BLOCK && user.uid < USER_BLOCK + MASTER_PLACES;
+			missing += i != MASTER_READER && user.uid >= USER_BLOCK &&
+				   user.uid < USER_BLOCK + MASTER_READER;
 		}
 	if (missing)
 		log_event("users-missing",
 			"users=%.*s* missing=%u numbers=%u-%u why=\"systemd-sysusers makes "
 			"them\"",
-			STR_ARG(c->users), missing, USER_BLOCK, USER_BLOCK + MASTER_PLACES - 1);
+			STR_ARG(c->users), missing, USER_BLOCK, USER_BLOCK + MASTER_READER - 1);
 }
 
 static bool

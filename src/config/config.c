@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "base/must.h"
 #include "config/options.h"
 #include "config/syntax.h"
@@ -146,6 +147,8 @@ fill_listen(struct config *c, cfg_t *section, struct config_listen *l)
 		l->door = CONFIG_SUBMISSION;
 	else if (str_eq(title_of(c, section), S("submissions")))
 		l->door = CONFIG_SUBMISSIONS;
+	else if (str_eq(title_of(c, section), S("web")))
+		l->door = CONFIG_WEB;
 }
 
 static void
@@ -254,6 +257,28 @@ wrong_source(const struct config_route *r)
 	return NULL;
 }
 
+static bool
+is_loopback(const struct sockaddr_storage *a)
+{
+	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)a;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)a;
+
+	return a->ss_family == AF_INET
+		       ? ip_is_loopback(IP_V4, (const unsigned char *)&four->sin_addr)
+		       : ip_is_loopback(IP_V6, six->sin6_addr.s6_addr);
+}
+
+/* Passwords and mail do not cross a network in clear. */
+static const char *
+wrong_web(const struct config_listen *l)
+{
+	for (size_t i = 0; l->door == CONFIG_WEB && l->has_no_tls && i < l->on_n; i++)
+		if (!is_loopback(&l->on[i]))
+			return "a web door with no-tls listens beyond loopback; leave no-tls out, "
+			       "or listen on 127.0.0.1";
+	return NULL;
+}
+
 /* What no single line is to blame for. */
 static bool
 check_whole(const struct config *c, const char *name, struct err *e)
@@ -282,6 +307,8 @@ check_whole(const struct config *c, const char *name, struct err *e)
 		wrong = "`dnsbl` has more than 8 lists";
 	for (size_t i = 0; i < c->routes_n && !wrong; i++)
 		wrong = wrong_source(&c->routes[i]);
+	for (size_t i = 0; i < c->listens_n && !wrong; i++)
+		wrong = wrong_web(&c->listens[i]);
 	if (wrong)
 		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: %s", name, wrong);
 	return !wrong;
@@ -392,6 +419,32 @@ config_domain(const struct config *c, struct str name)
 		if (str_eq_nocase(c->domains[i].name, name))
 			return &c->domains[i];
 	return NULL;
+}
+
+static bool
+is_path_part(struct str s)
+{
+	return s.n > 0 && s.n <= 255 && s.p[0] != '.' && str_find(s, '/') == s.n &&
+	       str_find(s, 0) == s.n;
+}
+
+bool
+config_mailbox_path(const struct config *c, struct str mailbox, struct str domain, struct buf *to)
+{
+	const struct config_domain *d = config_domain(c, domain);
+	struct str rest;
+
+	if (!d || !is_path_part(mailbox) || !is_path_part(domain))
+		return false;
+	for (rest = d->mailboxes; rest.n; rest = str_from(rest, 1)) {
+		if (rest.p[0] != '%' || rest.n < 2) {
+			buf_add_char(to, rest.p[0]);
+			continue;
+		}
+		rest = str_from(rest, 1);
+		buf_add(to, rest.p[0] == 'd' ? d->name : mailbox);
+	}
+	return !to->overflow;
 }
 
 static bool

@@ -43,7 +43,7 @@ struct config_networks {
 	size_t n;
 };
 
-enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION, CONFIG_SUBMISSIONS };
+enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION, CONFIG_SUBMISSIONS, CONFIG_WEB };
 
 struct config_listen {
 	enum config_door door;
@@ -234,6 +234,9 @@ void config_describe(struct buf *to, bool json);
 
 const struct config_domain *config_domain(
 	const struct config *c, struct str name); /* any case; NULL: not ours */
+/* The Maildir of a mailbox: the domain's template with %d and %u filled in. False: no mailbox can have this name, or the domain is not ours. */
+bool config_mailbox_path(
+	const struct config *c, struct str mailbox, struct str domain, struct buf *to);
 bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to
 						64 of a-z 0-9 . _ - + (any case) */
 bool config_networks_have(const struct config_networks *n,

@@ -38,7 +38,7 @@ static const char *wrong_pattern(struct str title);
 /* clang-format off */
 const struct option_section option_sections[] = {
 	{ "", NULL, "" },
-	{ "listen", "", "listen", "smtp, submission, submissions", wrong_door },
+	{ "listen", "", "listen", "smtp, submission, submissions, web", wrong_door },
 	{ "tls", "", "tls" },
 	{ "gate", "", "gate" },
 	{ "filter", "", "filter", "NAME", wrong_name },
@@ -106,7 +106,7 @@ const struct option option_table[] = {
 	{ "listen", "on", OPTION_SOCKETS, offsetof(struct config_listen, on), NULL, "\"*:25\"",
 		"addresses with ports: \"*:25\", {\"127.0.0.1:2525\", \"[::1]:2525\"}" },
 	{ "listen", "no-tls", OPTION_YES, offsetof(struct config_listen, has_no_tls), "false", NULL,
-		"STARTTLS is not offered at this door" },
+		"STARTTLS is not offered at this door; a web door speaks HTTP in clear, on loopback alone" },
 	{ "listen", "proxy", OPTION_NETWORKS, offsetof(struct config_listen, proxy), "{}", NULL,
 		"networks of proxies: every connection from there must begin with a PROXY header (version 1 or 2)" },
 	{ "listen", "xclient", OPTION_NETWORKS, offsetof(struct config_listen, xclient), "{}", NULL,
@@ -374,14 +374,12 @@ static const char *
 wrong_door(struct str title)
 {
 	if (str_eq(title, S("smtp")) || str_eq(title, S("submission")) ||
-		str_eq(title, S("submissions")))
+		str_eq(title, S("submissions")) || str_eq(title, S("web")))
 		return NULL;
 	if (str_eq(title, S("smtps")))
 		return "is no door; did you mean submissions (TLS from the first octet, port "
 		       "465)?";
-	if (str_eq(title, S("web")))
-		return "is not built yet; write smtp, submission or submissions";
-	return "is no door; write smtp, submission or submissions";
+	return "is no door; write smtp, submission, submissions or web";
 }
 
 /* ── for people ── */

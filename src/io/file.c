@@ -127,3 +127,24 @@ file_sealed(const char *name, struct str octets)
 	errno = cause;
 	return -1;
 }
+
+bool
+file_make_directories(const char *path)
+{
+	char part[4096];
+	size_t n = strlen(path);
+
+	if (n >= sizeof part) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && path[i] != 0)
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, 0700) != 0 && errno != EEXIST)
+			return false;
+	}
+	return true;
+}

@@ -26,4 +26,7 @@ int file_sealed(const char *name, struct str octets);
 bool file_seal(
 	int fd); /* the same of one that is written: it must allow it, and nobody have it mapped for writing */
 
+/* The directory with all its parents, for nobody but us (0700); one that is there stays as it is. False with errno. */
+bool file_make_directories(const char *path);
+
 #endif

@@ -106,6 +106,10 @@ ipc_role_name(unsigned role)
 		return "vault";
 	case ROLE_RESOLVE:
 		return "resolve";
+	case ROLE_READER:
+		return "reader";
+	case ROLE_WEB:
+		return "web";
 	case ROLE_COMMAND:
 		return "command";
 	default:

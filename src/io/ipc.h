@@ -22,7 +22,9 @@ enum ipc_role {
 	ROLE_VAULT = 32,
 	ROLE_COMMAND = 64,
 	ROLE_RESOLVE = 128,
-	ROLE_ANY = 255
+	ROLE_READER = 256,
+	ROLE_WEB = 512,
+	ROLE_ANY = 1023
 };
 
 const char *ipc_role_name(unsigned role); /* "receive" */
@@ -67,7 +69,7 @@ enum found_kind {	/* `found` */
 	FOUND_KINDS
 };
 /* `listener`: doors beyond enum config_door, our own UNIX sockets in the state directory. */
-enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101 };
+enum { DOOR_SUBMIT = 100, DOOR_CONTROL = 101, DOOR_READER = 102 /* no listener: `caller` */ };
 /* `table`: octets; the first 16 are a secret that master draws, the others begin as zero. */
 enum { IPC_TABLE_SIZE = 4 * 1024 * 1024 };
 
@@ -84,6 +86,14 @@ enum answer_result {
 }; /* unknown: the DNS is silent, or off */
 
 enum checked_result { CHECKED_REFUSED, CHECKED_OK, CHECKED_LATER };
+enum sign_in_how {
+	SIGN_IN_BEGIN, /* login and password: begins a session */
+	SIGN_IN_ONCE,  /* login and password, or an app password, for this request alone */
+	SIGN_IN_AGAIN, /* the secret of a session, or a bearer token; no login */
+	SIGN_IN_END,   /* the session of this secret is over */
+	SIGN_IN_HOWS
+};
+enum call_what { CALL_SESSION, CALL_API, CALL_UPLOAD, CALL_DOWNLOAD, CALL_STATES, CALL_WHATS };
 enum expanded_kind {
 	EXPANDED_TARGETS,
 	EXPANDED_UNKNOWN,

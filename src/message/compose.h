@@ -57,7 +57,8 @@ struct compose_part {
 struct compose {
 	struct str from; /* a mailbox, with or without a name; so are those: */
 	const struct str *to, *cc, *reply_to;
-	size_t to_n, cc_n, reply_to_n;
+	const struct str *bcc; /* written too: of a draft, which is not sent as it is (RFC 5322 §3.6.3) */
+	size_t to_n, cc_n, reply_to_n, bcc_n;
 	struct str subject;
 	int64_t unix_seconds;
 	struct str message_id; /* without brackets */
@@ -94,6 +95,8 @@ void compose_free(struct compose_plan *plan);
 
 /* A field's name: RFC 5322 §2.2, at most 76 columns. */
 bool compose_is_field_name(struct str name);
+/* An address of a mailbox, without its name: RFC 5322 §3.4.1 without blanks and comments, RFC 6532; a lone local part is left to the server. */
+bool compose_is_address(struct str address);
 /* An identifier without its brackets, as Message-ID and Content-ID have them: printable ASCII that cannot end it. */
 bool compose_is_id(struct str id);
 /* By the name's ending: "image/png"; "application/octet-stream" when that says nothing. */

@@ -6,7 +6,7 @@
 /*
  * The header of a message that is written: what its writer says goes into fields, and nothing that he says can end one.
  *
- *   From, Reply-To, To, Cc     mailboxes, checked; a name that is not ASCII in encoded words (RFC 2047), an address that is not as it is
+ *   From, Reply-To, To, Cc, Bcc mailboxes, checked; a name that is not ASCII in encoded words (RFC 2047), an address that is not as it is
  *   Subject                    text, in encoded words where it must be
  *   Date, Message-ID           ours
  *   own fields                 ASCII as it is, so that whoever knows a field's grammar can write it; anything else as the field's
@@ -57,9 +57,8 @@ leading_enclosed(struct str s, char open, char close)
 	return (struct str){ 0 };
 }
 
-/* RFC 5322 §3.4.1 without blanks and comments; a lone local part is left to the server. */
-static bool
-is_address(struct str s)
+bool
+compose_is_address(struct str s)
 {
 	struct str local = leading_enclosed(s, '"', '"'), domain;
 
@@ -93,7 +92,7 @@ add_mailboxes(struct compose_plan *plan, struct str field, const struct str *mai
 		if (!is_clean(field, mailboxes[i], e))
 			return false;
 		mailbox_split(mailboxes[i], &name, &address);
-		if (!is_address(address))
+		if (!compose_is_address(address))
 			return err_set(e, ERR_PERMANENT, ERR_OTHER, "%.*s: \"%.*s\" is no mailbox",
 				STR_ARG(field), STR_ARG(str_part(mailboxes[i], 0, NAME_MAX_SHOWN)));
 		buf_add(to, i ? S(",") : S(":"));
@@ -214,6 +213,7 @@ compose_add_header(struct compose_plan *plan, const struct compose *c, struct er
 		!add_mailboxes(plan, S("Reply-To"), c->reply_to, c->reply_to_n, e) ||
 		!add_mailboxes(plan, S("To"), c->to, c->to_n, e) ||
 		!add_mailboxes(plan, S("Cc"), c->cc, c->cc_n, e) ||
+		!add_mailboxes(plan, S("Bcc"), c->bcc, c->bcc_n, e) ||
 		!is_clean(S("Subject"), c->subject, e))
 		return false;
 	if (c->to_n == 0 && c->cc_n == 0)

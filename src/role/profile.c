@@ -30,6 +30,8 @@ static const struct row {
 	{ ROLE_RESOLVE, SANDBOX_OPENS | SANDBOX_DIALS | SANDBOX_ASKS, resolvers_files },
 	{ ROLE_STORE,   SANDBOX_OPENS | SANDBOX_CHANGES, mailboxes },
 	{ ROLE_VAULT,   SANDBOX_OPENS | SANDBOX_CHANGES | SANDBOX_SECRET, accounts },
+	{ ROLE_READER,  SANDBOX_OPENS | SANDBOX_CHANGES | SANDBOX_WATCHES, NULL }, /* its one mailbox */
+	{ ROLE_WEB,     0, NULL },
 };
 /* clang-format on */
 
@@ -144,7 +146,7 @@ octets_of_a_file(const struct config *c)
 }
 
 void
-profile_make(struct profile *p, enum ipc_role role, const struct config *c)
+profile_make(struct profile *p, enum ipc_role role, const struct config *c, struct str mailbox)
 {
 	const struct row *row = row_of(role);
 	struct str rest, line;
@@ -152,6 +154,8 @@ profile_make(struct profile *p, enum ipc_role role, const struct config *c)
 	*p = (struct profile){ .paths = { .max = PATHS_OCTETS_MAX } };
 	if (row->paths)
 		row->paths(p, c);
+	if (role == ROLE_READER)
+		add(p, true, mailbox, S(""));
 	must(!p->paths.overflow); /* the file is not longer */
 	p->list = calloc(c->domains_n + PATHS_MOST, sizeof *p->list);
 	must(p->list);

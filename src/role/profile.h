@@ -17,7 +17,9 @@ struct profile {
 };
 
 unsigned profile_may(enum ipc_role role); /* bits of enum sandbox_may, whatever the file says */
-void profile_make(struct profile *p, enum ipc_role role, const struct config *c);
+/* mailbox: of a reader, the directory; else empty. */
+void profile_make(
+	struct profile *p, enum ipc_role role, const struct config *c, struct str mailbox);
 bool profile_serves(const struct profile *held,
 	const struct profile *wanted); /* false: the role must begin anew */
 void profile_free(struct profile *p);

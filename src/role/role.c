@@ -58,7 +58,7 @@ role_take(struct role *r)
 {
 	struct profile fresh;
 
-	profile_make(&fresh, r->self, &r->config);
+	profile_make(&fresh, r->self, &r->config, buf_str(&r->mailbox));
 	if (r->is_locked && profile_serves(&r->profile, &fresh)) {
 		profile_free(&fresh);
 		r->hooks->configured(r->owner);
@@ -125,6 +125,22 @@ role_came(void *owner, struct ipc *from, struct ipc_message *m)
 		must(r->hooks->dialled);
 		r->hooks->dialled(r->owner, m->dialled.ask, m->dialled.cause, m->dialled.fd);
 		break;
+	case IPC_mailbox:
+		must(r->hooks->mailbox);
+		if (!r->is_locked) {
+			buf_reset(&r->mailbox);
+			buf_add(&r->mailbox, m->mailbox.directory);
+		}
+		r->hooks->mailbox(r->owner, &m->mailbox);
+		break;
+	case IPC_seated:
+		must(r->hooks->seated);
+		r->hooks->seated(r->owner, m->seated.seat, m->seated.login);
+		break;
+	case IPC_caller:
+		must(r->hooks->caller);
+		r->hooks->caller(r->owner, m->caller.fd);
+		break;
 	case IPC_begin:
 		r->hooks->begin(r->owner);
 		ipc_send_ready(r->master, &(struct ipc_ready){ .fd = -1 });
@@ -154,7 +170,11 @@ role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, voi
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	log_open(ipc_role_name(self));
-	*r = (struct role){ .loop = loop_open(), .hooks = hooks, .owner = owner, .self = self };
+	*r = (struct role){ .loop = loop_open(),
+		.hooks = hooks,
+		.owner = owner,
+		.self = self,
+		.mailbox.max = 1024 };
 	r->master = ipc_open(r->loop, MASTER_FD, self, ROLE_MASTER, role_came, r);
 	loop_run(r->loop);
 	return r->exit_code;
@@ -171,5 +191,14 @@ void
 role_lost(struct role *r, enum ipc_role peer, bool broke_rules)
 {
 	ipc_send_lost(r->master,
-		&(struct ipc_lost){ .fd = -1, .role = (uint8_t)peer, .broke_rules = broke_rules });
+		&(struct ipc_lost){ .fd = -1, .role = (uint16_t)peer, .broke_rules = broke_rules });
+}
+
+void
+role_lost_reader(struct role *r, unsigned seat, bool broke_rules)
+{
+	ipc_send_lost(r->master, &(struct ipc_lost){ .fd = -1,
+					 .role = ROLE_READER,
+					 .index = (uint16_t)seat,
+					 .broke_rules = broke_rules });
 }

@@ -18,6 +18,7 @@ struct role {
 	uint32_t configuration; /* its number */
 	struct profile profile; /* what it is locked into, from the first configuration on */
 	bool is_locked;
+	struct buf mailbox; /* of a reader: the directory that it is locked into */
 	struct ipc *master;
 	const struct role_hooks *hooks;
 	void *owner;
@@ -42,7 +43,12 @@ struct role_hooks {
 	void (*begin)(void *owner);
 	/* What `dial` asked for; fd -1: an errno says why not. May be NULL. */
 	void (*dialled)(void *owner, uint64_t dial, uint32_t cause, int fd);
-	void (*drain)(void *owner); /* finish what is under way, then role_exit */
+	/* What a reader reads: comes before the first `configured`, and again with a fresh token. May be NULL. */
+	void (*mailbox)(void *owner, const struct ipc_mailbox *m);
+	/* The reader of that seat, whose `peer` has come, has this mailbox. May be NULL. */
+	void (*seated)(void *owner, unsigned seat, struct str login);
+	void (*caller)(void *owner, int fd); /* a reader's connection, to receive. May be NULL */
+	void (*drain)(void *owner);	     /* finish what is under way, then role_exit */
 };
 
 /* The whole life of a role's process: returns its exit code. `owner` is given to the hooks; *r is
@@ -51,6 +57,7 @@ int role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks,
 void role_exit(struct role *r, int code);
 /* The channel to that peer is closed. Master kills it if it broke the rules; else, if both live, joins them anew: a channel may break on its own. */
 void role_lost(struct role *r, enum ipc_role peer, bool broke_rules);
+void role_lost_reader(struct role *r, unsigned seat, bool broke_rules);
 
 /* What the program does when it was started as a role. */
 int receive_main(void);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const enum ipc_role order[] = { ROLE_RECEIVE, ROLE_QUEUE, ROLE_SEND, ROLE_STORE, ROLE_VAULT,
-	ROLE_RESOLVE };
+	ROLE_RESOLVE, ROLE_WEB };
 
 bool
 user_of_role(const struct config *c, enum ipc_role role, struct sandbox_user *user)
@@ -19,6 +19,8 @@ user_of_role(const struct config *c, enum ipc_role role, struct sandbox_user *us
 
 	if (geteuid() != 0 || c->users.n == 0 || !sandbox_is_built())
 		return false;
+	if (role == ROLE_READER) /* whose files it changes */
+		role = ROLE_STORE;
 	snprintf(name, sizeof name, "%.*s%s", STR_ARG(c->users), ipc_role_name(role));
 	known = getpwnam(name);
 	if (known) {

@@ -224,12 +224,14 @@ own_limits(pid_t pid)
 	X("make a file beside the accounts", SANDBOX_SECRET,                                    \
 		get(in_state("vault/evil"), O_WRONLY | O_CREAT))
 
-#define OTHERS(X)                                                                   \
-	X("list the mailboxes", ROLE_STORE, get(in_state("mail"), O_RDONLY))        \
-	X("make a file among the mailboxes", ROLE_STORE,                            \
-		get(in_state("mail/evil"), O_WRONLY | O_CREAT))                     \
-	X("list the spool", ROLE_QUEUE, get(in_spool("."), O_RDONLY))               \
-	X("read the spool's format", ROLE_QUEUE, get(in_spool("format"), O_RDONLY)) \
+#define OTHERS(X)                                                                                  \
+	X("list the mailboxes", ROLE_STORE, get(in_state("mail"), O_RDONLY))                       \
+	X("make a file among the mailboxes", ROLE_STORE,                                           \
+		get(in_state("mail/evil"), O_WRONLY | O_CREAT))                                    \
+	X("list another's mailbox", ROLE_STORE, get(in_state("mail/example.org/two"), O_RDONLY))   \
+	X("read another's mail", ROLE_STORE, get(in_state("mail/example.org/two/mail"), O_RDONLY)) \
+	X("list the spool", ROLE_QUEUE, get(in_spool("."), O_RDONLY))                              \
+	X("read the spool's format", ROLE_QUEUE, get(in_spool("format"), O_RDONLY))                \
 	X("make a file in the spool", ROLE_QUEUE, get(in_spool("evil"), O_WRONLY | O_CREAT))
 
 #define NETWORK(X)                                                                           \
@@ -556,6 +558,8 @@ need_all(enum ipc_role role)
 		NEED("change the accounts' directory", files_work(in_state("vault")));
 	if (role == ROLE_STORE)
 		NEED("change the mailboxes", files_work(in_state("mail")));
+	if (role == ROLE_READER)
+		NEED("change its mailbox", files_work(in_state("mail/example.org/one")));
 	if (role == ROLE_SEND)
 		NEED("read the authorities", reads("/etc/ssl/certs/ca-certificates.crt"));
 	if (role == ROLE_RESOLVE)
@@ -629,7 +633,7 @@ inside(enum ipc_role role)
 	lent = epoll_create1(EPOLL_CLOEXEC);
 	sem_init(&thread_asked, 0, 0);
 	sem_init(&thread_answered, 0, 0);
-	profile_make(&profile, role, &config);
+	profile_make(&profile, role, &config, str_of(in_state("mail/example.org/one")));
 	must(sandbox_close_files(&profile.sandbox, &e));
 	thread_start(&thread, thread_main, NULL);
 	if (!sandbox_close_calls(&profile.sandbox, &e) || !sandbox_try(&profile.sandbox, &e)) {

@@ -34,6 +34,7 @@ spool    = "{spool}"
 listen smtp        {{ on = "{address}:{smtp_port}" {listen_smtp} }}
 listen submission  {{ on = "{address}:{submission_port}" {listen_submission} }}
 listen submissions {{ on = "{address}:{submissions_port}" }}
+{web}
 tls {{ {tls} }}
 gate {{ {gate} }}
 {filters}
@@ -118,7 +119,8 @@ class Station:
 
     def __init__(self, top=TOP, domain="", routes="", resolver="off = true", smtp="", queue="", limits="", segment_size="4M", spool=None,
                  environment=None, address="127.0.0.1", ports=None, namespace=None, hostname="mail.example.org", local="example.org",
-                 tls="", gate="", filters="", listen_smtp="", listen_submission=""):
+                 tls="", gate="", filters="", listen_smtp="", listen_submission="", web=None):
+        """web: the options of a door for browsers: "no-tls = true" (HTTP), "" (HTTPS); None: none."""
         # Not pytest's tmp_path: a UNIX socket's name has at most 107 octets.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-test."))
         self.directory.chmod(0o755)
@@ -132,6 +134,8 @@ class Station:
         self.environment = {**os.environ, **(environment or {})}
         self.address, self.hostname, self.local = address, hostname, local
         self.smtp_port, self.submission_port, self.submissions_port = ports or free_ports(3)
+        self.web_port = free_ports(1)[0] if web is not None else None
+        self.sections["web"] = "" if web is None else f'listen web {{ on = "{address}:{self.web_port}" {web} }}'
         self.prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.process = None
         self.may_end = "no role"  # what a test makes end: "role=queue"

@@ -21,7 +21,7 @@ from station import BUILD, PATIENCE, POSTHOUSE, ROLES, Station, until
 
 EVIL = BUILD / "test/system/evil-role"
 NOBODY = 65534
-ORDER = ("receive", "queue", "send", "store", "vault", "resolve")  # the numbers of users that are not there: 64800 and so on
+ORDER = ("receive", "queue", "send", "store", "vault", "resolve", "web")  # the numbers of users that are not there: 64800 and so on
 IS_ROOT = os.geteuid() == 0
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -66,13 +66,21 @@ def house():
     station.start()
     station.add_user("alice", "wonderland")
     station.stop()
+    for name in ("one", "two"):
+        mailbox = station.state / "mail/example.org" / name
+        mailbox.mkdir(parents=True)
+        (mailbox / "mail").write_text("for one person alone")
+    if IS_ROOT:
+        owner = 64800 + ORDER.index("store")
+        for path in (station.state / "mail").rglob("*"):
+            os.chown(path, owner, owner)
     yield station
     station.clean_up()
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", (*ROLES, "web", "reader"))
 def test_what_an_evil_role_can_do(house, role):
-    user = [str(64800 + ORDER.index(role))] if IS_ROOT else []
+    user = [str(64800 + ORDER.index("store" if role == "reader" else role))] if IS_ROOT else []
     judge(role, try_evil(role, house.config, *user))
 
 
@@ -233,7 +241,7 @@ def test_what_is_said_once_is_not_said_again(as_root, station, kind):
 def test_accusations(as_root, station):
     """One is believed; who accuses again within a minute ends as well."""
     accuser, queue = station.pid("receive"), station.pid("queue")
-    accusation = message("lost", bytes([4, 1]))
+    accusation = message("lost", struct.pack("<HHB", 4, 0, 1))
     say_as(accuser, accusation)
     until(lambda: station.pids().get("queue") not in (None, queue), "another queue")
     assert station.pid("receive") == accuser

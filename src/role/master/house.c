@@ -52,7 +52,8 @@ struct place {
 static const char *const names_of_spool[] = { "format", "lock", "seg", "big", "fate", "history",
 	"suspensions", "new", NULL };
 static const char *const names_of_vault[] = { "users.db", "users.db-journal", "token.key",
-	"token.key.new", "self-signed.pem", "self-signed.pem.new", NULL };
+	"token.key.new", "sessions.db", "sessions.db-journal", "self-signed.pem",
+	"self-signed.pem.new", NULL };
 static const char *const no_names[] = { NULL };
 
 /* "lost+found" is the file system's own, and stays root's. */

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "config/config.h"
 #include "io/ipc.h"
 #include "io/loop.h"
 #include "io/sandbox.h"
@@ -21,6 +22,7 @@
 #include "role/master/door.h"
 #include "role/master/house.h"
 #include "role/master/notify.h"
+#include "role/master/seat.h"
 #include "role/master/status.h"
 #include "role/master/start.h"
 #include "role/master/table.h"
@@ -50,7 +52,7 @@ enum {
 };
 
 /* The order of ending: nobody is ended before those who hand work to it. */
-static const unsigned drain_order[] = { ROLE_RECEIVE, ROLE_QUEUE,
+static const unsigned drain_order[] = { ROLE_WEB, ROLE_READER, ROLE_RECEIVE, ROLE_QUEUE,
 	ROLE_SEND | ROLE_STORE | ROLE_VAULT | ROLE_RESOLVE };
 
 enum { STAGES = sizeof drain_order / sizeof drain_order[0] };
@@ -148,12 +150,15 @@ static void
 say_status(const struct master *m)
 {
 	struct status_role roles[PROCESSES];
+	size_t n = 0;
 
 	for (size_t i = 0; i < PROCESSES; i++) {
 		const struct process *p = &m->processes[i];
 		const struct master_user *user = &m->plan.users[i];
 
-		roles[i] = (struct status_role){ .name = ipc_role_name(p->role),
+		if (!p->is_wanted)
+			continue;
+		roles[n++] = (struct status_role){ .name = ipc_role_name(p->role),
 			.pid = p->pid,
 			.uid = user->is_set ? user->uid : (unsigned)geteuid(),
 			.started_ms = loop_wall_ms() - (loop_now_ms(m->loop) - p->started_ms),
@@ -161,7 +166,7 @@ say_status(const struct master *m)
 			.is_ready = p->is_ready,
 			.guard = buf_str(&p->guard) };
 	}
-	status_write(m->plan.state, m->started_ms, roles, PROCESSES, buf_str(&m->certificates));
+	status_write(m->plan.state, m->started_ms, roles, n, buf_str(&m->certificates));
 }
 
 static void
@@ -170,7 +175,7 @@ say_ready(struct master *m)
 	char lines[128];
 
 	for (size_t i = 0; i < PROCESSES; i++)
-		if (!m->processes[i].is_ready)
+		if (m->processes[i].is_wanted && !m->processes[i].is_ready)
 			return;
 	if (m->was_ready)
 		return;
@@ -312,7 +317,15 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 		say_status(p->master);
 		say_ready(p->master);
 		break;
+	case IPC_seat:
+		if (!p->master->draining && p->master->processes[MASTER_WEB].is_wanted)
+			seat_take(p->master, &message->seat);
+		break;
 	case IPC_lost:
+		if (message->lost.role == ROLE_READER) {
+			seat_end(p->master, message->lost.index);
+			break;
+		}
 		other = process_of(p->master, (enum ipc_role)message->lost.role);
 		if (!other || !other->channel || !start_may_talk(p->role, other->role) ||
 			p->master->draining)
@@ -334,6 +347,21 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 }
 
 /* ── reload and end ── */
+
+/* Everybody who may live: the roles, then the readers; NULL behind the last. *at begins as 0. */
+static struct process *
+next_process(struct master *m, size_t *at)
+{
+	while (*at < PROCESSES + READERS_MAX) {
+		size_t i = (*at)++;
+
+		if (i < PROCESSES)
+			return &m->processes[i];
+		if (m->seats[i - PROCESSES])
+			return &m->seats[i - PROCESSES]->process;
+	}
+	return NULL;
+}
 
 /* What only a restart can change, by the names of the options: those that differ. */
 static void
@@ -367,6 +395,7 @@ reload(struct master *m)
 {
 	struct buf changed = { .max = 256 };
 	struct master_plan plan = { 0 };
+	struct process *p;
 	int fd = -1;
 
 	if (!m->read_config(m->path, &plan, &fd)) {
@@ -387,28 +416,47 @@ reload(struct master *m)
 	m->plan = plan;
 	m->configuration++;
 	house_prepare_mail(&m->plan);
-	for (size_t i = 0; i < PROCESSES; i++)
-		start_hand_over_configuration(&m->processes[i]);
+	for (size_t at = 0; (p = next_process(m, &at));)
+		start_hand_over_configuration(p);
 	log_event("reloaded", "file=%s", log_quote(str_of(m->path)));
+}
+
+static bool
+lives_until(struct master *m, unsigned stages)
+{
+	const struct process *p;
+
+	for (size_t at = 0; (p = next_process(m, &at));)
+		for (unsigned stage = 0; stage < stages; stage++)
+			if ((p->role & drain_order[stage]) && p->pid)
+				return true;
+	return false;
 }
 
 /* Ends the next group of the order once all before it are gone. */
 static void
 drain_next(struct master *m)
 {
-	for (size_t i = 0; i < PROCESSES; i++)
-		for (unsigned stage = 0; stage < m->draining; stage++)
-			if ((m->processes[i].role & drain_order[stage]) && m->processes[i].pid)
-				return;
+	const struct process *p;
+
+	if (lives_until(m, m->draining))
+		return;
 	if (m->draining == STAGES) {
 		loop_stop(m->loop);
 		return;
 	}
-	for (size_t i = 0; i < PROCESSES; i++)
-		if (m->processes[i].role & drain_order[m->draining])
-			ipc_send_drain(m->processes[i].channel, &(struct ipc_drain){ .fd = -1 });
+	for (size_t at = 0; (p = next_process(m, &at));)
+		if (p->role & drain_order[m->draining])
+			ipc_send_drain(p->channel, &(struct ipc_drain){ .fd = -1 });
 	m->draining++;
 	drain_next(m);
+}
+
+static void
+reader_ended(struct master *m)
+{
+	if (m->draining)
+		drain_next(m);
 }
 
 static void
@@ -416,10 +464,12 @@ drain_late(void *owner)
 {
 	struct master *m = owner;
 
-	for (size_t i = 0; i < PROCESSES; i++)
-		if (m->processes[i].pid) {
-			log_event("drain-late", "role=%s", ipc_role_name(m->processes[i].role));
-			kill(m->processes[i].pid, SIGKILL);
+	const struct process *p;
+
+	for (size_t at = 0; (p = next_process(m, &at));)
+		if (p->pid) {
+			log_event("drain-late", "role=%s", ipc_role_name(p->role));
+			kill(p->pid, SIGKILL);
 		}
 }
 
@@ -523,6 +573,15 @@ hold_standard_descriptors(void)
 		close(fd);
 }
 
+static bool
+has_web(const struct master_plan *plan)
+{
+	for (uint32_t i = 0; i < plan->doors_n; i++)
+		if (plan->doors[i].door == CONFIG_WEB)
+			return true;
+	return false;
+}
+
 int
 master_run(const char *path, master_read *read_config)
 {
@@ -531,8 +590,10 @@ master_run(const char *path, master_read *read_config)
 		[MASTER_STORE] = ROLE_STORE,
 		[MASTER_SEND] = ROLE_SEND,
 		[MASTER_QUEUE] = ROLE_QUEUE,
-		[MASTER_RECEIVE] = ROLE_RECEIVE };
+		[MASTER_RECEIVE] = ROLE_RECEIVE,
+		[MASTER_WEB] = ROLE_WEB };
 	static struct master m;
+	struct process reader = { .role = ROLE_READER };
 	struct err e = { 0 };
 
 	hold_standard_descriptors();
@@ -555,15 +616,25 @@ master_run(const char *path, master_read *read_config)
 	m.keep_table = loop_timer_open(m.loop, keep_table, &m);
 	loop_timer_set(m.keep_table, TABLE_MS);
 	for (size_t i = 0; i < PROCESSES; i++) {
-		m.processes[i] = (struct process){
-			.role = roles[i], .master = &m, .guard.max = SANDBOX_LINES_MAX
-		};
+		m.processes[i] = (struct process){ .role = roles[i],
+			.place = (enum master_place)i,
+			.is_wanted = i != MASTER_WEB || has_web(&m.plan),
+			.master = &m,
+			.guard.max = SANDBOX_LINES_MAX };
+		if (!m.processes[i].is_wanted)
+			continue;
 		m.processes[i].again = loop_timer_open(m.loop, role_again, &m.processes[i]);
 		if (!start_open_executable(&m.processes[i], &e)) {
 			fprintf(stderr, "posthouse: %s\n", e.text);
 			return EX_OSFILE;
 		}
 	}
+	if (m.processes[MASTER_WEB].is_wanted && !start_open_executable(&reader, &e)) {
+		fprintf(stderr, "posthouse: %s\n", e.text);
+		return EX_OSFILE;
+	}
+	m.reader_executable = reader.executable;
+	m.reader_ended = reader_ended;
 	watch_unused(&m);
 	m.watchdog_ms = notify_watchdog_ms();
 	notify_forget_environment();
@@ -573,7 +644,8 @@ master_run(const char *path, master_read *read_config)
 	}
 	house_prepare_mail(&m.plan);
 	for (size_t i = 0; i < PROCESSES; i++)
-		role_start(&m.processes[i]);
+		if (m.processes[i].is_wanted)
+			role_start(&m.processes[i]);
 	loop_run(m.loop);
 	table_keep(m.table, m.plan.state);
 	log_event("ended", "exit=%d", m.exit_code);

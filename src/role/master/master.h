@@ -25,6 +25,8 @@ enum master_place {
 	MASTER_SEND,
 	MASTER_QUEUE,
 	MASTER_RECEIVE,
+	MASTER_WEB,    /* only where the file has a door for it */
+	MASTER_READER, /* none at the start; one for each mailbox that is read */
 	MASTER_PLACES
 };
 

@@ -103,7 +103,8 @@ fits(unsigned i, const struct master_door *door, bool by_name)
 {
 	static const char *const names[] = { [CONFIG_SMTP] = "smtp",
 		[CONFIG_SUBMISSION] = "submission",
-		[CONFIG_SUBMISSIONS] = "submissions" };
+		[CONFIG_SUBMISSIONS] = "submissions",
+		[CONFIG_WEB] = "web" };
 
 	return by_name ? str_eq(socket_name(i), str_of(names[door->door]))
 		       : has_address(FIRST_FD + (int)i, &door->address);

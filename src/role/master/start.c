@@ -34,12 +34,14 @@ static const enum ipc_role edges[][2] = {
 	{ ROLE_QUEUE, ROLE_STORE },
 	{ ROLE_QUEUE, ROLE_RESOLVE },
 	{ ROLE_SEND, ROLE_VAULT },
+	{ ROLE_WEB, ROLE_VAULT },
+	{ ROLE_WEB, ROLE_READER },
+	{ ROLE_READER, ROLE_QUEUE },
 };
 
 enum { EDGES = sizeof edges / sizeof edges[0] };
 
-/* The file to execute for a role, beside our own: vault and resolve have libraries that nobody else
- * needs to map. */
+/* The file to execute for a role, beside our own: some have libraries that nobody else needs to map. */
 bool
 start_open_executable(struct process *p, struct err *e)
 {
@@ -48,10 +50,8 @@ start_open_executable(struct process *p, struct err *e)
 
 	must(n > 0);
 	path[n] = 0;
-	if (p->role == ROLE_VAULT)
-		memcpy(path + n, "-vault", sizeof "-vault");
-	if (p->role == ROLE_RESOLVE)
-		memcpy(path + n, "-resolve", sizeof "-resolve");
+	if (p->role & (ROLE_VAULT | ROLE_RESOLVE | ROLE_READER | ROLE_WEB))
+		snprintf(path + n, sizeof path - (size_t)n, "-%s", ipc_role_name(p->role));
 	p->executable = open(path, O_PATH | O_CLOEXEC);
 	return p->executable >= 0 ||
 	       err_set_errno(e, "%s, the program of the role %s, cannot be opened", path,
@@ -91,7 +91,7 @@ arrange_descriptors(int channel, int words)
 static _Noreturn void
 become_role(const struct process *p, int channel, int words, char *const argv[])
 {
-	const struct master_user *user = &p->master->plan.users[p - p->master->processes];
+	const struct master_user *user = &p->master->plan.users[p->place];
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -146,6 +146,16 @@ start_hand_over_configuration(struct process *p)
 	ipc_send_configure(p->channel,
 		&(struct ipc_configure){
 			.fd = m->config_fd, .number = m->configuration, .name = str_of(m->path) });
+}
+
+void
+start_hand_over_mailbox(struct seat *s)
+{
+	ipc_send_mailbox(s->process.channel, &(struct ipc_mailbox){ .fd = -1,
+						     .login = buf_str(&s->login),
+						     .directory = buf_str(&s->directory),
+						     .token = buf_str(&s->token),
+						     .addresses = buf_str(&s->addresses) });
 }
 
 /* ── doors ──
@@ -214,17 +224,29 @@ hand_over_listener(struct process *p, int fd, unsigned door, unsigned listen)
 }
 
 static void
+hand_over_doors(struct process *p)
+{
+	struct master *m = p->master;
+
+	mend_doors(m);
+	for (uint32_t i = 0; i < m->plan.doors_n; i++)
+		if ((m->plan.doors[i].door == CONFIG_WEB) == (p->role == ROLE_WEB))
+			hand_over_listener(
+				p, m->doors[i], m->plan.doors[i].door, m->plan.doors[i].listen);
+}
+
+static void
 hand_over(struct process *p)
 {
 	struct master *m = p->master;
 
+	if (p->seat)
+		start_hand_over_mailbox(p->seat);
 	start_hand_over_configuration(p);
+	if (p->role & (ROLE_RECEIVE | ROLE_WEB))
+		hand_over_doors(p);
 	if (p->role == ROLE_RECEIVE) {
-		mend_doors(m);
 		mend_unix(m, &m->submit, start_open_submit);
-		for (uint32_t i = 0; i < m->plan.doors_n; i++)
-			hand_over_listener(
-				p, m->doors[i], m->plan.doors[i].door, m->plan.doors[i].listen);
 		hand_over_listener(p, m->submit, DOOR_SUBMIT, 0);
 		ipc_send_table(p->channel, &(struct ipc_table){ .fd = m->table });
 	}
@@ -244,7 +266,16 @@ start_may_talk(enum ipc_role a, enum ipc_role b)
 	return false;
 }
 
-/* A fresh channel between two that have something to say to each other, and live. */
+static uint16_t
+index_of(const struct process *p)
+{
+	uint16_t i = 0;
+
+	while (p->seat && p->master->seats[i] != p->seat)
+		i++;
+	return i;
+}
+
 void
 start_join(struct process *a, struct process *b)
 {
@@ -257,8 +288,12 @@ start_join(struct process *a, struct process *b)
 			ipc_role_name(b->role), errno);
 		return;
 	}
-	ipc_send_peer(a->channel, &(struct ipc_peer){ .fd = pair[0], .role = (uint8_t)b->role });
-	ipc_send_peer(b->channel, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)a->role });
+	ipc_send_peer(a->channel,
+		&(struct ipc_peer){
+			.fd = pair[0], .role = (uint16_t)b->role, .index = index_of(b) });
+	ipc_send_peer(b->channel,
+		&(struct ipc_peer){
+			.fd = pair[1], .role = (uint16_t)a->role, .index = index_of(a) });
 	close(pair[0]);
 	close(pair[1]);
 }
@@ -266,6 +301,8 @@ start_join(struct process *a, struct process *b)
 static void
 join_peers(struct process *p)
 {
+	if (p->seat)
+		return; /* seat.c joins it, and says whose it is */
 	for (size_t i = 0; i < PROCESSES; i++)
 		start_join(p, &p->master->processes[i]);
 }

@@ -16,9 +16,13 @@
  * and gives it what is its own; master.c decides when, hears what it says, and buries it.
  */
 
+enum { PROCESSES = MASTER_READER, READERS_MAX = 256 };
+
 struct process {
 	enum ipc_role role;
-	pid_t pid; /* 0: absent */
+	enum master_place place;
+	bool is_wanted; /* else never started */
+	pid_t pid;	/* 0: absent */
 	int pidfd;
 	struct ipc *channel;
 	struct loop_watch *watch;
@@ -33,12 +37,18 @@ struct process {
 	struct complaint {
 		int64_t since_ms;
 		unsigned lost, faults;
-		bool is_cut;	     /* the channel between the two is to be made anew */
-	} complaints[MASTER_PLACES]; /* of this process about its peers, lately */
+		bool is_cut;	 /* the channel between the two is to be made anew */
+	} complaints[PROCESSES]; /* of this process about its peers, lately */
+	struct seat *seat;	 /* of a reader; else NULL */
 	struct master *master;
 };
 
-enum { PROCESSES = MASTER_PLACES };
+/* A reader and what it reads. The texts are vault's. */
+struct seat {
+	struct process process;
+	struct buf login, directory, token, addresses;
+	pid_t web, queue; /* those that it is joined to */
+};
 
 struct master {
 	struct loop *loop;
@@ -55,6 +65,9 @@ struct master {
 	struct loop_timer *keep_table;
 	struct loop_timer *join;
 	struct process processes[PROCESSES];
+	struct seat *seats[READERS_MAX]; /* NULL: free */
+	int reader_executable;
+	void (*reader_ended)(struct master *m);
 	struct loop_watch *signals;
 	struct loop_timer *deadline;
 	int signal_fd;
@@ -71,12 +84,14 @@ bool start_open_executable(struct process *p, struct err *e);
 bool start_role(struct process *p, void (*died)(void *owner, int events),
 	void (*came)(void *owner, struct ipc *from, struct ipc_message *m));
 
+void start_hand_over_mailbox(struct seat *s);
+
 bool start_open_submit(
 	struct master *m, struct err *e); /* the UNIX sockets in the state directory */
 bool start_open_control(struct master *m, struct err *e);
 void start_hand_over_configuration(struct process *p); /* with vault's files */
 bool start_may_talk(enum ipc_role a, enum ipc_role b);
-void start_join(struct process *a,
-	struct process *b); /* a fresh channel between two that may talk, and live */
+/* A fresh channel between two that may talk, and live. */
+void start_join(struct process *a, struct process *b);
 
 #endif

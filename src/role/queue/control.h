@@ -71,6 +71,7 @@ bool why_go_on(struct control *c);
 /* Is this mail asked about, and, of one that is, this recipient? */
 bool why_wants_mail(const struct control *c, struct mail_id id);
 bool why_wants(const struct control *c, uint32_t r);
+void why_send_told(struct control *c, const struct history_event *e);
 void why_add_next(struct queue *q, uint32_t r, struct buf *to); /* why it waits, and what for */
 void why_end(struct control *c);
 

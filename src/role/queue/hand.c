@@ -30,9 +30,8 @@ recipient_leave(struct queue *q, uint32_t r)
 	p->line = 0;
 }
 
-/* May it be touched now? */
-static bool
-is_at_hand(const struct queue *q, uint32_t r)
+bool
+recipient_is_at_hand(const struct queue *q, uint32_t r)
 {
 	switch ((enum recipient_state)recipient_of(q, r)->state) {
 	case RECIPIENT_NEW:
@@ -81,7 +80,7 @@ hold(struct queue *q, uint32_t r, int64_t drop_ms)
 bool
 recipient_hold(struct queue *q, uint32_t r)
 {
-	if (!is_at_hand(q, r))
+	if (!recipient_is_at_hand(q, r))
 		return keep_wish(q, r, WISH_HOLD);
 	recipient_leave(q, r);
 	hold(q, r, 0);
@@ -91,7 +90,7 @@ recipient_hold(struct queue *q, uint32_t r)
 bool
 recipient_drop(struct queue *q, uint32_t r)
 {
-	if (!is_at_hand(q, r))
+	if (!recipient_is_at_hand(q, r))
 		return keep_wish(q, r, WISH_DROP);
 	recipient_leave(q, r);
 	hold(q, r, loop_wall_ms() + UNDO_MS);
@@ -134,7 +133,7 @@ recipient_release(struct queue *q, uint32_t r)
 bool
 recipient_retry(struct queue *q, uint32_t r)
 {
-	if (recipient_of(q, r)->state == RECIPIENT_HELD || !is_at_hand(q, r))
+	if (recipient_of(q, r)->state == RECIPIENT_HELD || !recipient_is_at_hand(q, r))
 		return false; /* one that is away is being tried */
 	recipient_of(q, r)->wish = WISH_PROBE;
 	set_out(q, r);
@@ -157,7 +156,7 @@ recipient_bounce(struct queue *q, uint32_t r, const char *why)
 {
 	uint32_t mail = recipient_of(q, r)->mail;
 
-	if (!is_at_hand(q, r))
+	if (!recipient_is_at_hand(q, r))
 		return keep_wish(q, r, WISH_BOUNCE);
 	recipient_leave(q, r);
 	give_back(q, r, why);

@@ -59,7 +59,7 @@ fate_add(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms, struc
 		.children = children };
 
 	recipient_last(q, r, &f.why, &f.host);
-	keeper_add_fate(q->keeper, &f);
+	q->newest_fate = keeper_add_fate(q->keeper, &f);
 	queue_note_fate(q, r, kind, due_ms, children);
 }
 
@@ -72,18 +72,24 @@ recipient_log(struct queue *q, uint32_t r, enum fate_kind kind, int64_t due_ms)
 
 /* ── coming into the index ── */
 
-/* A mail leaves this house only with vault's word for its login, or the receiver's that it came from a trusted network or our own socket: a
- * receiver that was taken over cannot invent a login, but such a network it can. */
+/* Vault's word for its login: a receiver that was taken over cannot invent one. */
 static bool
-may_relay(struct queue *q, const struct spool_envelope *e)
+has_login(struct queue *q, const struct spool_envelope *e)
 {
 	struct str login;
 
-	if (e->flags & (SPOOL_TRUSTED | SPOOL_OWN))
-		return true;
-	return token_verify(
+	return e->login.n &&
+	       token_verify(
 		       buf_str(&q->token_key), e->token, e->arrived_ms, TOKEN_AGE_MAX_MS, &login) &&
 	       str_eq(login, e->login);
+}
+
+/* A mail leaves this house only with a login, or the receiver's word that it came from a trusted network or our own socket: such a
+ * network can be invented. */
+static bool
+may_relay(struct queue *q, const struct spool_envelope *e)
+{
+	return (e->flags & (SPOOL_TRUSTED | SPOOL_OWN)) || has_login(q, e);
 }
 
 /* ── members of aliases ── */
@@ -264,6 +270,7 @@ envelope_index(struct queue *q, const struct spool_mail *m, uint64_t segment, ui
 				((1ULL << 40) - 1),
 			.flags = e->flags & UINT16_MAX,
 			.may_relay = may_relay(q, e),
+			.has_login = has_login(q, e),
 			.is_old = !q->history_is_forgotten,
 			.has_dsn = e->envid.n || e->dsn.n,
 			.segment = (uint32_t)segment,

@@ -272,6 +272,7 @@ fates_durable(void *owner, uint64_t ticket)
 		list_remove(&s->link);
 		free(s);
 	}
+	reader_fates_durable(q, ticket);
 }
 
 static void
@@ -537,7 +538,6 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	struct queue *q = owner;
 	struct loop *l = q->role.loop;
 
-	(void)index;
 	switch (peer) {
 	case ROLE_RECEIVE:
 		ipc_close(&q->receive);
@@ -567,9 +567,13 @@ queue_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 		q->resolve = ipc_open(l, fd, ROLE_QUEUE, peer, resolve_came, q);
 		road_resolve_is_back(q);
 		break;
+	case ROLE_READER:
+		reader_peer(q, index, fd);
+		break;
 	case ROLE_MASTER:
 	case ROLE_QUEUE:
 	case ROLE_COMMAND:
+	case ROLE_WEB:
 	case ROLE_ANY:
 		must(peer == ROLE_RECEIVE); /* master joins nobody else to us */
 	}
@@ -641,6 +645,12 @@ queue_configured(void *owner)
 }
 
 static void
+queue_seated(void *owner, unsigned seat, struct str login)
+{
+	reader_seated(owner, seat, login);
+}
+
+static void
 queue_listener(void *owner, unsigned door, unsigned listen, int fd)
 {
 	(void)door;
@@ -685,6 +695,7 @@ queue_main(void)
 	static const struct role_hooks hooks = { .configured = queue_configured,
 		.peer = queue_peer,
 		.listener = queue_listener,
+		.seated = queue_seated,
 		.begin = queue_begin,
 		.drain = queue_drain };
 	static struct queue q = { .token_key.max = TOKEN_KEY_SIZE,
@@ -699,6 +710,7 @@ queue_main(void)
 	list_init(&q.seals);
 	list_init(&q.spares);
 	list_init(&q.controls);
+	list_init(&q.seats);
 	/* Send, store and vault may still answer what a queue that died has asked: those answers must
 	 * meet no question of ours. */
 	hash_random(&q.numbers, sizeof q.numbers);

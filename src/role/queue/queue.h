@@ -65,6 +65,7 @@ struct mail {
 	uint64_t is_warned : 1; /* its sender knows that it is late */
 	uint64_t has_more : 1;	/* in queue.more */
 	uint64_t has_dsn : 1;	/* envelope.dsn or envelope.envid is not empty: read the record */
+	uint64_t has_login : 1; /* the payer is a login, and vault vouches for it */
 	uint32_t segment, at;	/* at: in SPOOL_ALIGN octets */
 	uint32_t sender,
 		payer; /* in queue.texts: reverse-path; whose turn it takes: the login, else the reverse-path */
@@ -174,6 +175,8 @@ struct queue {
 	unsigned bounces_n; /* all that are not settled */
 	struct buf scratch, message, packed;
 	struct list controls;
+	struct list seats;    /* reader.c's own */
+	uint64_t newest_fate; /* ticket */
 	struct story *story;	/* story.c's own */
 	struct buf suspensions; /* suspend.c's own: packed */
 	bool is_draining;
@@ -216,6 +219,8 @@ struct queue_destination *recipient_destination(const struct queue *q, uint32_t 
 /* ── hand.c: the operator's hand ──
  * True: done, and logged; the mail may be done with then, and gone: look for it by its id. Or, of one that is
  * away, the wish is kept until it comes back unsettled. False: its state does not allow that. */
+/* It waits: may be touched now. */
+bool recipient_is_at_hand(const struct queue *q, uint32_t r);
 /* Under way, or asked about: it cannot be called back. */
 bool recipient_is_away(const struct queue *q, uint32_t r);
 bool recipient_hold(struct queue *q, uint32_t r);
@@ -400,6 +405,11 @@ struct queue_totals *queue_totals_now(struct queue *q);
 /* ── control.c: commands ── */
 void control_listener(struct queue *q, int fd);
 void control_index_is_whole(struct queue *q); /* questions that waited for it are answered */
+
+/* ── reader.c: readers, and whose mailbox each has ── */
+void reader_peer(struct queue *q, unsigned seat, int fd);
+void reader_seated(struct queue *q, unsigned seat, struct str login);
+void reader_fates_durable(struct queue *q, uint64_t ticket);
 
 /* ── queue.c ── */
 void queue_make_own_segment(struct queue *q);

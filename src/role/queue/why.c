@@ -190,6 +190,25 @@ why_wants(const struct control *c, uint32_t r)
 	return domain.n ? scan_char(&rest, '@') && str_eq_nocase(rest, domain) : rest.n == 0;
 }
 
+void
+why_send_told(struct control *c, const struct history_event *e)
+{
+	c->told_n++;
+	ipc_send_told(c->channel,
+		&(struct ipc_told){ .fd = -1,
+			.kind = (uint8_t)e->kind,
+			.id = e->id,
+			.at_ms = (uint64_t)e->at_ms,
+			.due_ms = (uint64_t)e->due_ms,
+			.number = e->number,
+			.who = e->who,
+			.how = e->how,
+			.words = e->words,
+			.recipients = e->recipients.n < IPC_TEXT_MAX / 4 ? e->recipients
+									 : (struct str){ 0 },
+			.steps = e->steps });
+}
+
 static bool
 search_go_on(struct control *c)
 {
@@ -199,23 +218,8 @@ search_go_on(struct control *c)
 		switch (history_next(&c->search, &e)) {
 		case HISTORY_EVENT:
 			/* Half an octet of an id was not searched for. */
-			if (!c->search.is_address && !id_begins(e.id, buf_str(&c->what)))
-				break;
-			c->told_n++;
-			ipc_send_told(
-				c->channel, &(struct ipc_told){ .fd = -1,
-						    .kind = (uint8_t)e.kind,
-						    .id = e.id,
-						    .at_ms = (uint64_t)e.at_ms,
-						    .due_ms = (uint64_t)e.due_ms,
-						    .number = e.number,
-						    .who = e.who,
-						    .how = e.how,
-						    .words = e.words,
-						    .recipients = e.recipients.n < IPC_TEXT_MAX / 4
-									  ? e.recipients
-									  : (struct str){ 0 },
-						    .steps = e.steps });
+			if (c->search.is_address || id_begins(e.id, buf_str(&c->what)))
+				why_send_told(c, &e);
 			break;
 		case HISTORY_LATER:
 			return true;

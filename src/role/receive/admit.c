@@ -79,7 +79,7 @@ vault_silent(struct session *s)
 bool
 admit_may_relay(const struct session *s)
 {
-	return s->is_trusted || s->is_local || s->smtp.is_logged_in;
+	return s->is_trusted || (s->is_local && !s->is_reader) || s->smtp.is_logged_in;
 }
 
 bool

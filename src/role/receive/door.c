@@ -58,6 +58,10 @@ know_user(struct session *s)
 	struct ucred who = { 0 };
 	socklen_t n = sizeof who;
 
+	if (s->is_reader) {
+		snprintf(s->client, sizeof s->client, "webmail");
+		return;
+	}
 	getsockopt(s->stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
 	snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
 }
@@ -84,7 +88,9 @@ know_peer(struct session *s, const struct sockaddr_storage *peer)
 static const struct config_listen *
 door_options(const struct door *d)
 {
-	return d->kind == DOOR_SUBMIT ? NULL : &d->house->role.config.listens[d->listen];
+	return d->kind == DOOR_SUBMIT || d->kind == DOOR_READER
+		       ? NULL
+		       : &d->house->role.config.listens[d->listen];
 }
 
 /* Where strangers come in, nobody of ours has to: a login there is what those want who guess passwords. */
@@ -93,7 +99,7 @@ offers_auth(const struct session *s)
 {
 	if (!s->is_submission && !s->house->role.config.smtp.auth_on_smtp)
 		return false;
-	if (s->smtp.is_secure)
+	if (s->smtp.is_secure || s->is_reader)
 		return true;
 	switch (s->house->role.config.smtp.auth_in_clear) {
 	case CONFIG_CLEAR_NEVER:
@@ -162,7 +168,7 @@ door_read_proxy(struct session *s)
 }
 
 static void
-session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
+session_begin(const struct door *d, int fd, const struct sockaddr_storage *peer)
 {
 	const struct config_listen *options = door_options(d);
 	struct session *s = calloc(1, sizeof *s);
@@ -171,8 +177,10 @@ session_begin(struct door *d, int fd, const struct sockaddr_storage *peer)
 	must(s);
 	*s = (struct session){ .house = d->house,
 		.terms = d->house->terms,
-		.is_submission = d->kind == CONFIG_SUBMISSION || d->kind == CONFIG_SUBMISSIONS,
-		.is_local = d->kind == DOOR_SUBMIT,
+		.is_submission = d->kind == CONFIG_SUBMISSION || d->kind == CONFIG_SUBMISSIONS ||
+				 d->kind == DOOR_READER,
+		.is_local = d->kind == DOOR_SUBMIT || d->kind == DOOR_READER,
+		.is_reader = d->kind == DOOR_READER,
 		.has_tls = options && !options->has_no_tls,
 		.awaits_proxy = options && config_networks_have(
 						   &options->proxy, (const struct sockaddr *)peer),
@@ -252,6 +260,17 @@ door_ready(void *owner, int events)
 			return;
 		}
 	}
+}
+
+void
+door_caller(struct receive *r, int fd)
+{
+	const struct door d = { .house = r, .kind = DOOR_READER };
+
+	if (has_descriptors(r, fd))
+		session_begin(&d, fd, NULL);
+	else
+		turn_away(&d, fd);
 }
 
 void

@@ -190,6 +190,12 @@ receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 }
 
 static void
+receive_caller(void *owner, int fd)
+{
+	door_caller(owner, fd);
+}
+
+static void
 receive_table(void *owner, unsigned slot, int fd)
 {
 	struct receive *r = owner;
@@ -240,6 +246,7 @@ receive_main(void)
 		.peer = receive_peer,
 		.listener = door_listener,
 		.table = receive_table,
+		.caller = receive_caller,
 		.begin = receive_begin,
 		.drain = receive_drain,
 		.dialled = receive_dialled };

@@ -189,7 +189,7 @@ envelope_flags(const struct session *s)
 
 	return (t->smtputf8 ? SPOOL_SMTPUTF8 : 0u) | (t->has_8bit ? SPOOL_8BIT : 0u) |
 	       (t->has_nul || t->has_long_line ? SPOOL_NEEDS_CHUNKING : 0u) |
-	       (s->is_trusted || s->is_local ? SPOOL_TRUSTED : 0u) |
+	       (s->is_trusted || (s->is_local && !s->is_reader) ? SPOOL_TRUSTED : 0u) |
 	       (t->returns == SMTP_RETURN_FULL ? SPOOL_RET_FULL : 0u) |
 	       (t->returns == SMTP_RETURN_HDRS ? SPOOL_RET_HDRS : 0u);
 }

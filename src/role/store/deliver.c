@@ -56,31 +56,13 @@ batch_free(struct batch **b)
 	*b = NULL;
 }
 
-static bool
-is_path_part(struct str s)
-{
-	return s.n > 0 && s.n <= 255 && s.p[0] != '.' && str_find(s, '/') == s.n &&
-	       str_find(s, 0) == s.n;
-}
-
-/* The template with %d and %u filled in, with a NUL behind it. */
+/* With a NUL behind it. */
 static bool
 maildir_path(struct buf *to, const struct config *c, const struct ipc_deliver *m, struct err *e)
 {
-	const struct config_domain *domain = config_domain(c, m->domain);
-	struct str rest;
-
-	if (!domain || !is_path_part(m->mailbox) || !is_path_part(m->domain))
+	if (!config_mailbox_path(c, m->mailbox, m->domain, to) && !to->overflow)
 		return err_set(
 			e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "no mailbox can have this name");
-	for (rest = domain->mailboxes; rest.n; rest = str_from(rest, 1)) {
-		if (rest.p[0] != '%' || rest.n < 2) {
-			buf_add_char(to, rest.p[0]);
-			continue;
-		}
-		rest = str_from(rest, 1);
-		buf_add(to, rest.p[0] == 'd' ? domain->name : m->mailbox);
-	}
 	buf_add_char(to, 0);
 	return !to->overflow ||
 	       err_set(e, ERR_PERMANENT, ERR_MAILBOX_NAME, "the mailbox's path is too long");
@@ -128,24 +110,6 @@ path_of(const struct delivery *d, const char *part, const char *name,
 	return path;
 }
 
-/* The directory with all its parents. */
-static bool
-make_directories(const char *path)
-{
-	char part[PATH_LENGTH_MAX * 2];
-	size_t n = strlen(path);
-
-	for (size_t i = 1; i <= n; i++) {
-		if (path[i] != '/' && path[i] != 0)
-			continue;
-		memcpy(part, path, i);
-		part[i] = 0;
-		if (mkdir(part, 0700) != 0 && errno != EEXIST)
-			return false;
-	}
-	return true;
-}
-
 static bool
 make_maildir(const struct delivery *d)
 {
@@ -153,7 +117,7 @@ make_maildir(const struct delivery *d)
 	char path[PATH_LENGTH_MAX * 2];
 
 	for (size_t i = 0; i < 3; i++)
-		if (!make_directories(path_of(d, parts[i], "", path)))
+		if (!file_make_directories(path_of(d, parts[i], "", path)))
 			return false;
 	return true;
 }

@@ -499,6 +499,26 @@ may_send_as(const struct book *b, struct str local, struct str domain, struct st
 	return may ? FOUND_YES : FOUND_NO;
 }
 
+size_t
+book_addresses(const struct book *b, struct str mailbox, struct arena *arena, struct str **names)
+{
+	const struct book_entry *entry;
+	size_t n = 0;
+
+	*names = arena_take(arena, BOOK_ADDRESSES_MAX * sizeof **names);
+	must(*names);
+	(*names)[n++] = mailbox;
+	for (size_t at = 0; (entry = map_next(&b->entries, &at)) && n < BOOK_ADDRESSES_MAX;) {
+		bool names_it = false;
+
+		for (size_t i = 0; i < entry->to_n; i++)
+			names_it |= str_eq(entry->to[i], mailbox);
+		if (names_it && !str_eq(entry->name, mailbox))
+			(*names)[n++] = entry->name;
+	}
+	return n;
+}
+
 enum found_kind
 book_lookup(const struct book *b, uint8_t why, struct str local, struct str domain,
 	struct str login, struct arena *arena, struct str *text)

@@ -52,6 +52,11 @@ const struct book_entry *book_login(const struct book *b, struct str login);
  * to free. */
 size_t book_mailboxes(const struct book *b, struct str **names);
 
+/* What that mailbox may write as: its own name first, then aliases that name it; at most BOOK_ADDRESSES_MAX. *names lies in the arena. */
+enum { BOOK_ADDRESSES_MAX = 100 };
+size_t book_addresses(
+	const struct book *b, struct str mailbox, struct arena *arena, struct str **names);
+
 /* `found` of messages.def: `why` is 'R', 'V', 'E' or 'S'. *text lies in the arena or in the book.
  */
 enum found_kind book_lookup(const struct book *b, uint8_t why, struct str local, struct str domain,

@@ -20,8 +20,9 @@ bool hash_make(struct str password, struct buf *hash);
 
 struct hash_job {
 	struct list link;
-	uint64_t ask; /* the asker's, as are the next four; texts end with a NUL */
+	uint64_t ask; /* the asker's, as are the next five; texts end with a NUL */
 	unsigned peer, peer_generation;
+	bool begins_session;
 	char login[321];				 /* the mailbox, or what was typed */
 	char client[128];				 /* for the log */
 	char password[HASH_PASSWORD_MAX + 1], hash[400]; /* hash empty: nobody's */

@@ -17,8 +17,8 @@ main(int argc, char **argv)
 		return command_user(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "alias") == 0)
 		return command_alias(argc - 1, argv + 1);
-	fputs("posthouse-vault is started by posthouse: see `posthouse user --help` and `posthouse "
-	      "alias --help`\n",
-		stderr);
+	if (argc > 1 && strcmp(argv[1], "app-password") == 0)
+		return command_app_password(argc - 1, argv + 1);
+	fputs("posthouse-vault is started by posthouse: see `posthouse user --help`\n", stderr);
 	return EX_USAGE;
 }

@@ -24,14 +24,21 @@ struct users {
 	int64_t version; /* of what was loaded last */
 };
 
-enum { SCHEMA = 1, BUSY_MS = 1000 };
+enum { SCHEMA = 2, BUSY_MS = 1000 };
 
 static const char schema[] =
 	"CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,"
 	" suspended INTEGER NOT NULL DEFAULT 0) STRICT;"
 	"CREATE TABLE aliases (id INTEGER PRIMARY KEY, name TEXT NOT NULL, target TEXT NOT NULL,"
-	" UNIQUE (name, target)) STRICT;"
-	"PRAGMA user_version = 1;";
+	" UNIQUE (name, target)) STRICT;";
+
+/* What version 2 has besides: passwords for programs, gone with their user. */
+static const char schema_2[] = "CREATE TABLE app_passwords (digest TEXT PRIMARY KEY, name TEXT NOT "
+			       "NULL, label TEXT NOT NULL,"
+			       " UNIQUE (name, label)) STRICT;"
+			       "CREATE TRIGGER user_gone AFTER DELETE ON users"
+			       " BEGIN DELETE FROM app_passwords WHERE name = OLD.name; END;"
+			       "PRAGMA user_version = 2;";
 
 static bool
 fail(struct users *u, struct err *e)
@@ -132,6 +139,8 @@ prepare(struct users *u, struct err *e)
 			"%s was written by a newer posthouse; install that one",
 			sqlite3_db_filename(u->db, NULL));
 	if ((version == 0 && sqlite3_exec(u->db, schema, NULL, NULL, NULL) != SQLITE_OK) ||
+		(version < SCHEMA &&
+			sqlite3_exec(u->db, schema_2, NULL, NULL, NULL) != SQLITE_OK) ||
 		sqlite3_exec(u->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return fail(u, e);
 	return true;
@@ -292,6 +301,30 @@ users_list_aliases(struct users *u, void (*row)(void *owner, const struct users_
 	return each_row(u, "SELECT name, target FROM aliases ORDER BY name, id", list_alias, &l, e);
 }
 
+bool
+users_list_app_passwords(struct users *u, void (*row)(void *owner, const struct users_row *r),
+	void *owner, struct err *e)
+{
+	struct lister l = { row, owner };
+
+	return each_row(
+		u, "SELECT name, label FROM app_passwords ORDER BY name, label", list_alias, &l, e);
+}
+
+bool
+users_app_password(struct users *u, struct str digest, struct buf *name)
+{
+	struct err ignored;
+	sqlite3_stmt *s = statement(
+		u, "SELECT name FROM app_passwords WHERE digest = ?1", &digest, 1, &ignored);
+	bool found = s && sqlite3_step(s) == SQLITE_ROW;
+
+	if (found)
+		buf_add(name, column(s, 0));
+	sqlite3_finalize(s);
+	return found;
+}
+
 /* ── changes ── */
 
 bool
@@ -345,4 +378,22 @@ users_remove_alias(struct users *u, struct str name, struct str to, bool *found,
 {
 	return change(u, "DELETE FROM aliases WHERE name = ?1 AND (target = ?2 OR ?2 = '')",
 		(struct str[]){ name, to }, 2, found, e);
+}
+
+bool
+users_add_app_password(struct users *u, struct str name, struct str label, struct str digest,
+	bool *found, struct err *e)
+{
+	return change(u,
+		"INSERT INTO app_passwords (digest, name, label) SELECT ?3, name, ?2 FROM users "
+		"WHERE name = ?1 ON CONFLICT DO NOTHING",
+		(struct str[]){ name, label, digest }, 3, found, e);
+}
+
+bool
+users_remove_app_password(
+	struct users *u, struct str name, struct str label, bool *found, struct err *e)
+{
+	return change(u, "DELETE FROM app_passwords WHERE name = ?1 AND label = ?2",
+		(struct str[]){ name, label }, 2, found, e);
 }

@@ -42,4 +42,14 @@ bool users_add_alias(struct users *u, struct str name, struct str to, bool *foun
 bool users_remove_alias(struct users *u, struct str name, struct str to, bool *found,
 	struct err *e); /* to empty: all of it */
 
+/* Passwords for programs (app_password.h). add: *found: there is such a user, and it had none of this label. */
+bool users_add_app_password(struct users *u, struct str name, struct str label, struct str digest,
+	bool *found, struct err *e);
+bool users_remove_app_password(
+	struct users *u, struct str name, struct str label, bool *found, struct err *e);
+bool users_list_app_passwords(struct users *u, void (*row)(void *owner, const struct users_row *r),
+	void *owner, struct err *e); /* value: the label */
+bool users_app_password(
+	struct users *u, struct str digest, struct buf *name); /* whose is it? False: nobody's */
+
 #endif

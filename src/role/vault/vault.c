@@ -7,12 +7,9 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "io/address_table.h"
-#include "role/role.h"
-#include "role/vault/certificate.h"
-#include "role/vault/hash.h"
-#include "role/vault/recent.h"
-#include "role/vault/secret.h"
-#include "role/vault/users.h"
+#include "role/vault/app_password.h"
+#include "role/vault/house.h"
+#include "role/vault/visit.h"
 
 /*
  * Vault knows who lives here and what opens the door. It answers short questions and shows nobody
@@ -23,6 +20,7 @@
  *   receive  sign → signature      a signature for a TLS handshake (certificate.h, signing.h)
  *   queue    expand → expanded     where does a recipient's mail go in the end
  *   send     secret → secret_is    the login of one route
+ *   web      sign_in → signed_in   may this person read the mailbox (visit.h); sign as for receive
  *
  * Accounts are read whole into a book (book.h). Every WATCH_MS, and before anybody is told
  * "unknown", the disk is asked whether a command has changed them; then a new book takes the old
@@ -30,28 +28,11 @@
  */
 
 enum { REOPEN_MS = 500, REOPEN_MOST = 8 };
-enum { WATCH_MS = 500, DAY_MS = 24 * 3600 * 1000, RECEIVES_MAX = 64, ANSWER_MAX = 4 * 1024 * 1024 };
-
-struct receiver {
-	struct vault *vault;
-	struct ipc *channel;
-	unsigned index, generation; /* a later receiver of this index is another */
-};
-
-struct vault {
-	struct role role;
-	struct users *users;
-	struct book book;
-	struct receiver receivers[RECEIVES_MAX];
-	struct ipc *queue, *send;
-	struct hash_pool *pool;
-	struct recent recent;
-	struct secret_logins logins;
-	struct files files;
-	struct certificates certificates;
-	struct loop_timer *watch, *daily, *reopen;
-	unsigned reopened; /* how often since a pair did not fit */
-	char key[TOKEN_KEY_SIZE];
+enum {
+	WATCH_MS = 500,
+	DAY_MS = 24 * 3600 * 1000,
+	NAME_MAX_OCTETS = 512,
+	ANSWER_MAX = 4 * 1024 * 1024
 };
 
 /* ── the book ── */
@@ -94,9 +75,8 @@ read_book(struct vault *v, struct err *e)
 	return true;
 }
 
-/* True: there is a new book. */
-static bool
-refresh(struct vault *v)
+bool
+vault_refresh(struct vault *v)
 {
 	struct err e;
 
@@ -113,7 +93,7 @@ on_watch(void *owner)
 {
 	struct vault *v = owner;
 
-	refresh(v);
+	vault_refresh(v);
 	loop_timer_set(v->watch, WATCH_MS);
 }
 
@@ -128,7 +108,7 @@ on_lookup(struct receiver *r, const struct ipc_lookup *m)
 	enum found_kind kind =
 		book_lookup(&v->book, m->why, m->local, m->domain, m->login, &arena, &text);
 
-	if (kind != FOUND_MAILBOX && kind != FOUND_YES && refresh(v))
+	if (kind != FOUND_MAILBOX && kind != FOUND_YES && vault_refresh(v))
 		kind = book_lookup(&v->book, m->why, m->local, m->domain, m->login, &arena, &text);
 	ipc_send_found(
 		r->channel, &(struct ipc_found){
@@ -152,33 +132,70 @@ answer_check(struct receiver *r, uint64_t ask, enum checked_result result, struc
 	buf_free(&token);
 }
 
+const struct book_entry *
+vault_app_password(struct vault *v, struct str password)
+{
+	char digest[APP_PASSWORD_DIGEST];
+	struct buf name = { .max = NAME_MAX_OCTETS };
+	const struct book_entry *user = NULL;
+
+	if (app_password_digest(password, digest) &&
+		users_app_password(v->users, str_of(digest), &name))
+		user = book_login(&v->book, buf_str(&name));
+	buf_free(&name);
+	return user && !user->is_suspended ? user : NULL;
+}
+
+enum vault_answer
+vault_check(struct vault *v, struct hash_job *job, struct str login, struct str password,
+	struct str client, const struct book_entry **known)
+{
+	const struct book_entry *user;
+	bool is_known, was_taken;
+
+	vault_refresh(v);
+	user = vault_app_password(v, password);
+	if (user && !job->begins_session && user == book_login(&v->book, login)) {
+		*known = user;
+		return VAULT_RIGHT;
+	}
+	*known = user = book_login(&v->book, login);
+	is_known = user && !user->is_suspended && password.n && password.n <= HASH_PASSWORD_MAX &&
+		   str_find(password, '\0') == password.n;
+	if (is_known && recent_has(&v->recent, user->name, password, loop_now_ms(v->role.loop)))
+		return VAULT_RIGHT;
+	snprintf(job->login, sizeof job->login, "%.*s", STR_ARG(is_known ? user->name : login));
+	snprintf(job->client, sizeof job->client, "%.*s", STR_ARG(client));
+	if (is_known) {
+		memcpy(job->password, password.p, password.n);
+		snprintf(job->hash, sizeof job->hash, "%.*s", STR_ARG(user->hash));
+	}
+	was_taken = hash_pool_check(v->pool, job);
+	explicit_bzero(job->password, sizeof job->password);
+	return was_taken ? VAULT_ASKED : VAULT_BUSY;
+}
+
 static void
 on_check(struct receiver *r, const struct ipc_check *m)
 {
 	struct vault *v = r->vault;
 	struct hash_job job = { .ask = m->ask, .peer = r->index, .peer_generation = r->generation };
-	const struct book_entry *user;
-	bool is_known;
+	const struct book_entry *user = book_login(&v->book, m->login);
 
-	refresh(v);
-	user = book_login(&v->book, m->login);
-	is_known = user && !user->is_suspended && m->password.n &&
-		   m->password.n <= HASH_PASSWORD_MAX &&
-		   str_find(m->password, '\0') == m->password.n;
-	if (is_known &&
-		recent_has(&v->recent, user->name, m->password, loop_now_ms(v->role.loop))) {
+	if (user && !user->is_suspended && visit_is_token(v, user, m->password)) {
 		answer_check(r, m->ask, CHECKED_OK, user->name);
 		return;
 	}
-	snprintf(job.login, sizeof job.login, "%.*s", STR_ARG(is_known ? user->name : m->login));
-	snprintf(job.client, sizeof job.client, "%.*s", STR_ARG(m->client));
-	if (is_known) {
-		memcpy(job.password, m->password.p, m->password.n);
-		snprintf(job.hash, sizeof job.hash, "%.*s", STR_ARG(user->hash));
-	}
-	if (!hash_pool_check(v->pool, &job))
+	switch (vault_check(v, &job, m->login, m->password, m->client, &user)) {
+	case VAULT_RIGHT:
+		answer_check(r, m->ask, CHECKED_OK, user->name);
+		break;
+	case VAULT_BUSY:
 		answer_check(r, m->ask, CHECKED_LATER, (struct str){ 0 });
-	explicit_bzero(job.password, sizeof job.password);
+		break;
+	case VAULT_ASKED:
+		break;
+	}
 }
 
 /* Right is a password only for the account as it is now: it may have changed while the hash was
@@ -187,7 +204,7 @@ static void
 on_hashed(void *owner, const struct hash_job *job)
 {
 	struct vault *v = owner;
-	struct receiver *r = &v->receivers[job->peer];
+	struct receiver *r;
 	const struct book_entry *user =
 		job->is_right ? book_login(&v->book, str_of(job->login)) : NULL;
 	bool is_right = user && !user->is_suspended && str_eq(user->hash, str_of(job->hash));
@@ -198,25 +215,29 @@ on_hashed(void *owner, const struct hash_job *job)
 	else
 		log_event("login-refused", "login=%s client=%s", log_quote(str_of(job->login)),
 			log_quote(str_of(job->client)));
+	if (job->peer == PEER_WEB) {
+		visit_hashed(v, job, is_right ? user : NULL);
+		return;
+	}
+	r = &v->receivers[job->peer];
 	if (r->generation == job->peer_generation)
 		answer_check(r, job->ask, is_right ? CHECKED_OK : CHECKED_REFUSED,
 			is_right ? user->name : (struct str){ 0 });
 }
 
 static void
-on_sign(struct receiver *r, const struct ipc_sign *m)
+on_sign(struct vault *v, struct ipc *from, const struct ipc_sign *m)
 {
 	struct buf signature = { .max = IPC_TEXT_MAX };
 	struct err e;
 
-	if (!certificates_sign(
-		    &r->vault->certificates, m->key, m->scheme, m->content, &signature, &e))
+	if (!certificates_sign(&v->certificates, m->key, m->scheme, m->content, &signature, &e))
 		log_event("signature-refused", "key=%016llx scheme=%04x octets=%zu why=%s",
 			(unsigned long long)m->key, m->scheme, m->content.n,
 			log_quote(str_of(e.text)));
 	ipc_send_signature(
-		r->channel, &(struct ipc_signature){
-				    .fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
+		from, &(struct ipc_signature){
+			      .fd = -1, .ask = m->ask, .signature = buf_str(&signature) });
 	buf_free(&signature);
 }
 
@@ -225,7 +246,6 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 {
 	struct receiver *r = owner;
 
-	(void)from;
 	switch (m->kind) {
 	case IPC_lookup:
 		on_lookup(r, &m->lookup);
@@ -234,7 +254,7 @@ receive_came(void *owner, struct ipc *from, struct ipc_message *m)
 		on_check(r, &m->check);
 		break;
 	case IPC_sign:
-		on_sign(r, &m->sign);
+		on_sign(r->vault, from, &m->sign);
 		break;
 	default:
 		role_lost(&r->vault->role, ROLE_RECEIVE, m->broke_rules);
@@ -255,7 +275,7 @@ on_expand(struct vault *v, const struct ipc_expand *m)
 
 	must(t);
 	kind = book_expand(&v->book, m->local, m->domain, &arena, t);
-	if (kind != EXPANDED_TARGETS && refresh(v))
+	if (kind != EXPANDED_TARGETS && vault_refresh(v))
 		kind = book_expand(&v->book, m->local, m->domain, &arena, t);
 	if (t->nowhere.n)
 		log_event("alias-leads-nowhere", "alias=%s@%s to=%s", log_quote(m->local),
@@ -317,23 +337,48 @@ send_came(void *owner, struct ipc *from, struct ipc_message *m)
 	ipc_close(&v->send);
 }
 
+/* ── web ── */
+
+static void
+web_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct vault *v = owner;
+
+	switch (m->kind) {
+	case IPC_sign_in:
+		visit_sign_in(v, &m->sign_in);
+		break;
+	case IPC_sign:
+		on_sign(v, from, &m->sign);
+		break;
+	default:
+		role_lost(&v->role, ROLE_WEB, m->broke_rules);
+		ipc_close(&v->web);
+		break;
+	}
+}
+
 /* ── the role's life ── */
 
 static bool
 open_accounts(struct vault *v, struct err *e)
 {
-	return users_open(&v->users, v->role.config.state, true, e) &&
+	return sessions_open(&v->sessions, v->role.config.state, e) &&
+	       users_open(&v->users, v->role.config.state, true, e) &&
 	       secret_token_key(v->role.config.state, v->key, e);
 }
 
 static void
 publish_certificates(struct vault *v, struct ipc *only)
 {
+	const struct ipc_certificates all = { .fd = v->certificates.fd,
+		.has_no_tickets = v->role.config.tls.has_no_tickets };
+
 	for (unsigned i = 0; i < RECEIVES_MAX; i++)
 		if (v->receivers[i].channel && (!only || only == v->receivers[i].channel))
-			ipc_send_certificates(v->receivers[i].channel,
-				&(struct ipc_certificates){ .fd = v->certificates.fd,
-					.has_no_tickets = v->role.config.tls.has_no_tickets });
+			ipc_send_certificates(v->receivers[i].channel, &all);
+	if (v->web && (!only || only == v->web))
+		ipc_send_certificates(v->web, &all);
 }
 
 static void
@@ -441,6 +486,12 @@ on_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	case ROLE_SEND:
 		ipc_close(&v->send);
 		v->send = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, send_came, v);
+		break;
+	case ROLE_WEB:
+		ipc_close(&v->web);
+		v->web_generation++;
+		v->web = ipc_open(v->role.loop, fd, ROLE_VAULT, peer, web_came, v);
+		publish_certificates(v, v->web);
 		break;
 	default:
 		must(false);

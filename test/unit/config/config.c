@@ -341,10 +341,11 @@ static const struct {
 	{ "listen smtp { on = \"::1:25\" }",
 		"posthouse.conf:1: `on = ::1:25` is no address with a port; write \"*:25\", "
 		"\"127.0.0.1:25\" or \"[::1]:25\"" },
-	{ "\nlisten web {\n on = \"*:443\"\n}", "posthouse.conf:2: `listen web` is not built yet; "
-						"write smtp, submission or submissions" },
+	{ "\nlisten web {\n on = \"*:80\"\n no-tls = true\n}",
+		"posthouse.conf: a web door with no-tls listens beyond loopback; leave no-tls out, "
+		"or listen on 127.0.0.1" },
 	{ "listen smpt { on = \"*:25\" }", "posthouse.conf:1: `listen smpt` is no door; write "
-					   "smtp, submission or submissions" },
+					   "smtp, submission, submissions or web" },
 	{ "domain \"exa mple\" {}", "posthouse.conf:1: `domain exa mple` has no domain name; write "
 				    "one such as example.org" },
 	{ "domain a.example { mailboxes = \"mail/%u\" }",

@@ -13,6 +13,7 @@
 #include "io/ipc.h"
 #include "io/stream.h"
 #include "io/token.h"
+#include "role/vault/app_password.h"
 #include "role/vault/hash.h"
 #include "role/vault/secret.h"
 #include "role/vault/users.h"
@@ -27,7 +28,7 @@ struct station {
 	pid_t pid;
 	struct loop *loop;
 	struct loop_timer *patience;
-	struct ipc *master, *receive, *queue, *send;
+	struct ipc *master, *receive, *queue, *send, *web;
 	struct users *users; /* a command's connection */
 	struct address_table *table;
 	struct tls *tls;			      /* the newest certificates */
@@ -35,6 +36,7 @@ struct station {
 	unsigned good;				      /* of the password checks */
 	uint8_t kind;				      /* what came last, and its parts */
 	char text[512], login[128], key[TOKEN_KEY_SIZE];
+	char session[64], seat[128], directory[256], seat_token[1024];
 	struct buf token, signature;
 };
 
@@ -85,6 +87,16 @@ came(void *owner, struct ipc *from, struct ipc_message *m)
 		buf_reset(&s->token);
 		buf_add(&s->token, m->checked.token);
 		break;
+	case IPC_signed_in:
+		s->kind = m->signed_in.result;
+		keep(s->login, sizeof s->login, m->signed_in.login);
+		keep(s->session, sizeof s->session, m->signed_in.session);
+		break;
+	case IPC_seat:
+		keep(s->seat, sizeof s->seat, m->seat.login);
+		keep(s->directory, sizeof s->directory, m->seat.directory);
+		keep(s->seat_token, sizeof s->seat_token, m->seat.token);
+		break;
 	case IPC_expanded:
 		s->kind = m->expanded.kind;
 		keep(s->text, sizeof s->text,
@@ -131,7 +143,7 @@ join(struct station *s, enum ipc_role peer)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	ipc_send_peer(s->master, &(struct ipc_peer){ .fd = pair[1], .role = (uint8_t)peer });
+	ipc_send_peer(s->master, &(struct ipc_peer){ .fd = pair[1], .role = (uint16_t)peer });
 	close(pair[1]);
 	return ipc_open(s->loop, pair[0], peer, ROLE_VAULT, came, s);
 }
@@ -179,6 +191,7 @@ start(struct station *s)
 	s->receive = join(s, ROLE_RECEIVE);
 	s->queue = join(s, ROLE_QUEUE);
 	s->send = join(s, ROLE_SEND);
+	s->web = join(s, ROLE_WEB);
 	ipc_send_begin(s->master, &(struct ipc_begin){ .fd = -1 });
 	await(s, IPC_ready);
 }
@@ -195,6 +208,7 @@ stop(struct station *s)
 	ipc_close(&s->receive);
 	ipc_close(&s->queue);
 	ipc_close(&s->send);
+	ipc_close(&s->web);
 }
 
 static void
@@ -510,6 +524,121 @@ nothing_else_is_signed(void **state)
 	shake_end(&k);
 }
 
+static enum checked_result
+sign_in(struct station *s, enum sign_in_how how, const char *login, const char *secret)
+{
+	ipc_send_sign_in(s->web, &(struct ipc_sign_in){ .fd = -1,
+					 .ask = 9,
+					 .how = (uint8_t)how,
+					 .login = str_of(login),
+					 .secret = str_of(secret),
+					 .client = S("192.0.2.9") });
+	await(s, IPC_signed_in);
+	return s->kind;
+}
+
+/* Of each yes, and of nothing else, master hears whose mailbox is to be opened. */
+static void
+a_session_begins_and_ends(void **state)
+{
+	struct station *s = *state;
+	char first[64], directory[256];
+
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole"), CHECKED_OK);
+	assert_string_equal(s->login, "alice@example.org");
+	assert_int_equal(strlen(s->session), 43);
+	snprintf(first, sizeof first, "%s", s->session);
+	await(s, IPC_seat);
+	assert_string_equal(s->seat, "alice@example.org");
+	snprintf(directory, sizeof directory, "%s/mail/example.org/alice", s->state);
+	assert_string_equal(s->directory, directory);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole"), CHECKED_OK);
+	assert_string_not_equal(s->session, first);
+	await(s, IPC_seat);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", first), CHECKED_OK);
+	assert_string_equal(s->login, "alice@example.org");
+	await(s, IPC_seat);
+	sign_in(s, SIGN_IN_END, "", first);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", first), CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit holf"), CHECKED_REFUSED);
+	assert_int_equal(
+		sign_in(s, SIGN_IN_AGAIN, "", "no session at all, and as long as one is....."),
+		CHECKED_REFUSED);
+	assert_int_equal(s->came[IPC_seat], 3);
+}
+
+static void
+a_session_outlives_the_process_but_not_the_password(void **state)
+{
+	struct station *s = *state;
+	struct buf hash = { .max = 512 };
+	char session[64];
+	struct err e;
+	bool found;
+
+	sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole");
+	snprintf(session, sizeof session, "%s", s->session);
+	stop(s);
+	memset(s->came, 0, sizeof s->came);
+	memset(s->awaited, 0, sizeof s->awaited);
+	start(s);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", session), CHECKED_OK);
+	assert_true(hash_make(S("another"), &hash));
+	assert_true(users_set_hash(s->users, S("alice@example.org"), buf_str(&hash), &found, &e));
+	buf_free(&hash);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", session), CHECKED_REFUSED);
+	sign_in(s, SIGN_IN_BEGIN, "alice", "another");
+	snprintf(session, sizeof session, "%s", s->session);
+	assert_true(users_set_suspended(s->users, S("alice@example.org"), true, &found, &e));
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", session), CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "another"), CHECKED_REFUSED);
+}
+
+/* By the seat's token its reader logs in at receive, as that person and nobody else; the queue takes it for nothing. */
+static void
+a_reader_hands_in_by_its_token(void **state)
+{
+	struct station *s = *state;
+	struct str key = { s->key, TOKEN_KEY_SIZE }, login;
+
+	add_user(s, "bob@example.org", "builder");
+	sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole");
+	await(s, IPC_seat);
+	assert_int_equal(check(s, S("alice@example.org"), str_of(s->seat_token)), CHECKED_OK);
+	assert_string_equal(s->login, "alice@example.org");
+	assert_int_equal(check(s, S("bob@example.org"), str_of(s->seat_token)), CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", s->seat_token), CHECKED_REFUSED);
+	assert_false(token_verify(key, str_of(s->seat_token), loop_wall_ms(), 60000, &login));
+}
+
+static void
+programs_have_passwords_of_their_own(void **state)
+{
+	struct station *s = *state;
+	char password[APP_PASSWORD_SIZE], digest[APP_PASSWORD_DIGEST];
+	struct str alice = S("alice@example.org");
+	struct err e;
+	bool found;
+
+	add_user(s, "bob@example.org", "builder");
+	app_password_make(password, digest);
+	assert_true(
+		users_add_app_password(s->users, alice, S("phone"), str_of(digest), &found, &e) &&
+		found);
+	assert_true(users_add_app_password(s->users, alice, S("phone"), S("other"), &found, &e) &&
+		    !found);
+	assert_int_equal(check(s, S("alice"), str_of(password)), CHECKED_OK);
+	assert_int_equal(check(s, S("bob"), str_of(password)), CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_ONCE, "alice", password), CHECKED_OK);
+	assert_string_equal(s->session, "");
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", password), CHECKED_OK);
+	assert_string_equal(s->login, "alice@example.org");
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", password), CHECKED_REFUSED);
+	assert_true(users_remove_app_password(s->users, alice, S("phone"), &found, &e) && found);
+	assert_int_equal(check(s, S("alice"), str_of(password)), CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", password), CHECKED_REFUSED);
+}
+
 #define STATION(test) cmocka_unit_test_setup_teardown(test, open_station, close_station)
 
 int
@@ -525,6 +654,10 @@ main(int argc, char **argv)
 		STATION(a_reload_is_taken),
 		STATION(handshakes_are_signed),
 		STATION(nothing_else_is_signed),
+		STATION(a_session_begins_and_ends),
+		STATION(a_session_outlives_the_process_but_not_the_password),
+		STATION(a_reader_hands_in_by_its_token),
+		STATION(programs_have_passwords_of_their_own),
 	};
 
 	if (argc != 2)

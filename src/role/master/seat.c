@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/master/seat.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "io/sandbox.h"
+
+enum { TEXTS_MAX = IPC_TEXT_MAX };
+
+static unsigned
+number_of(const struct seat *s)
+{
+	unsigned i = 0;
+
+	while (s->process.master->seats[i] != s)
+		i++;
+	return i;
+}
+
+static void
+seat_free(struct seat *s)
+{
+	s->process.master->seats[number_of(s)] = NULL;
+	buf_free(&s->login);
+	buf_free(&s->directory);
+	buf_free(&s->token);
+	buf_free(&s->addresses);
+	buf_free(&s->process.guard);
+	free(s);
+}
+
+static void
+reader_died(void *owner, int events)
+{
+	struct process *p = owner;
+	struct master *m = p->master;
+	int status = 0;
+
+	(void)events;
+	if (waitpid(p->pid, &status, WNOHANG) != p->pid)
+		return;
+	words_close(&p->words);
+	if (status != 0)
+		log_event("role-ended", "role=reader pid=%d login=%s %s=%d", (int)p->pid,
+			log_quote(buf_str(&p->seat->login)),
+			WIFSIGNALED(status) ? "signal" : "exit",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	loop_watch_close(&p->watch);
+	close(p->pidfd);
+	ipc_close(&p->channel);
+	seat_free(p->seat);
+	m->reader_ended(m);
+}
+
+static void
+reader_came(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	struct process *p = owner;
+
+	(void)from;
+	switch (m->kind) {
+	case IPC_guarded:
+	case IPC_ready:
+		break; /* web and queue have its channel already, and wait for its answers */
+	case IPC_speak:
+		seat_speak(p, m->speak.ask);
+		break;
+	default: /* also `lost`: it has no use any more */
+		kill(p->pid, SIGKILL);
+		if (m->kind == IPC_CLOSED)
+			ipc_close(&p->channel);
+		break;
+	}
+}
+
+static struct seat *
+seat_of(struct master *m, struct str login)
+{
+	for (size_t i = 0; i < READERS_MAX; i++)
+		if (m->seats[i] && m->seats[i]->process.channel &&
+			str_eq(buf_str(&m->seats[i]->login), login))
+			return m->seats[i];
+	return NULL;
+}
+
+static struct seat *
+seat_new(struct master *m, const struct ipc_seat *from)
+{
+	size_t i = 0;
+	struct seat *s;
+
+	while (i < READERS_MAX && m->seats[i])
+		i++;
+	if (i == READERS_MAX) {
+		log_event("no-seat", "login=%s readers=%d", log_quote(from->login), READERS_MAX);
+		return NULL;
+	}
+	s = calloc(1, sizeof *s);
+	must(s);
+	*s = (struct seat){ .process = { .role = ROLE_READER,
+				    .place = MASTER_READER,
+				    .is_wanted = true,
+				    .executable = m->reader_executable,
+				    .guard.max = SANDBOX_LINES_MAX,
+				    .seat = s,
+				    .master = m },
+		.login.max = TEXTS_MAX,
+		.directory.max = TEXTS_MAX,
+		.token.max = TEXTS_MAX,
+		.addresses.max = TEXTS_MAX };
+	m->seats[i] = s;
+	buf_add(&s->login, from->login);
+	return s;
+}
+
+static void
+set_text(struct buf *to, struct str text)
+{
+	buf_reset(to);
+	buf_add(to, text);
+}
+
+/* Once for each life of the other: `*joined` is its process. */
+static void
+join(struct seat *s, enum master_place place, pid_t *joined)
+{
+	struct process *other = &s->process.master->processes[place];
+	const struct ipc_seated seated = {
+		.fd = -1, .seat = (uint16_t)number_of(s), .login = buf_str(&s->login)
+	};
+
+	if (!other->channel)
+		return;
+	if (*joined != other->pid)
+		start_join(other, &s->process);
+	*joined = other->pid;
+	ipc_send_seated(other->channel, &seated);
+}
+
+void
+seat_take(struct master *m, const struct ipc_seat *from)
+{
+	struct seat *s = seat_of(m, from->login);
+	bool is_new = !s;
+
+	if (is_new && !(s = seat_new(m, from)))
+		return;
+	set_text(&s->directory, from->directory);
+	set_text(&s->token, from->token);
+	set_text(&s->addresses, from->addresses);
+	if (!is_new) {
+		start_hand_over_mailbox(s);
+	} else if (!start_role(&s->process, reader_died, reader_came)) {
+		seat_free(s);
+		return;
+	}
+	join(s, MASTER_WEB, &s->web);
+	join(s, MASTER_QUEUE, &s->queue);
+}
+
+void
+seat_speak(struct process *reader, uint64_t ask)
+{
+	struct ipc *receive = reader->master->processes[MASTER_RECEIVE].channel;
+	struct ipc_dialled answer = { .fd = -1, .ask = ask, .cause = ECONNREFUSED };
+	int pair[2];
+
+	if (receive &&
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+		answer.cause = (uint32_t)errno;
+	} else if (receive) {
+		ipc_send_caller(receive, &(struct ipc_caller){ .fd = pair[0] });
+		answer.fd = pair[1];
+		answer.cause = 0;
+	}
+	ipc_send_dialled(reader->channel, &answer);
+	if (answer.fd >= 0) {
+		close(pair[0]);
+		close(pair[1]);
+	}
+}
+
+void
+seat_end(struct master *m, unsigned seat)
+{
+	if (seat < READERS_MAX && m->seats[seat])
+		kill(m->seats[seat]->process.pid, SIGKILL);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/web/web.h"
+
+#include <netinet/in.h>
+
+#include "base/must.h"
+
+/*
+ * What Thunderbird and those who learned from it ask for when somebody types an address (Mozilla's autoconfiguration, version 1.1): where mail is handed in.
+ * It says nothing that a scan of the ports would not, and is for all.
+ */
+
+enum { TEXT_MAX = 256 * 1024 };
+
+static void
+add_escaped(struct buf *to, struct str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		switch (text.p[i]) {
+		case '&':
+			buf_add(to, S("&amp;"));
+			break;
+		case '<':
+			buf_add(to, S("&lt;"));
+			break;
+		case '>':
+			buf_add(to, S("&gt;"));
+			break;
+		default:
+			buf_add_char(to, text.p[i]);
+			break;
+		}
+	}
+}
+
+static unsigned
+port_of(const struct sockaddr_storage *a)
+{
+	struct sockaddr_in both; /* IPv6 has it in the same place */
+
+	memcpy(&both, a, sizeof both);
+	return ntohs(both.sin_port);
+}
+
+static void
+add_server(struct buf *to, const struct config *c, const struct config_listen *l)
+{
+	const char *security = l->door == CONFIG_SUBMISSIONS ? "SSL" : l->has_no_tls ? "plain" : "STARTTLS";
+
+	buf_add(to, S("    <outgoingServer type=\"smtp\">\n      <hostname>"));
+	add_escaped(to, c->hostname);
+	buf_addf(to,
+		"</hostname>\n      <port>%u</port>\n      <socketType>%s</socketType>\n      <authentication>password-cleartext</authentication>\n"
+		"      <username>%%EMAILADDRESS%%</username>\n    </outgoingServer>\n",
+		port_of(&l->on[0]), security);
+}
+
+static void
+add_servers(struct buf *to, const struct config *c, enum config_door door)
+{
+	for (size_t i = 0; i < c->listens_n; i++)
+		if (c->listens[i].door == door && c->listens[i].on_n)
+			add_server(to, c, &c->listens[i]);
+}
+
+/* The first is preferred: TLS from the first octet on (RFC 8314 §3.3). */
+enum turn
+autoconfig_show(struct request *r)
+{
+	const struct config *c = &r->web->role.config;
+	struct buf text = { .max = TEXT_MAX };
+	struct MHD_Response *response;
+
+	buf_add(&text, S("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig version=\"1.1\">\n  <emailProvider id=\""));
+	add_escaped(&text, c->hostname);
+	buf_add(&text, S("\">\n"));
+	for (size_t i = 0; i < c->domains_n; i++) {
+		buf_add(&text, S("    <domain>"));
+		add_escaped(&text, c->domains[i].name);
+		buf_add(&text, S("</domain>\n"));
+	}
+	buf_add(&text, S("    <displayName>"));
+	add_escaped(&text, c->hostname);
+	buf_add(&text, S("</displayName>\n"));
+	add_servers(&text, c, CONFIG_SUBMISSIONS);
+	add_servers(&text, c, CONFIG_SUBMISSION);
+	buf_add(&text, S("  </emailProvider>\n</clientConfig>\n"));
+	response = MHD_create_response_from_buffer(text.n, text.p, MHD_RESPMEM_MUST_COPY);
+	must(response);
+	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/xml; charset=utf-8"));
+	buf_free(&text);
+	return answer_send_take(r, MHD_HTTP_OK, response);
+}

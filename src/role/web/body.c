@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/web/web.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/file.h"
+
+void
+body_open(struct body *b)
+{
+	*b = (struct body){ .small.max = WEB_INLINE_MAX, .fd = -1 };
+}
+
+/* What a reader gets is sealed then (call.c). */
+static bool
+move_to_memfd(struct body *b)
+{
+	b->fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (b->fd < 0 || !file_write_all(b->fd, buf_str(&b->small)))
+		return false;
+	buf_free(&b->small);
+	return true;
+}
+
+bool
+body_add(struct body *b, struct str octets)
+{
+	b->size += octets.n;
+	if (b->fd < 0 && b->size <= WEB_INLINE_MAX) {
+		buf_add(&b->small, octets);
+		return true;
+	}
+	return (b->fd >= 0 || move_to_memfd(b)) && file_write_all(b->fd, octets);
+}
+
+void
+body_free(struct body *b)
+{
+	if (b->small.p) /* it may have been a password */
+		explicit_bzero(b->small.p, b->small.capacity);
+	buf_free(&b->small);
+	if (b->fd >= 0)
+		close(b->fd);
+	body_open(b);
+}
+
+struct MHD_Response *
+body_response(const struct body *b)
+{
+	struct MHD_Response *response;
+	int fd;
+
+	if (b->fd < 0)
+		return MHD_create_response_from_buffer(b->small.n, b->small.p, MHD_RESPMEM_MUST_COPY);
+	fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 0);
+	response = fd < 0 ? NULL : MHD_create_response_from_fd64(b->size, fd);
+	if (!response && fd >= 0)
+		close(fd);
+	return response;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/web/web.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+
+/*
+ * The doors. Whoever comes in is a guest until the connection ends. There is always room for one more: when there are too many, in all or from one address,
+ * the one that has asked for nothing for longest makes room.
+ *
+ * In clear only where the file says so, and, where there is no certificate, on loopback.
+ */
+
+enum {
+	ACCEPTS_A_TURN = 64,
+	IDLE_MOST_MS = 65000, /* without a request, whatever trickles in */
+	IDLE_MOST_DRAINING_MS = 500,
+};
+
+struct door {
+	struct list link;
+	struct web *web;
+	struct loop_watch *watch;
+	int fd;
+	unsigned listen; /* which of config.listens */
+};
+
+/* ── guests ── */
+
+void
+guest_settle(struct guest *g)
+{
+	struct web *w = g->web;
+
+	if (g->is_in_http || g->tunnel || g->request)
+		return;
+	list_remove(&g->link);
+	w->guests_n--;
+	free(g);
+	if (w->is_draining)
+		loop_timer_set(w->tick, 0);
+}
+
+void
+guest_end(struct guest *g)
+{
+	if (g->tunnel) {
+		tunnel_close(g); /* libmicrohttpd sees its end closed */
+		guest_settle(g);
+	} else if (g->fd >= 0) {
+		shutdown(g->fd, SHUT_RDWR);
+	}
+}
+
+/* The address as text, and what of it is counted: IPv4 whole, IPv6 its /64. */
+static bool
+know_address(struct guest *g, bool *is_loopback)
+{
+	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)&g->at;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)&g->at;
+	struct buf text = { .max = IP_TEXT };
+	enum ip_family family = IP_V6;
+	unsigned char octets[16] = { 0 };
+
+	if (g->at.ss_family == AF_INET6)
+		memcpy(octets, &six->sin6_addr, 16);
+	else
+		memcpy(octets, &four->sin_addr, 4);
+	if (g->at.ss_family == AF_INET6 && ip_is_mapped(octets))
+		memmove(octets, octets + 12, 4);
+	if (g->at.ss_family == AF_INET || ip_is_mapped((const unsigned char *)&six->sin6_addr)) {
+		family = IP_V4;
+		memset(octets + 4, 0, 12);
+	}
+	*is_loopback = ip_is_loopback(family, octets);
+	memcpy(g->network, octets, family == IP_V4 ? 4 : 8);
+	ip_add(&text, family, octets);
+	snprintf(g->client, sizeof g->client, "%.*s", STR_ARG(buf_str(&text)));
+	buf_free(&text);
+	return g->at.ss_family == AF_INET || g->at.ss_family == AF_INET6;
+}
+
+/* How many there are from this address; and who of them, or of all, has been idle longest. */
+static bool
+make_room(struct web *w, const struct guest *newcomer)
+{
+	struct guest *own = NULL, *any = NULL;
+	unsigned from_there = 0;
+
+	list_each (at, &w->guests) {
+		struct guest *g = list_of(at, struct guest, link);
+		bool is_own = memcmp(g->network, newcomer->network, sizeof g->network) == 0;
+
+		from_there += is_own;
+		if (g->request)
+			continue;
+		if (!any)
+			any = g;
+		if (is_own && !own)
+			own = g;
+	}
+	if (from_there < WEB_GUESTS_FROM_ONE && w->guests_n < w->guests_most)
+		return true;
+	if (from_there < WEB_GUESTS_FROM_ONE)
+		own = any;
+	if (own) {
+		list_remove(&own->link); /* to the end, for its connection lives a moment longer */
+		list_append(&w->guests, &own->link);
+		guest_end(own);
+	}
+	return own != NULL;
+}
+
+static void
+turn_away(const struct guest *g, int fd, const char *why)
+{
+	log_event("turned-away", "client=%s why=%s", g->client, why);
+	close(fd);
+}
+
+static void
+guest_begin(struct door *d, int fd, const struct sockaddr_storage *peer, socklen_t peer_n)
+{
+	struct web *w = d->web;
+	const struct config *c = &w->role.config;
+	bool is_clear = d->listen < c->listens_n && c->listens[d->listen].has_no_tls, is_loopback;
+	struct guest *g = calloc(1, sizeof *g);
+	int on = 1;
+
+	must(g);
+	*g = (struct guest){ .web = w, .at = *peer, .at_n = peer_n, .fd = fd, .idle_ms = loop_now_ms(w->role.loop) };
+	if (!know_address(g, &is_loopback) || config_networks_have(&c->refuse, (const struct sockaddr *)peer) || !make_room(w, g)) {
+		turn_away(g, fd, "too-many-or-refused");
+		free(g);
+		return;
+	}
+	if (!is_clear && !w->tls && !is_loopback) {
+		turn_away(g, fd, "no-certificate");
+		free(g);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	list_append(&w->guests, &g->link);
+	w->guests_n++;
+	if (is_clear || !w->tls)
+		guest_enter_http(g, fd);
+	else
+		tunnel_open(g);
+	guest_settle(g);
+}
+
+/* ── doors ── */
+
+static void
+door_ready(void *owner, int events)
+{
+	struct door *d = owner;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage peer = { 0 };
+		socklen_t n = sizeof peer;
+		int fd = accept4(d->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			guest_begin(d, fd, &peer, n);
+			continue;
+		}
+		if (errno == EINVAL) { /* it was shut down; master opens it for the next */
+			log_event("door-is-shut", "door=web");
+			role_exit(&d->web->role, EX_UNAVAILABLE);
+		} else if (errno != EAGAIN) { /* out of descriptors or memory: look again at the next tick */
+			door_shut_all(d->web);
+		}
+		return;
+	}
+}
+
+void
+door_listener(void *owner, unsigned kind, unsigned listen, int fd)
+{
+	struct web *w = owner;
+	struct door *d = calloc(1, sizeof *d);
+
+	(void)kind; /* there is only one here */
+	must(d);
+	*d = (struct door){ .web = w, .fd = fd, .listen = listen };
+	d->watch = loop_watch_open(w->role.loop, fd, door_ready, d);
+	list_append(&w->doors, &d->link);
+	if (w->are_doors_open)
+		loop_watch_set(d->watch, LOOP_READ);
+}
+
+void
+door_open_all(struct web *w)
+{
+	if (w->are_doors_open || w->is_draining || !w->has_begun)
+		return;
+	w->are_doors_open = true;
+	list_each (at, &w->doors)
+		loop_watch_set(list_of(at, struct door, link)->watch, LOOP_READ);
+}
+
+void
+door_shut_all(struct web *w)
+{
+	w->are_doors_open = false;
+	list_each (at, &w->doors)
+		loop_watch_set(list_of(at, struct door, link)->watch, 0);
+}
+
+void
+door_tick(struct web *w, int64_t now_ms)
+{
+	int64_t most_ms = w->is_draining ? IDLE_MOST_DRAINING_MS : IDLE_MOST_MS;
+
+	list_each_safe (at, &w->guests) {
+		struct guest *g = list_of(at, struct guest, link);
+		bool has_left = g->tunnel && !g->is_in_http; /* but it does not take what was said to it last; or it is shaking hands */
+
+		if (has_left ? tunnel_is_late(g, now_ms) : !g->request && now_ms - g->idle_ms > most_ms)
+			guest_end(g);
+	}
+}

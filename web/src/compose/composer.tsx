@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composer: a window at the foot of the page, the whole of it on a phone. Closing it keeps the draft.
+
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { isAddress } from '../address';
+import { confirm, Dialog } from '../dialog';
+import { t } from '../i18n';
+import { Icon } from '../icons';
+import { htmlToText } from '../letter';
+import { speaksOfAttachment } from '../reply';
+import { set, settings } from '../settings';
+import { identities, refresh } from '../store';
+import { local, morning, size } from '../time';
+import { tell } from '../toast';
+import { IconButton } from '../toolbar';
+import { Chips } from './chips';
+import { Draft, type Attached, type Start } from './draft';
+import { Editor, type EditorHandle } from './editor';
+import { toHtml } from './open';
+import { send } from './send';
+
+/** What keeps a draft from being sent; the writer decides about the last two. */
+async function isReady(draft: Draft): Promise<boolean> {
+	const all = [...draft.to.value, ...draft.cc.value, ...draft.bcc.value];
+	const wrong = all.find((a) => !isAddress(a.email));
+	const problem = all.length === 0 ? t().noRecipient : wrong ? t().badRecipient(wrong.email) : draft.isUploading.value ? t().stillUploading : null;
+	if (problem !== null) {
+		tell({ text: problem });
+		return false;
+	}
+	if (!draft.subject.value.trim() && !(await confirm(t().emptySubject, t().sendAnyway))) return false;
+	if (draft.attachments.value.length || !speaksOfAttachment(`${draft.subject.value}\n${draft.plain()}`)) return true;
+	return confirm(t().forgotAttachment, t().sendAnyway);
+}
+
+function AttachedItem({ part, draft }: { part: Attached; draft: Draft }) {
+	return (
+		<li class="chip">
+			<span class="name">{part.name}</span> <span class="size">{size(part.size)}</span>
+			{part.blobId === null && <progress aria-label={t().uploading(part.name)} value={part.share.value} max={1} />}
+			<button type="button" aria-label={t().removeOne(part.name)} onClick={() => draft.detach(part)}>
+				<Icon name="close" />
+			</button>
+		</li>
+	);
+}
+
+function LaterDialog({ close, choose }: { close: () => void; choose: (at: Date) => void }) {
+	const input = useRef<HTMLInputElement>(null);
+	const now = new Date();
+	return (
+		<Dialog title={t().sendLater.replace('…', '')} onClose={close}>
+			<div class="buttons">
+				<button type="button" onClick={() => choose(morning(now, 'tomorrow'))}>
+					{t().tomorrow}
+				</button>
+				<button type="button" onClick={() => choose(morning(now, 'monday'))}>
+					{t().monday}
+				</button>
+			</div>
+			<form
+				onSubmit={(e) => {
+					e.preventDefault();
+					choose(new Date(input.current!.value));
+				}}
+			>
+				<label class="field">
+					{t().sendAt}
+					<input ref={input} type="datetime-local" required min={local(now)} value={local(new Date(now.getTime() + 3600_000))} />
+				</label>
+				<div class="buttons">
+					<button type="submit" class="primary">
+						{t().schedule}
+					</button>
+				</div>
+			</form>
+		</Dialog>
+	);
+}
+
+function Lines({ draft }: { draft: Draft }) {
+	const hasMore = useSignal(draft.cc.value.length + draft.bcc.value.length > 0);
+	const changed = () => draft.changed();
+	return (
+		<div class="lines">
+			{identities.value.length > 1 && (
+				<label class="chips-line">
+					{t().from}
+					<select
+						value={draft.identity.value?.id}
+						onChange={(e) => {
+							draft.identity.value = identities.value.find((i) => i.id === e.currentTarget.value);
+							changed();
+						}}
+					>
+						{identities.value.map((i) => (
+							<option key={i.id} value={i.id}>
+								{i.name ? `${i.name} <${i.email}>` : i.email}
+							</option>
+						))}
+					</select>
+				</label>
+			)}
+			<Chips label={t().to} list={draft.to} changed={changed} autofocus={draft.to.value.length === 0} />
+			{hasMore.value ? (
+				<>
+					<Chips label={t().cc} list={draft.cc} changed={changed} />
+					<Chips label={t().bcc} list={draft.bcc} changed={changed} />
+				</>
+			) : (
+				<button type="button" class="quiet more-lines" onClick={() => (hasMore.value = true)}>
+					{t().showCc}
+				</button>
+			)}
+			<label class="chips-line">
+				{t().subject}
+				<input
+					value={draft.subject.value}
+					onInput={(e) => {
+						draft.subject.value = e.currentTarget.value;
+						changed();
+					}}
+				/>
+			</label>
+		</div>
+	);
+}
+
+function PlainEditor({ draft }: { draft: Draft }) {
+	const area = useRef<HTMLTextAreaElement>(null);
+	useEffect(() => area.current?.setSelectionRange(0, 0), []);
+	return (
+		<textarea
+			ref={area}
+			class="writing"
+			aria-label={t().message}
+			value={draft.text.value}
+			onInput={(e) => {
+				draft.text.value = e.currentTarget.value;
+				draft.changed();
+			}}
+		/>
+	);
+}
+
+function switchForm(draft: Draft): void {
+	if (draft.isHtml.value) draft.text.value = htmlToText(draft.html.value);
+	else draft.html.value = toHtml(draft.text.value);
+	draft.isHtml.value = !draft.isHtml.value;
+	set({ writesHtml: draft.isHtml.value });
+}
+
+function saveWord(draft: Draft): string {
+	const words = { new: '', changed: '', saving: t().saving, saved: t().saved, failed: t().notSaved };
+	return words[draft.state.value];
+}
+
+export function Composer({ start, close }: { start: Start; close: () => void }) {
+	const draft = useMemo(() => new Draft(start, start.isHtml ?? settings.value.writesHtml), []);
+	const editor = useRef<EditorHandle | null>(null);
+	const files = useRef<HTMLInputElement>(null);
+	const box = useRef<HTMLElement>(null);
+	const isBusy = useSignal(false);
+	const isLater = useSignal(false);
+	const isDropping = useSignal(false);
+
+	useEffect(() => {
+		if (start.to?.length) box.current?.querySelector<HTMLElement>('.writing')?.focus();
+		const warn = (e: Event) => (draft.isUnsaved() || isBusy.value) && e.preventDefault();
+		addEventListener('beforeunload', warn);
+		return () => {
+			removeEventListener('beforeunload', warn);
+			void draft.save();
+		};
+	}, []);
+
+	async function take(list: FileList | File[], mayStandIn: boolean): Promise<void> {
+		for (const file of [...list]) {
+			const inline = mayStandIn && draft.isHtml.value && file.type.startsWith('image/');
+			void draft.attach(file, inline).then((part) => part?.cid && editor.current?.insertImage(draft.imageUrl(part), part.name));
+		}
+	}
+	async function go(at: Date | null): Promise<void> {
+		isLater.value = false;
+		if (isBusy.value || !(await isReady(draft))) return;
+		isBusy.value = true;
+		const isSent = await send(draft, at);
+		isBusy.value = false;
+		if (isSent) close();
+	}
+	async function leave(): Promise<void> {
+		close();
+		await draft.save();
+		await refresh().catch(() => undefined);
+	}
+	function onPaste(e: ClipboardEvent): void {
+		if (!e.clipboardData?.files.length || e.clipboardData.types.includes('text/plain')) return;
+		e.preventDefault();
+		e.stopPropagation();
+		void take(e.clipboardData.files, true);
+	}
+	function onDrop(e: DragEvent): void {
+		isDropping.value = false;
+		if (!e.dataTransfer?.files.length) return;
+		e.preventDefault();
+		e.stopPropagation();
+		void take(e.dataTransfer.files, false);
+	}
+	function onKey(e: KeyboardEvent): void {
+		if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) {
+			e.preventDefault();
+			(document.activeElement as HTMLElement).blur(); // what stands in a line of recipients counts
+			void go(null);
+		} else if (e.key === 'Escape' && !document.querySelector('dialog[open]')) void leave();
+	}
+
+	return (
+		<section
+			ref={box}
+			class={isDropping.value ? 'composer is-dropping' : 'composer'}
+			role="dialog"
+			aria-label={start.subject || t().newMessage}
+			onPasteCapture={onPaste}
+			onDragOver={(e) => {
+				if (!e.dataTransfer?.types.includes('Files')) return;
+				e.preventDefault();
+				isDropping.value = true;
+			}}
+			onDragLeave={(e) => e.target === e.currentTarget && (isDropping.value = false)}
+			onDropCapture={onDrop}
+			onKeyDown={onKey}
+		>
+			<div class="composer-head">
+				<h2>{draft.subject.value || t().newMessage}</h2>
+				<span class="state" role="status">
+					{saveWord(draft)}
+				</span>
+				<IconButton icon="close" name={t().close} act={() => void leave()} />
+			</div>
+			<Lines draft={draft} />
+			{draft.isHtml.value ? <Editor draft={draft} handle={(h) => (editor.current = h)} /> : <PlainEditor draft={draft} />}
+			{isDropping.value && <p class="drop-hint">{t().dropHere}</p>}
+			<ul class="attached" aria-label={t().attachments}>
+				{draft.attachments.value.map((part) => (
+					<AttachedItem key={part.key} part={part} draft={draft} />
+				))}
+			</ul>
+			<div class="composer-foot">
+				<button type="button" class="primary" disabled={isBusy.value} onClick={() => void go(null)}>
+					{isBusy.value ? t().sending : t().send}
+				</button>
+				<button type="button" onClick={() => (isLater.value = true)}>
+					{t().sendLater}
+				</button>
+				<IconButton icon="attach" name={t().attach} act={() => files.current?.click()} />
+				<input
+					ref={files}
+					type="file"
+					multiple
+					hidden
+					onChange={(e) => {
+						void take(e.currentTarget.files ?? [], false);
+						e.currentTarget.value = '';
+					}}
+				/>
+				<button type="button" class="quiet" onClick={() => switchForm(draft)}>
+					{draft.isHtml.value ? t().plainText : t().richText}
+				</button>
+				<IconButton
+					icon="trash"
+					name={t().discard}
+					act={() => {
+						void draft.discard();
+						close();
+					}}
+				/>
+			</div>
+			{isLater.value && <LaterDialog close={() => (isLater.value = false)} choose={(at) => void go(at)} />}
+		</section>
+	);
+}

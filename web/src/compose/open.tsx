@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways to begin writing. The composer itself comes as a chunk of its own, when it is first wanted.
+
+import { signal } from '@preact/signals';
+import type { FunctionComponent } from 'preact';
+import { format, same, shortName } from '../address';
+import { locale, t } from '../i18n';
+import { escapeHtml, fetchLetter, htmlOf, textOf } from '../letter';
+import { forwardSubject, quote, recipients, replySubject, threading } from '../reply';
+import { identities, opened, ownAddresses } from '../store';
+import { settings } from '../settings';
+import { full } from '../time';
+import { tellError } from '../toast';
+import type { Address, Email, Id } from '../types';
+import type { Start } from './draft';
+
+export const composing = signal<{ start: Start; key: number } | null>(null);
+
+const composer = signal<FunctionComponent<{ start: Start; close: () => void }> | null>(null);
+let key = 0;
+
+export function write(start: Start): void {
+	composing.value = { start: { ...start, ...signed(start) }, key: key++ };
+	import('./composer').then((m) => (composer.value = m.Composer), tellError);
+}
+
+export function Composers() {
+	const Composer = composer.value;
+	const now = composing.value;
+	return Composer && now && <Composer key={now.key} start={now.start} close={() => composing.value?.key === now.key && (composing.value = null)} />;
+}
+
+/** A text that has only one of its two forms gets the other; a new one, the signature. */
+function signed(start: Start): Pick<Start, 'text' | 'html'> {
+	const signature = start.savedAs || start.text || start.html ? '' : identities.value[0]?.textSignature;
+	const text = start.text ?? (signature ? `\n\n-- \n${signature}` : '');
+	return { text, html: start.html ?? toHtml(text) };
+}
+
+export function toHtml(text: string): string {
+	return text && text.split('\n').map((line) => `<div>${escapeHtml(line) || '<br>'}</div>`).join('');
+}
+
+// ── answering ──
+
+function inlineParts(email: Email, all: boolean) {
+	return email.attachments
+		.filter((p) => p.blobId && (all || (p.cid && /^image\//.test(p.type))))
+		.map((p) => ({ name: p.name ?? t().unnamed, type: p.type, size: p.size, blobId: p.blobId!, cid: p.cid && /^image\//.test(p.type) && htmlOf(email)?.includes(`cid:${p.cid}`) ? p.cid : null }))
+		.filter((p) => all || p.cid !== null);
+}
+
+/** The identity that the mail was written to. */
+function identityFor(email: Email): { from?: string } {
+	const all = [...(email.to ?? []), ...(email.cc ?? []), ...(email.from ?? [])];
+	const own = ownAddresses.value.find((o) => all.some((a) => same(a.email, o)));
+	return own ? { from: own } : {};
+}
+
+export async function answer(email: Email, all: boolean): Promise<void> {
+	const author = email.from?.[0];
+	const line = t().wrote(full(email.sentAt ?? email.receivedAt, locale()), author ? shortName(author) : '');
+	const html = htmlOf(email);
+	write({
+		...recipients(email, ownAddresses.value, all),
+		...threading(email),
+		...identityFor(email),
+		subject: replySubject(email.subject),
+		text: `\n\n${line}\n${quote(textOf(email))}\n`,
+		html: `<div><br></div><div>${escapeHtml(line)}</div><blockquote>${html ?? toHtml(textOf(email))}</blockquote>`,
+		attachments: settings.value.writesHtml && html !== null ? inlineParts(email, false) : [],
+		marks: { emailId: email.id, keyword: '$answered' },
+	});
+}
+
+export async function forward(email: Email): Promise<void> {
+	const people = (list: Address[] | null) => (list ?? []).map(format).join(', ');
+	const heads = [
+		[t().from, people(email.from)],
+		[t().date, full(email.sentAt ?? email.receivedAt, locale())],
+		[t().subject, email.subject ?? ''],
+		[t().to, people(email.to)],
+		[t().cc, people(email.cc)],
+	].filter(([, value]) => value);
+	const head = `---------- ${t().forwardHead} ----------\n${heads.map(([name, value]) => `${name}: ${value}`).join('\n')}\n`;
+	write({
+		...identityFor(email),
+		subject: forwardSubject(email.subject),
+		text: `\n\n${head}\n${textOf(email)}`,
+		html: `<div><br></div>${toHtml(head)}${htmlOf(email) ?? toHtml(textOf(email))}`,
+		attachments: inlineParts(email, true),
+		marks: { emailId: email.id, keyword: '$forwarded' },
+	});
+}
+
+export async function editDraft(id: Id): Promise<void> {
+	try {
+		const email = await fetchLetter(id);
+		if (!email) return;
+		const html = htmlOf(email);
+		write({
+			to: email.to ?? [],
+			cc: email.cc ?? [],
+			bcc: email.bcc ?? [],
+			subject: email.subject ?? '',
+			text: textOf(email),
+			...(html === null ? {} : { html }),
+			isHtml: html !== null,
+			attachments: inlineParts(email, true),
+			...(email.inReplyTo ? { inReplyTo: email.inReplyTo } : {}),
+			...(email.references ? { references: email.references } : {}),
+			...identityFor(email),
+			savedAs: id,
+		});
+	} catch (error) {
+		tellError(error);
+	}
+}
+
+/** The last mail of the open conversation, by key. */
+async function lastOpened(act: (email: Email) => Promise<void>): Promise<void> {
+	const last = opened.value?.emails.filter((e) => !e.keywords['$draft']).at(-1);
+	if (!last) return;
+	try {
+		const email = await fetchLetter(last.id);
+		if (email) await act(email);
+	} catch (error) {
+		tellError(error);
+	}
+}
+
+export const answerOpened = (all: boolean): Promise<void> => lastOpened((email) => answer(email, all));
+export const forwardOpened = (): Promise<void> => lastOpened(forward);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The folders at the side, with what is unread in each.
+
+import { signal } from '@preact/signals';
+import { prompt } from './dialog';
+import { t } from './i18n';
+import { Icon, type IconName } from './icons';
+import { call } from './jmap';
+import { hashOf, place } from './place';
+import { loadMailboxes, mailboxes } from './store';
+import { tellError } from './toast';
+import type { Mailbox } from './types';
+
+export const isMenuOpen = signal(false); // on a narrow screen, where the folders lie over the list
+
+const roles = ['inbox', 'drafts', 'sent', 'archive', 'junk', 'trash'] as const;
+const icons: Record<string, IconName> = { inbox: 'inbox', drafts: 'compose', sent: 'send', archive: 'archive', junk: 'junk', trash: 'trash' };
+
+/** A folder that has a role is called in the reader's language. */
+export function nameOf(m: Mailbox): string {
+	const role = roles.find((r) => r === m.role);
+	return role ? t()[role] : m.name;
+}
+
+function depth(m: Mailbox): number {
+	const parent = mailboxes.value.find((p) => p.id === m.parentId);
+	return parent && parent.role !== 'inbox' ? Math.min(depth(parent) + 1, 4) : 0;
+}
+
+function Folder({ mailbox: m }: { mailbox: Mailbox }) {
+	const isHere = place.value.mailbox === m.id;
+	const shown = m.role === 'drafts' ? m.totalEmails : m.unreadEmails;
+	return (
+		<li>
+			<a
+				href={hashOf({ mailbox: m.id, search: null, thread: null })}
+				aria-current={isHere ? 'page' : undefined}
+				class={`folder depth-${depth(m)} ${m.unreadEmails && m.role !== 'drafts' ? 'has-unread' : ''}`}
+				onClick={() => (isMenuOpen.value = false)}
+			>
+				<Icon name={icons[m.role ?? ''] ?? 'folder'} />
+				<span class="name">{nameOf(m)}</span>
+				{shown > 0 && (
+					<span class="count">
+						{shown.toLocaleString()}
+						{m.role !== 'drafts' && <span class="hidden"> {t().unread}</span>}
+					</span>
+				)}
+			</a>
+		</li>
+	);
+}
+
+async function makeFolder(): Promise<void> {
+	const name = (await prompt(t().newFolder, t().folderName))?.trim();
+	if (!name) return;
+	try {
+		const answer = await call('Mailbox/set', { create: { f: { name, parentId: null } } }).answer;
+		if (answer.notCreated?.['f']) tellError(null);
+		await loadMailboxes();
+	} catch (error) {
+		tellError(error);
+	}
+}
+
+export function Folders() {
+	return (
+		<nav id="folders" class={isMenuOpen.value ? 'folders is-open' : 'folders'} aria-label={t().folders}>
+			<ul>
+				{mailboxes.value.map((m) => (
+					<Folder key={m.id} mailbox={m} />
+				))}
+			</ul>
+			<button type="button" class="quiet" onClick={() => void makeFolder()}>
+				{t().newFolder}
+			</button>
+		</nav>
+	);
+}

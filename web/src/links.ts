@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where links are in a text, and where a link really leads.
+
+export interface Piece {
+	text: string;
+	href?: string;
+}
+
+const link = /\b(?:https?:\/\/|www\.)[^\s<>"'（）。，、；“”‘’]+|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+/giu;
+
+/** What ends a sentence does not belong to the link; a closing bracket does if it was opened in it. */
+function trim(found: string): string {
+	let text = found;
+	for (;;) {
+		const last = text.at(-1);
+		if (last === ')' && text.split('(').length >= text.split(')').length) return text;
+		if (!last || !'.,:;!?)]}*_'.includes(last)) return text;
+		text = text.slice(0, -1);
+	}
+}
+
+export function pieces(line: string): Piece[] {
+	const list: Piece[] = [];
+	let at = 0;
+	for (const match of line.matchAll(link)) {
+		const text = trim(match[0]);
+		if (match.index > at) list.push({ text: line.slice(at, match.index) });
+		const href = text.includes('://') ? text : text.includes('@') ? `mailto:${text}` : `https://${text}`;
+		list.push({ text, href });
+		at = match.index + text.length;
+	}
+	if (at < line.length) list.push({ text: line.slice(at) });
+	return list;
+}
+
+/** The host of a web address, in ASCII (so that a letter of another script that looks like ours shows as xn--). */
+export function hostOf(href: string): string | null {
+	try {
+		const url = new URL(href);
+		return /^https?:$/.test(url.protocol) ? url.hostname : null;
+	} catch {
+		return null;
+	}
+}
+
+/** Does the text of a link claim a host that it does not lead to? Returns the true one, else null. */
+export function disguised(text: string, href: string): string | null {
+	const real = hostOf(href);
+	const shown = /^\s*(?:https?:\/\/)?((?:[\p{L}\p{N}-]+\.)+[\p{L}]{2,})(?=[/:?#\s]|$)/iu.exec(text)?.[1];
+	if (!real || !shown) return null;
+	const claimed = hostOf(`https://${shown}`) ?? shown;
+	const bare = (host: string) => host.toLowerCase().replace(/^www\./, '');
+	return bare(claimed) === bare(real) || bare(real).endsWith(`.${bare(claimed)}`) ? null : real;
+}

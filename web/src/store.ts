@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the page knows of the mailbox: folders, identities, the rows of the list that were loaded, the conversation that is open. Views read the signals;
+// only this file and actions.ts write them, and always from answers of the server: nothing is guessed ahead.
+
+import { computed, signal } from '@preact/signals';
+import { call } from './jmap';
+import { go, place } from './place';
+import { filterOf, hasText } from './search';
+import type { EmailSummary, Filter, Id, Identity, Mailbox, Snippet } from './types';
+
+export type Member = Pick<EmailSummary, 'id' | 'threadId' | 'mailboxIds' | 'keywords' | 'from' | 'to' | 'receivedAt' | 'hasAttachment'>;
+
+/** A conversation in the list: the mail that stands for it, and all its mails. */
+export interface Row {
+	email: EmailSummary;
+	members: Member[];
+	snippet?: Snippet;
+}
+
+export const page = 50; // rows asked for at once
+
+export const mailboxes = signal<Mailbox[]>([]);
+export const identities = signal<Identity[]>([]);
+export const rows = signal<ReadonlyMap<number, Row>>(new Map());
+export const total = signal<number | null>(null); // null: not yet known
+export const cursor = signal<Id | null>(null); // a thread
+export const selection = signal<ReadonlyMap<Id, Row>>(new Map()); // by thread
+export const opened = signal<{ id: Id; emails: EmailSummary[] } | null>(null);
+export const changedTypes = signal<{ types: string[] }>({ types: [] }); // the last push
+
+export const byRole = (role: string): Mailbox | undefined => mailboxes.value.find((m) => m.role === role);
+export const ownAddresses = computed(() => identities.value.map((i) => i.email));
+export const mailbox = computed(() => mailboxes.value.find((m) => m.id === place.value.mailbox));
+/** In these folders it is the recipients that tell mails apart. */
+export const isOutgoing = computed(() => mailbox.value?.role === 'sent' || mailbox.value?.role === 'drafts');
+
+const memberProperties = ['id', 'threadId', 'mailboxIds', 'keywords', 'from', 'to', 'receivedAt', 'hasAttachment'];
+const rowProperties = [...memberProperties, 'blobId', 'size', 'subject', 'preview'];
+
+// ── folders ──
+
+const order = ['inbox', 'drafts', 'sent', 'archive', 'junk', 'trash'];
+
+function rank(m: Mailbox): number {
+	const at = m.role ? order.indexOf(m.role) : -1;
+	return at < 0 ? order.length : at;
+}
+
+export async function loadMailboxes(): Promise<void> {
+	const { list } = await call('Mailbox/get', { ids: null }).answer;
+	mailboxes.value = list.sort((a, b) => rank(a) - rank(b) || a.sortOrder - b.sortOrder || a.name.localeCompare(b.name));
+}
+
+export async function loadIdentities(): Promise<void> {
+	identities.value = (await call('Identity/get', { ids: null }).answer).list;
+}
+
+// ── the list ──
+
+function filter(): Filter | null {
+	const { mailbox: id, search } = place.value;
+	if (search !== null) return filterOf(search, mailboxes.value);
+	return id === null ? null : { inMailbox: id };
+}
+
+/** One page of rows, with the conversations behind them, in one request. */
+async function fetchPage(of: Filter, position: number): Promise<{ rows: Row[]; total: number }> {
+	const query = call('Email/query', {
+		filter: of,
+		sort: [{ property: 'receivedAt', isAscending: false }],
+		collapseThreads: true,
+		position,
+		limit: page,
+		calculateTotal: true,
+	});
+	const emails = call('Email/get', { ids: query.ref('/ids'), properties: rowProperties });
+	const threads = call('Thread/get', { ids: emails.ref('/list/*/threadId') });
+	const members = call('Email/get', { ids: threads.ref('/list/*/emailIds'), properties: memberProperties });
+	const { search } = place.value;
+	const snippets = search !== null && hasText(search) ? call('SearchSnippet/get', { filter: of, emailIds: query.ref('/ids') }) : null;
+
+	const { ids, total: all = 0 } = await query.answer;
+	const found = new Map((await emails.answer).list.map((e) => [e.id, e]));
+	const known: Member[] = await members.answer.then((m) => m.list, () => []); // too many of them: then without
+	const marked = snippets ? await snippets.answer.then((s) => s.list, () => []) : [];
+	const list = ids.flatMap((id): Row[] => {
+		const email = found.get(id);
+		if (!email) return [];
+		const own = known.filter((m) => m.threadId === email.threadId);
+		const snippet = marked.find((s) => s.emailId === id);
+		return [{ email, members: own.length ? own : [email], ...(snippet ? { snippet } : {}) }];
+	});
+	return { rows: list, total: all };
+}
+
+const asked = new Set<number>(); // pages that were asked for since the list was begun
+let visible = { first: 0, last: 0 };
+
+/** The view tells what it shows; what is missing there is fetched. */
+export function show(first: number, last: number): void {
+	visible = { first, last };
+	for (let at = Math.floor(first / page); at <= Math.floor(last / page); at++) if (!asked.has(at)) void loadPage(at);
+}
+
+async function loadPage(at: number): Promise<void> {
+	const of = filter();
+	const here = place.value;
+	if (!of) return;
+	asked.add(at);
+	try {
+		const got = await fetchPage(of, at * page);
+		if (!samePlace(here)) return;
+		const next = new Map(rows.value);
+		got.rows.forEach((row, index) => next.set(at * page + index, row));
+		rows.value = next;
+		total.value = got.total;
+	} catch {
+		asked.delete(at);
+	}
+}
+
+function samePlace(here: { mailbox: Id | null; search: string | null }): boolean {
+	return here.mailbox === place.value.mailbox && here.search === place.value.search;
+}
+
+/** Another folder or another search: everything anew. */
+export function beginList(): Promise<void> {
+	asked.clear();
+	rows.value = new Map();
+	total.value = null;
+	cursor.value = null;
+	selection.value = new Map();
+	visible = { first: 0, last: 0 };
+	return loadPage(0);
+}
+
+/** The pages in sight once more; the others are forgotten and come again when they are scrolled to. */
+async function reloadList(): Promise<void> {
+	const of = filter();
+	const here = place.value;
+	if (!of) return;
+	const pages: number[] = [];
+	for (let at = Math.floor(visible.first / page); at <= Math.floor(visible.last / page); at++) pages.push(at);
+	const got = await Promise.all(pages.map((at) => fetchPage(of, at * page)));
+	if (!samePlace(here)) return;
+	const next = new Map<number, Row>();
+	got.forEach((part, n) => part.rows.forEach((row, index) => next.set(pages[n]! * page + index, row)));
+	asked.clear();
+	pages.forEach((at) => asked.add(at));
+	rows.value = next;
+	total.value = got[0]?.total ?? 0;
+	selection.value = new Map([...selection.value].map(([id, row]) => [id, [...next.values()].find((r) => r.email.threadId === id) ?? row]));
+}
+
+let isRefreshing = false;
+let again = false;
+
+/** After every change, ours or another's. News that come while one is under way make one more, not many. */
+export async function refresh(): Promise<void> {
+	if (isRefreshing) {
+		again = true;
+		return;
+	}
+	isRefreshing = true;
+	try {
+		do {
+			again = false;
+			await Promise.all([loadMailboxes(), reloadList(), loadThread()]);
+		} while (again);
+	} finally {
+		isRefreshing = false;
+	}
+}
+
+// ── the open conversation ──
+
+export async function loadThread(): Promise<void> {
+	const id = place.value.thread;
+	if (id === null) {
+		opened.value = null;
+		return;
+	}
+	const thread = call('Thread/get', { ids: [id] });
+	const emails = call('Email/get', { ids: thread.ref('/list/*/emailIds'), properties: rowProperties });
+	const [{ list: threads }, { list }] = await Promise.all([thread.answer, emails.answer]);
+	if (place.value.thread !== id) return;
+	if (threads.length === 0) {
+		opened.value = null;
+		go({ thread: null });
+		return;
+	}
+	opened.value = { id, emails: withoutTrash(list).sort((a, b) => a.receivedAt.localeCompare(b.receivedAt)) };
+}
+
+/** What was thrown away is not shown between what was kept, except to somebody who stands in that folder. */
+function withoutTrash(list: EmailSummary[]): EmailSummary[] {
+	const hidden = ['trash', 'junk'].map((role) => byRole(role)?.id).filter((id) => id !== undefined && id !== place.value.mailbox) as Id[];
+	const left = list.filter((e) => !Object.keys(e.mailboxIds).every((id) => hidden.includes(id)));
+	return left.length ? left : list;
+}
+
+// ── cursor and selection ──
+
+export const cursorIndex = computed(() => {
+	for (const [index, row] of rows.value) if (row.email.threadId === cursor.value) return index;
+	return -1;
+});
+
+export function moveCursor(by: number): Row | undefined {
+	const now = cursorIndex.value;
+	const next = now < 0 ? 0 : Math.min(Math.max(now + by, 0), (total.value ?? 1) - 1);
+	const row = rows.value.get(next);
+	if (row) cursor.value = row.email.threadId;
+	return row;
+}
+
+export function toggle(row: Row): void {
+	const next = new Map(selection.value);
+	if (!next.delete(row.email.threadId)) next.set(row.email.threadId, row);
+	selection.value = next;
+}
+
+export function selectAll(all: boolean): void {
+	selection.value = all ? new Map([...rows.value.values()].map((row) => [row.email.threadId, row])) : new Map();
+}
