@@ -10,10 +10,10 @@ PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH # Debian's python3 and meson, before an
 export PATH
 
 packages_build="build-essential meson ninja-build pkg-config libuv1-dev libssl-dev libconfuse-dev libsqlite3-dev libcrypt-dev
-	libunbound-dev libidn2-dev libseccomp-dev libjansson-dev libgmime-3.0-dev libmicrohttpd-dev"
+	libunbound-dev libidn2-dev libseccomp-dev libjansson-dev libmicrohttpd-dev"
 packages_test="libcmocka-dev chromium fonts-wqy-microhei clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck swaks curl msmtp git git-email
 	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
-	python3-aiosmtpd python3-hypothesis valgrind mandoc strace knot faketime iproute2
+	python3-aiosmtpd python3-hypothesis libgmime-3.0-dev valgrind mandoc strace knot faketime iproute2
 	dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools rspamd testssl.sh mutt s-nail cron php-cli openssl bsdextrautils haproxy"
 packages_bench="postfix python3 python3-pytest python3-aiosmtpd libcurl4-openssl-dev"
 
@@ -29,7 +29,7 @@ usage: ./do COMMAND
   demo [--check]       start a station on loopback, send a mail as a person would, keep it running to play with;
                        --check: unattended, succeeds only if the mail arrived byte for byte
   build                build it: build/posthouse
-  test [SUITE…]        build and run the tests: gcc clang sanitize system crash fuzz lint   (all of them: 20 minutes)
+  test [SUITE…]        build and run the tests: gcc clang sanitize system page crash fuzz lint   (all of them: 25 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
   bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose box
@@ -262,14 +262,28 @@ test_sanitize()
 	build_sanitize
 	meson_test sanitize build-sanitize
 	say "running the short system tests with build-sanitize"
-	python_test sanitize-system build-sanitize -m "not slow" test/system test/client
+	python_test sanitize-system build-sanitize -m "not slow" test/system test/client test/page
 }
 
 test_system()
 {
 	compile build gcc
 	say "running the system tests"
-	python_test system build test/system test/conformance test/client
+	python_test system build test/system test/conformance test/client test/page
+}
+
+# The page by itself: its types, and what of it can be tried without a browser.
+test_page()
+{
+	page_tools
+	say "checking the page"
+	if [ -d web/node_modules ]; then
+		record page-types npm --prefix web run --silent check
+		record page-units npm --prefix web run --silent test
+	else
+		echo "0 1 0" >"$results/page.count"
+		say "  FAILED  page: npm has not fetched what it is built with"
+	fi
 }
 
 test_crash()
@@ -346,9 +360,9 @@ tests()
 	mkdir -p "$results"
 	for suite; do
 		case $suite in
-		gcc|clang|sanitize|system|crash|fuzz|lint)
+		gcc|clang|sanitize|system|page|crash|fuzz|lint)
 			("test_$suite") || echo "0 1 0" >"$results/$suite-stopped.count" ;; # a build that fails fails its suite
-		*) stop "no such suite: $suite (gcc clang sanitize system crash fuzz lint)" ;;
+		*) stop "no such suite: $suite (gcc clang sanitize system page crash fuzz lint)" ;;
 		esac
 	done
 	/usr/bin/python3 test/tally.py "$results"
@@ -403,7 +417,7 @@ case $command in
 help|-h|--help) help ;;
 build) build; say "built: build/posthouse" ;;
 demo) build; exec examples/demo build "$@" ;;
-test) [ $# -gt 0 ] || set -- gcc clang sanitize system crash fuzz lint; tests "$@" ;;
+test) [ $# -gt 0 ] || set -- gcc clang sanitize system page crash fuzz lint; tests "$@" ;;
 crash) battery crash "${1:-200}" ;;
 fuzz) battery fuzz "${1:-60}" ;;
 lint) tests lint ;;

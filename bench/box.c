@@ -116,7 +116,7 @@ fill(struct box *b)
 	double begin = now_s(), first = 0;
 
 	while (!box_look(b, 100, &e) && !err_is(&e))
-		if (!first &&
+		if (first <= 0 &&
 			box_query(b, &(struct box_query){ .limit = 50 }, &arena, &found, &e) &&
 			found.n == 50)
 			first = now_s() - begin;

@@ -216,6 +216,9 @@ fill_all(struct config *c, cfg_t *tree)
 	fill(c, "", tree, c);
 	fill(c, "resolver", only(tree, "resolver"), c);
 	fill(c, "tls", only(tree, "tls"), c);
+	fill(c, "web", only(tree, "web"), c);
+	if (c->web.imap_url.n)
+		must(option_read_imap(c->web.imap_url, &c->web.imap)); /* it has been checked */
 	fill(c, "gate", only(tree, "gate"), c);
 	fill(c, "smtp", only(tree, "smtp"), c);
 	fill(c, "queue", only(tree, "queue"), c);

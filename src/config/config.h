@@ -133,6 +133,13 @@ struct config_route {
 	enum config_tls tls;
 };
 
+/* Where somebody else serves our mailboxes by IMAP. */
+struct config_imap {
+	struct str host; /* a name; empty: nobody does */
+	uint16_t port;
+	bool is_tls; /* from the first octet on; else STARTTLS */
+};
+
 enum config_language { CONFIG_ENGLISH, CONFIG_CHINESE };
 
 struct config {
@@ -159,6 +166,10 @@ struct config {
 		struct str
 			trust; /* PEM file with the authorities that outbound verification trusts; empty: the system's */
 	} tls;
+	struct { /* web { … } */
+		struct str imap_url;	 /* as written; empty: none */
+		struct config_imap imap; /* made of it */
+	} web;
 	struct
 	{ /* gate { … }: manners; all but `connections` and `network` concern strangers at smtp doors */
 		int64_t pause_ms; /* before the greeting; who speaks before it, is turned away */

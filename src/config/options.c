@@ -30,6 +30,7 @@ static const char *wrong_anchor(struct str value);
 static const char *wrong_users(struct str value);
 static const char *wrong_zone(struct str value);
 static const char *wrong_filter(struct str value);
+static const char *wrong_imap(struct str value);
 static const char *wrong_door(struct str title);
 static const char *wrong_domain(struct str title);
 static const char *wrong_name(struct str title);
@@ -40,6 +41,7 @@ const struct option_section option_sections[] = {
 	{ "", NULL, "" },
 	{ "listen", "", "listen", "smtp, submission, submissions, web", wrong_door },
 	{ "tls", "", "tls" },
+	{ "web", "", "web" },
 	{ "gate", "", "gate" },
 	{ "filter", "", "filter", "NAME", wrong_name },
 	{ "domain", "", "domain", "NAME", wrong_domain },
@@ -74,6 +76,9 @@ const struct option option_table[] = {
 		"sessions are not resumed: for senders who fail on tickets of TLS 1.3" },
 	{ "tls", "trust", OPTION_TEXT, offsetof(struct config, tls.trust), "", NULL,
 		"PEM file of the authorities by which certificates of other hosts are verified, readable by everybody; left out: the system's", .wrong = wrong_path },
+
+	{ "web", "imap", OPTION_TEXT, offsetof(struct config, web.imap_url), "", NULL,
+		"another server that serves the same mailboxes by IMAP, of which mail programs are told that ask how to set themselves up: imaps://HOST, imap://HOST:PORT (STARTTLS); left out: none", .wrong = wrong_imap },
 
 	{ "gate", "pause", OPTION_TIME, offsetof(struct config, gate.pause_ms), "0s", NULL,
 		"strangers wait so long for the greeting of an smtp door; who speaks before it is turned away", .most = MINUTE_MS },
@@ -368,6 +373,17 @@ wrong_filter(struct str value)
 						   : "is no place of a Milter; write one such as "
 						     "unix:/run/rspamd/milter.sock or "
 						     "127.0.0.1:11332";
+}
+
+static const char *
+wrong_imap(struct str value)
+{
+	struct config_imap imap;
+
+	return option_read_imap(value, &imap)
+		       ? NULL
+		       : "is no server of IMAP; write one such as imaps://imap.example.org or "
+			 "imap://imap.example.org:143";
 }
 
 static const char *

@@ -226,6 +226,19 @@ option_read_filter(struct str text, struct sockaddr_storage *to)
 	return sizeof *un;
 }
 
+bool
+option_read_imap(struct str text, struct config_imap *imap)
+{
+	*imap = (struct config_imap){ .is_tls = scan_word_nocase(&text, S("imaps://")) };
+	if (!imap->is_tls && !scan_word_nocase(&text, S("imap://")))
+		return false;
+	if (!split_port(text, &imap->host, &imap->port) || !option_is_name(imap->host))
+		return false;
+	if (imap->port == 0)
+		imap->port = imap->is_tls ? 993 : 143; /* RFC 8314 §3.2, RFC 9051 §2.1 */
+	return true;
+}
+
 /* "HOST:PORT" of a via; host a name or an address. */
 static const char *
 read_via_host(struct str text, struct config_via *via)

@@ -119,9 +119,6 @@ static const int changing[] = { CALL(mkdir), CALL(mkdirat), CALL(unlink), CALL(u
 	CALL(rename), CALL(renameat), CALL(renameat2), CALL(link), CALL(linkat), CALL(flock),
 	CALL(syncfs), CALL(copy_file_range), CALL(fchmod), CALL(utimensat) };
 
-static const int watching[] = { CALL(inotify_init1), CALL(inotify_add_watch),
-	CALL(inotify_rm_watch) };
-
 static const int dialling[] = { CALL(connect), CALL(bind) };
 
 /* TCGETS is isatty. */
@@ -134,7 +131,8 @@ static const unsigned fcntls[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F
 /* Of who neither dials nor asks: what it does to sockets that outlive it (a listener) must not spoil them. */
 static const struct {
 	int level, name;
-} options[] = { { SOL_SOCKET, SO_RCVLOWAT }, { IPPROTO_TCP, TCP_NODELAY }, { IPPROTO_TCP, TCP_CORK } };
+} options[] = { { SOL_SOCKET, SO_RCVLOWAT }, { IPPROTO_TCP, TCP_NODELAY },
+	{ IPPROTO_TCP, TCP_CORK } };
 
 /* What the runtimes of the sanitizers do: they read /proc, stop all threads to look for leaks, and print. */
 static const int sanitizing[] = { CALL(open), CALL(openat), CALL(readlink), CALL(readlinkat),
@@ -247,6 +245,10 @@ allow_with_arguments(struct filter *f, unsigned may)
 	}
 	if (may & SANDBOX_DIALS_UNIX)
 		allow_socket(f, AF_UNIX, SOCK_STREAM);
+	if (may & SANDBOX_PAIRS)
+		allow_if(f, CALL(socketpair), 2,
+			(struct scmp_arg_cmp[]){ SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX),
+				SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) });
 	if (may & SANDBOX_ASKS) /* getifaddrs */
 		allow_if(f, CALL(socket), 2,
 			(struct scmp_arg_cmp[]){ SCMP_A0_64(SCMP_CMP_EQ, AF_NETLINK),
@@ -263,8 +265,6 @@ allow_all_of(struct filter *f, unsigned may)
 		ALLOW(f, changing);
 	if (may & (SANDBOX_DIALS | SANDBOX_DIALS_UNIX | SANDBOX_ASKS))
 		ALLOW(f, dialling);
-	if (may & SANDBOX_WATCHES)
-		ALLOW(f, watching);
 	if (sandbox_is_sanitized())
 		ALLOW(f, sanitizing);
 	allow_with_arguments(f, may);

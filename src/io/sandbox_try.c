@@ -127,10 +127,15 @@ make_udp(void)
 static bool
 make_unix(void)
 {
+	return makes_no(AF_UNIX, SOCK_STREAM, 0) && makes_no(AF_UNIX, SOCK_DGRAM, 0);
+}
+
+static bool
+make_pair(void)
+{
 	int pair[2];
 
-	return makes_no(AF_UNIX, SOCK_STREAM, 0) && makes_no(AF_UNIX, SOCK_DGRAM, 0) &&
-	       is_unknown(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	return is_unknown(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 }
 
 static bool
@@ -286,6 +291,7 @@ static const struct call_act {
 	{ "make a TCP socket", SANDBOX_DIALS, false, make_tcp },
 	{ "make a UDP socket", SANDBOX_ASKS, false, make_udp },
 	{ "make a UNIX socket", SANDBOX_DIALS_UNIX, false, make_unix },
+	{ "make a pair of UNIX sockets", SANDBOX_DIALS_UNIX | SANDBOX_PAIRS, false, make_pair },
 	{ "make a raw socket", 0, false, make_raw },
 	{ "make a netlink socket", SANDBOX_ASKS, false, make_netlink },
 	{ "connect", SANDBOX_DIALS | SANDBOX_DIALS_UNIX | SANDBOX_ASKS, false, connect_somewhere },

@@ -30,8 +30,8 @@ static const struct row {
 	{ ROLE_RESOLVE, SANDBOX_OPENS | SANDBOX_DIALS | SANDBOX_ASKS, resolvers_files },
 	{ ROLE_STORE,   SANDBOX_OPENS | SANDBOX_CHANGES, mailboxes },
 	{ ROLE_VAULT,   SANDBOX_OPENS | SANDBOX_CHANGES | SANDBOX_SECRET, accounts },
-	{ ROLE_READER,  SANDBOX_OPENS | SANDBOX_CHANGES | SANDBOX_WATCHES, NULL }, /* its one mailbox */
-	{ ROLE_WEB,     0, NULL },
+	{ ROLE_READER,  SANDBOX_OPENS | SANDBOX_CHANGES, NULL }, /* its one mailbox */
+	{ ROLE_WEB,     SANDBOX_PAIRS, NULL },
 };
 /* clang-format on */
 

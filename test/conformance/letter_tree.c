@@ -6,9 +6,10 @@
 /*
  * What a letter is, as JSON. Without an argument for the message on stdin:
  *
- *   {"is_source", "summary", "text": [id …], "html", "attachments", "preview", "words", "parts": [{"id", "parent", "type", "charset", "name", "disposition", "cid", "size", "problem", "text" or "octets" in base64} …]}
+ *   {"is_source", "summary", "text": [id …], "html", "attachments", "preview", "words",
+ *    "parts": [{"id", "parent", "type", "charset", "name", "disposition", "cid", "size", "problem", "text" or "octets" in base64} …]}
  *
- * With address, date, id, text, type: for each value on stdin, which ends in a NUL, a line of what its form is.
+ * With address, date, id, text or type: for each value on stdin, which ends in a NUL, a line of what its form is.
  */
 
 static void

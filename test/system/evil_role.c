@@ -247,7 +247,8 @@ own_limits(pid_t pid)
 	X("make a vsock socket", 0, socket_of(AF_VSOCK, SOCK_STREAM, 0))                     \
 	X("make a UNIX socket", SANDBOX_DIALS_UNIX, socket_of(AF_UNIX, SOCK_STREAM, 0))      \
 	X("make a UNIX datagram socket", 0, socket_of(AF_UNIX, SOCK_DGRAM, 0))               \
-	X("make a pair of sockets", 0, socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){ 0 }))   \
+	X("make a pair of sockets", SANDBOX_PAIRS,                                           \
+		socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){ 0 }))                          \
 	X("connect a socket that was handed over",                                           \
 		SANDBOX_DIALS | SANDBOX_ASKS | SANDBOX_DIALS_UNIX,                           \
 		connect(tcp, (struct sockaddr *)&here, sizeof here))                         \

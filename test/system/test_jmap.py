@@ -61,11 +61,16 @@ class Program:
 
 @pytest.fixture(scope="module")
 def station():
-    with Station(web="no-tls = true") as s:
+    s = Station(web="no-tls = true")
+    try:
         s.add_user("wei", "wonderland")
         s.add_user("eve", "nightfall")
         s.start()
         yield s
+        s.end()
+        assert not s.complaints()
+    finally:
+        s.clean_up()
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def wei(station):
 
 def flags(station, folder):
     """The flags in the names of a folder's files."""
-    top = station.directory / "mail/example.org/wei"
+    top = station.state / "mail/example.org/wei"
     return sorted(f.name.partition(":2,")[2] for where in ("new", "cur") for f in (top / folder / where).glob("[!.]*"))
 
 

@@ -59,6 +59,17 @@ def role_rows(station):
     return [row for row in rows if "role" in row]
 
 
+def furnish(station, owner):
+    """Two people's mailboxes: a reader that goes bad has the one."""
+    for name in ("one", "two"):
+        mailbox = station.state / "mail/example.org" / name
+        mailbox.mkdir(parents=True)
+        (mailbox / "mail").write_text("for one person alone")
+    if IS_ROOT:
+        for path in (station.state / "mail").rglob("*"):
+            os.chown(path, owner, owner)
+
+
 @pytest.fixture(scope="module")
 def house():
     """A station's directories, without the station."""
@@ -66,14 +77,7 @@ def house():
     station.start()
     station.add_user("alice", "wonderland")
     station.stop()
-    for name in ("one", "two"):
-        mailbox = station.state / "mail/example.org" / name
-        mailbox.mkdir(parents=True)
-        (mailbox / "mail").write_text("for one person alone")
-    if IS_ROOT:
-        owner = 64800 + ORDER.index("store")
-        for path in (station.state / "mail").rglob("*"):
-            os.chown(path, owner, owner)
+    furnish(station, 64800 + ORDER.index("store"))
     yield station
     station.clean_up()
 
@@ -117,7 +121,8 @@ def test_an_ordinary_user_is_kept_in_as_well(ordinary):
         station.wait_mails("bob", 1)
         rows = role_rows(station)
         assert {row["uid"] for row in rows} == {NOBODY} and all(row["works"] for row in rows)
-        for role in ROLES:
+        furnish(station, NOBODY)
+        for role in (*ROLES, "web", "reader"):
             judge(role, try_evil(role, station.config, before=prefix))
     finally:
         station.end()

@@ -142,7 +142,8 @@ def test_every_command_shows_what_the_page_shows():
         for name in CHAPTERS:
             for command, expected in steps(chapter("en", name)):
                 said = reader.try_out(command, expected)
-                assert shows(expected, said), f"{name}: $ {command}\n── the page ──\n{expected}\n── was said ──\n{said}"
+                assert shows(expected, said), (f"{name}: $ {command}\n── the page ──\n{expected}\n── was said ──\n{said}\n"
+                                               "── the station ──\n" + reader.do("tail -n 20 ~/station/station.log"))
     finally:
         reader.end()
 

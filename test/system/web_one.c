@@ -68,7 +68,8 @@ print_event(const char *event, struct str text, uint64_t value)
 {
 	struct buf line = { .max = 256 * 1024 };
 
-	buf_addf(&line, "{\"event\":\"%s\",\"value\":%llu,\"text\":", event, (unsigned long long)value);
+	buf_addf(&line, "{\"event\":\"%s\",\"value\":%llu,\"text\":", event,
+		(unsigned long long)value);
 	codec_add_json(&line, text);
 	buf_add_char(&line, '}');
 	print(&line);
@@ -77,11 +78,17 @@ print_event(const char *event, struct str text, uint64_t value)
 /* ── a reader ── */
 
 static void
-reply(struct seat *s, const struct ipc_call *call, const char *type, struct str body, struct str large)
+reply(struct seat *s, const struct ipc_call *call, const char *type, struct str body,
+	struct str large)
 {
 	int fd = large.n ? file_sealed("reply", large) : -1;
 
-	ipc_send_reply(s->web, &(struct ipc_reply){ .fd = fd, .ask = call->ask, .status = call->what == CALL_UPLOAD ? 201 : 200, .size = large.n, .type = str_of(type), .body = body });
+	ipc_send_reply(s->web, &(struct ipc_reply){ .fd = fd,
+				       .ask = call->ask,
+				       .status = call->what == CALL_UPLOAD ? 201 : 200,
+				       .size = large.n,
+				       .type = str_of(type),
+				       .body = body });
 	if (fd >= 0)
 		close(fd);
 }
@@ -91,7 +98,9 @@ answer_call(struct seat *s, const struct ipc_call *call, struct str body)
 {
 	struct buf text = { .max = 65536 }, large = { .max = BIG };
 
-	buf_addf(&text, "{\"login\":\"%s\",\"what\":%u,\"size\":%zu,\"crc\":%u,\"base\":\"%.*s\",\"path\":", s->login, call->what, body.n, hash_crc32c(0, body), STR_ARG(call->base));
+	buf_addf(&text,
+		"{\"login\":\"%s\",\"what\":%u,\"size\":%zu,\"crc\":%u,\"base\":\"%.*s\",\"path\":",
+		s->login, call->what, body.n, hash_crc32c(0, body), STR_ARG(call->base));
 	codec_add_json(&text, call->path);
 	buf_add_char(&text, '}');
 	if (str_eq(body, S("die"))) {
@@ -104,7 +113,8 @@ answer_call(struct seat *s, const struct ipc_call *call, struct str body)
 	} else if (call->what == CALL_STATES) {
 		reply(s, call, "application/json", S("{\"Email\":\"1\",\"Mailbox\":\"1\"}"), S(""));
 	} else if (call->what == CALL_DOWNLOAD) {
-		reply(s, call, str_starts(call->path, S("png")) ? "image/png" : "text/html", S(""), S("<script>alert(1)</script>"));
+		reply(s, call, str_starts(call->path, S("png")) ? "image/png" : "text/html", S(""),
+			S("<script>alert(1)</script>"));
 	} else if (!str_eq(body, S("silent"))) {
 		reply(s, call, "application/json", buf_str(&text), S(""));
 	}
@@ -124,7 +134,8 @@ reader_came(void *owner, struct ipc *from, struct ipc_message *m)
 		return;
 	}
 	if (m->call.fd >= 0) {
-		if (!file_read_whole(m->call.fd, &body) || body.n != m->call.size || fcntl(m->call.fd, F_GET_SEALS) == 0)
+		if (!file_read_whole(m->call.fd, &body) || body.n != m->call.size ||
+			fcntl(m->call.fd, F_GET_SEALS) == 0)
 			_exit(1);
 		close(m->call.fd);
 	} else {
@@ -151,10 +162,14 @@ take_seat(struct play *p, const char *login)
 		_exit(1);
 	s->play = p;
 	snprintf(s->login, sizeof s->login, "%s", login);
-	ipc_send_peer(p->master, &(struct ipc_peer){ .fd = pair[1], .role = ROLE_READER, .index = (uint16_t)(s - p->seats) });
+	ipc_send_peer(p->master,
+		&(struct ipc_peer){
+			.fd = pair[1], .role = ROLE_READER, .index = (uint16_t)(s - p->seats) });
 	close(pair[1]);
 	s->web = ipc_open(p->loop, pair[0], ROLE_READER, ROLE_WEB, reader_came, s);
-	ipc_send_seated(p->master, &(struct ipc_seated){ .fd = -1, .seat = (uint16_t)(s - p->seats), .login = str_of(s->login) });
+	ipc_send_seated(p->master,
+		&(struct ipc_seated){
+			.fd = -1, .seat = (uint16_t)(s - p->seats), .login = str_of(s->login) });
 }
 
 /* ── vault ── */
@@ -162,7 +177,9 @@ take_seat(struct play *p, const char *login)
 static const char *
 login_of(struct str text)
 {
-	return str_starts(text, S("wei")) ? "wei@example.org" : str_starts(text, S("ling")) ? "ling@example.org" : NULL;
+	return str_starts(text, S("wei"))    ? "wei@example.org"
+	       : str_starts(text, S("ling")) ? "ling@example.org"
+					     : NULL;
 }
 
 static const char *
@@ -187,7 +204,8 @@ begin_session(struct play *p, const char *login, struct str *secret)
 static void
 sign_in(struct play *p, const struct ipc_sign_in *m)
 {
-	const char *login = m->how == SIGN_IN_AGAIN ? session_login(p, m->secret) : login_of(m->login);
+	const char *login =
+		m->how == SIGN_IN_AGAIN ? session_login(p, m->secret) : login_of(m->login);
 	struct str secret = { 0 };
 
 	print_event("sign_in", m->login, m->how);
@@ -203,7 +221,11 @@ sign_in(struct play *p, const struct ipc_sign_in *m)
 		login = NULL;
 	if (login && m->how == SIGN_IN_BEGIN)
 		begin_session(p, login, &secret);
-	ipc_send_signed_in(p->vault, &(struct ipc_signed_in){ .fd = -1, .ask = m->ask, .result = login ? CHECKED_OK : CHECKED_REFUSED, .login = str_of(login), .session = secret });
+	ipc_send_signed_in(p->vault, &(struct ipc_signed_in){ .fd = -1,
+					     .ask = m->ask,
+					     .result = login ? CHECKED_OK : CHECKED_REFUSED,
+					     .login = str_of(login),
+					     .session = secret });
 	if (login && !p->is_unseated)
 		take_seat(p, login);
 }
@@ -218,10 +240,13 @@ sign(struct play *p, const struct ipc_sign *m)
 	if (p->is_deaf)
 		return;
 	if (EVP_DigestSignInit(c, NULL, EVP_sha256(), NULL, p->key) != 1 ||
-		EVP_DigestSign(c, signature, &n, (const unsigned char *)m->content.p, m->content.n) != 1)
+		EVP_DigestSign(
+			c, signature, &n, (const unsigned char *)m->content.p, m->content.n) != 1)
 		_exit(1);
 	EVP_MD_CTX_free(c);
-	ipc_send_signature(p->vault, &(struct ipc_signature){ .fd = -1, .ask = m->ask, .signature = { (char *)signature, n } });
+	ipc_send_signature(
+		p->vault, &(struct ipc_signature){
+				  .fd = -1, .ask = m->ask, .signature = { (char *)signature, n } });
 }
 
 static void
@@ -245,7 +270,8 @@ give_certificates(struct play *p)
 	int fd = open(p->certificate, O_RDONLY | O_CLOEXEC), memfd;
 	struct err e;
 
-	if (fd < 0 || !file_read_all(fd, &pem) || !tls_add_certificates(&packed, 1, buf_str(&pem), &e))
+	if (fd < 0 || !file_read_all(fd, &pem) ||
+		!tls_add_certificates(&packed, 1, buf_str(&pem), &e))
 		_exit(1);
 	close(fd);
 	memfd = file_sealed("certificates", buf_str(&packed));
@@ -297,7 +323,8 @@ configure(struct play *p, const char *path)
 	const char *taken;
 	int fd;
 
-	if (!config_read_file(path, &taken, &text, &e) || (fd = file_sealed("config", buf_str(&text))) < 0)
+	if (!config_read_file(path, &taken, &text, &e) ||
+		(fd = file_sealed("config", buf_str(&text))) < 0)
 		_exit(1);
 	ipc_send_configure(p->master, &(struct ipc_configure){ .fd = fd, .name = str_of(path) });
 	close(fd);
@@ -307,7 +334,9 @@ configure(struct play *p, const char *path)
 static void
 listen_on(struct play *p, const char *port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

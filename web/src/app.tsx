@@ -71,6 +71,10 @@ function Settings() {
 					))}
 				</select>
 			</label>
+			<label class="check">
+				<input type="checkbox" checked={settings.value.hasKeys} onChange={(e) => set({ hasKeys: e.currentTarget.checked })} />
+				{t().singleKeys}
+			</label>
 			<div class="buttons">
 				<button
 					type="button"

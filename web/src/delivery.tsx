@@ -9,22 +9,28 @@ import { changedTypes } from './store';
 import { full } from './time';
 import type { DeliveryStatus, Id, Submission } from './types';
 
-export async function submissionsOf(emailId: Id): Promise<Submission[]> {
+const pause_ms = 5000;
+
+async function submissionsOf(emailId: Id): Promise<Submission[]> {
 	const query = call('EmailSubmission/query', { filter: { emailIds: [emailId] } });
 	return (await call('EmailSubmission/get', { ids: query.ref('/ids') }).answer).list;
 }
 
-export function wordFor(status: DeliveryStatus): string {
+function wordFor(status: DeliveryStatus): string {
 	const words = { queued: t().queued, yes: t().delivered, no: t().undelivered, unknown: t().unknownFate };
 	return words[status.delivered];
 }
 
 export function Delivery({ emailId }: { emailId: Id }) {
 	const [list, setList] = useState<Submission[]>([]);
-	const isNews = changedTypes.value;
+	const news = changedTypes.value;
+	const isUnderWay = list.some((s) => s.undoStatus !== 'canceled' && Object.values(s.deliveryStatus ?? {}).some((fate) => fate.delivered === 'queued'));
 	useEffect(() => {
-		submissionsOf(emailId).then(setList, () => setList([]));
-	}, [emailId, isNews.types.includes('EmailSubmission') ? isNews : null]);
+		const look = () => void submissionsOf(emailId).then(setList, () => setList([]));
+		look();
+		const timer = isUnderWay ? window.setInterval(look, pause_ms) : undefined; // the queue tells nobody of a deferred attempt
+		return () => window.clearInterval(timer);
+	}, [emailId, isUnderWay, news.types.includes('EmailSubmission') ? news : null]);
 
 	const going = list.filter((s) => s.undoStatus !== 'canceled');
 	if (!going.length) return null;

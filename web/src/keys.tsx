@@ -9,6 +9,7 @@ import { t } from './i18n';
 import type { Words } from './i18n/en';
 import { open } from './list';
 import { go, goBox, place } from './place';
+import { settings } from './settings';
 import { byRole, moveCursor, rows, cursor, toggle } from './store';
 import { undoToast } from './toast';
 import { askMove } from './toolbar';
@@ -83,6 +84,7 @@ let before = ''; // the first of two keys
 
 function onKey(e: KeyboardEvent): void {
 	if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || e.isComposing || isTaken(e)) return;
+	if (!settings.value.hasKeys) return;
 	const pair = `${before} ${e.key}`;
 	const hit = table.find((k) => k.keys.includes(pair)) ?? table.find((k) => k.keys.includes(e.key));
 	before = e.key === 'g' ? 'g' : '';

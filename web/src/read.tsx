@@ -177,9 +177,9 @@ function MessageBar({ email, asHtml, toggleHtml }: { email: Email; asHtml: boole
 	const urls = email['header:List-Unsubscribe:asURLs'];
 	return (
 		<div class="message-bar">
-			<IconButton icon="reply" name={t().reply} act={() => void answer(email, false)} />
-			<IconButton icon="replyAll" name={t().replyAll} act={() => void answer(email, true)} />
-			<IconButton icon="forward" name={t().forward} act={() => void forward(email)} />
+			<IconButton icon="reply" name={t().reply} act={() => answer(email, false)} />
+			<IconButton icon="replyAll" name={t().replyAll} act={() => answer(email, true)} />
+			<IconButton icon="forward" name={t().forward} act={() => forward(email)} />
 			<IconButton icon="print" name={t().print} act={() => void print(email, asHtml).catch(tellError)} />
 			<a class="quiet button" href={downloadUrl(email.blobId, 'message.txt', 'text/plain')} target="_blank" rel="noopener noreferrer">
 				{t().source}

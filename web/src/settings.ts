@@ -12,11 +12,12 @@ interface Kept {
 	language?: Language;
 	theme: Theme;
 	writesHtml: boolean;
+	hasKeys: boolean; // single keys as shortcuts; who dictates or hits keys by chance needs them off (WCAG 2.1.4)
 	remoteSenders: string[];
 }
 
 function read(): Kept {
-	const first: Kept = { theme: 'system', writesHtml: true, remoteSenders: [] };
+	const first: Kept = { theme: 'system', writesHtml: true, hasKeys: true, remoteSenders: [] };
 	try {
 		return { ...first, ...(JSON.parse(localStorage.getItem(key) ?? '{}') as Partial<Kept>) };
 	} catch {

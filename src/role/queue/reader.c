@@ -16,8 +16,8 @@
  */
 
 enum {
-	WAIT_MS = 20,	      /* between two looks for a mail that is not here yet */
-	ARRIVES_MS = 1000,    /* how long one may be on its way from the log */
+	WAIT_MS = 20,		/* between two looks for a mail that is not here yet */
+	ARRIVES_MS = 1000,	/* how long one may be on its way from the log */
 	INDEX_WHOLE_MS = 10000, /* how long the log is read at the start of a queue */
 };
 
@@ -117,7 +117,8 @@ tell_history(struct seat *s)
 	while (ipc_waiting(s->control.channel) < CONTROL_WAITING_MOST)
 		switch (history_next(&s->control.search, &e)) {
 		case HISTORY_EVENT:
-			s->is_theirs |= e.kind == HISTORY_ARRIVED && arrived_by(&e, buf_str(&s->login));
+			s->is_theirs |=
+				e.kind == HISTORY_ARRIVED && arrived_by(&e, buf_str(&s->login));
 			if (s->is_theirs)
 				why_send_told(&s->control, &e);
 			break;
@@ -228,7 +229,8 @@ seat_go_on(void *owner)
 		return;
 	has_more = c->verb == ORDER_DROP ? drop(s) : tell_history(s);
 	if (has_more)
-		loop_timer_set(c->again, c->verb == ORDER_DROP || ipc_waiting(c->channel) ? WAIT_MS : 0);
+		loop_timer_set(
+			c->again, c->verb == ORDER_DROP || ipc_waiting(c->channel) ? WAIT_MS : 0);
 }
 
 static void
@@ -251,12 +253,14 @@ reader_came(void *owner, struct ipc *from, struct ipc_message *m)
 	struct seat *s = owner;
 
 	(void)from;
-	if (m->kind == IPC_order && !s->control.is_busy && (m->order.verb == ORDER_WHY || m->order.verb == ORDER_DROP) &&
+	if (m->kind == IPC_order && !s->control.is_busy &&
+		(m->order.verb == ORDER_WHY || m->order.verb == ORDER_DROP) &&
 		mail_id_parse(m->order.what, &s->id)) {
 		order_take(s, &m->order);
 		return;
 	}
-	role_lost_reader(&s->control.queue->role, s->number, m->broke_rules || m->kind != IPC_CLOSED);
+	role_lost_reader(
+		&s->control.queue->role, s->number, m->broke_rules || m->kind != IPC_CLOSED);
 	seat_free(&s);
 }
 

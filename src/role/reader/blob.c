@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +31,7 @@ enum {
 	PATH_ROOM = 4096,
 	NAME_MAX_OCTETS = 255,
 	TYPE_MAX = 127, /* RFC 6838 §4.2, both names together */
+	NESTED_MAX = 4, /* messages within messages */
 	UPLOAD_DIGITS = 32,
 };
 
@@ -44,13 +44,15 @@ blob_is_upload(struct str id)
 {
 	unsigned char octets[UPLOAD_DIGITS / 2];
 
-	return id.n == 1 + UPLOAD_DIGITS && id.p[0] == 'U' && codec_from_hex(str_from(id, 1), octets, sizeof octets);
+	return id.n == 1 + UPLOAD_DIGITS && id.p[0] == 'U' &&
+	       codec_from_hex(str_from(id, 1), octets, sizeof octets);
 }
 
 static bool
 uploads_path(const struct reader *r, struct str name, char path[PATH_ROOM])
 {
-	int n = snprintf(path, PATH_ROOM, "%.*s/posthouse/uploads%s%.*s", STR_ARG(buf_str(&r->directory)), name.n ? "/" : "", STR_ARG(name));
+	int n = snprintf(path, PATH_ROOM, "%.*s/posthouse/uploads%s%.*s",
+		STR_ARG(buf_str(&r->directory)), name.n ? "/" : "", STR_ARG(name));
 
 	return n > 0 && n < PATH_ROOM;
 }
@@ -79,7 +81,8 @@ uploads_look(const struct reader *r, struct uploads *u, struct err *e)
 	if (!d)
 		return err_set_errno(e, "%s: cannot be read", path);
 	while ((entry = readdir(d))) {
-		if (entry->d_name[0] == '.' || fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		if (entry->d_name[0] == '.' ||
+			fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
 		if (!blob_is_upload(str_of(entry->d_name)) || st.st_mtime < now_s - UPLOAD_DAY_S) {
 			unlinkat(dirfd(d), entry->d_name, 0);
@@ -148,13 +151,16 @@ blob_upload(struct reader *r, const struct ipc_call *call, struct str octets)
 
 	snprintf(id, sizeof id, "U%s", mail_id_text(mail_id_random(), hex));
 	if (octets.n > blob_size_max(r))
-		reader_problem(r, call->ask, 413, "urn:ietf:params:jmap:error:limit", "maxSizeUpload: the file is too large");
+		reader_problem(r, call->ask, 413, "urn:ietf:params:jmap:error:limit",
+			"maxSizeUpload: the file is too large");
 	else if (!uploads_look(r, &there, &e))
 		reader_problem(r, call->ask, 500, "about:blank", e.text);
 	else if (there.n >= UPLOADS_MAX || there.octets + octets.n > uploads_octets_max)
-		reader_problem(r, call->ask, 429, "urn:ietf:params:jmap:error:limit", "too much was uploaded today: it goes after a day");
+		reader_problem(r, call->ask, 429, "urn:ietf:params:jmap:error:limit",
+			"too much was uploaded today: it goes after a day");
 	else if (!upload_write(r, str_of(id), octets, &e))
-		reader_problem(r, call->ask, e.cause == ENOSPC || e.cause == EDQUOT ? 507 : 500, "about:blank", e.text);
+		reader_problem(r, call->ask, e.cause == ENOSPC || e.cause == EDQUOT ? 507 : 500,
+			"about:blank", e.text);
 	else
 		upload_answer(r, call, str_of(id), octets.n);
 }
@@ -166,7 +172,7 @@ open_upload(struct reader *r, struct str id, struct blob *b)
 {
 	char path[PATH_ROOM];
 	struct stat st;
-	void *map;
+	bool good;
 	int fd;
 
 	if (!blob_is_upload(id) || !uploads_path(r, id, path))
@@ -174,16 +180,12 @@ open_upload(struct reader *r, struct str id, struct blob *b)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return false;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return false;
-	}
-	map = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+	good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= JMAP_UPLOAD_MAX;
+	b->own.max = good ? (size_t)st.st_size : 0;
+	good = good && file_read_whole(fd, &b->own);
 	close(fd);
-	if (map == MAP_FAILED)
-		return false;
-	b->mapped = b->octets = (struct str){ map, (size_t)st.st_size };
-	return true;
+	b->octets = buf_str(&b->own);
+	return good;
 }
 
 /* The part's octets, and behind them its type, in b->own. */
@@ -208,29 +210,46 @@ open_part(struct str message, struct str part, struct blob *b)
 	return found;
 }
 
-bool
-blob_open(struct reader *r, struct str id, struct blob *b)
+static bool
+open_email(struct reader *r, struct str id, struct blob *b)
 {
 	struct arena arena = { .max = 1024 * 1024 };
 	struct box_mail mail;
-	struct str email, part;
-	bool has_part, found = false;
+	bool found = id.n < BOX_ID && box_mail(r->box, id, &arena, &mail) &&
+		     box_map(r->box, &mail, &b->mapped);
+
+	b->octets = b->mapped;
+	b->type = S("message/rfc822");
+	arena_free(&arena);
+	return found;
+}
+
+/* "ID-3-2": part 2 of the message that is part 3 of the mail. */
+static bool
+open_nested(struct reader *r, struct str id, unsigned depth, struct blob *b)
+{
+	struct blob whole;
+	size_t dash = id.n;
+	bool found;
 
 	*b = (struct blob){ 0 };
-	if (blob_is_upload(id))
-		return open_upload(r, id, b);
-	has_part = str_cut(id, '-', &email, &part);
-	if (email.n < BOX_ID && box_mail(r->box, email, &arena, &mail) && box_map(r->box, &mail, &b->mapped)) {
-		if (has_part) {
-			found = open_part(b->mapped, part, b);
-			box_unmap(&b->mapped);
-		} else {
-			b->octets = b->mapped;
-			b->type = S("message/rfc822");
-			found = true;
-		}
-	}
-	arena_free(&arena);
+	while (dash > 0 && id.p[dash - 1] != '-')
+		dash--;
+	if (dash == 0)
+		return blob_is_upload(id) ? open_upload(r, id, b) : open_email(r, id, b);
+	if (depth == NESTED_MAX)
+		return false;
+	found = open_nested(r, str_part(id, 0, dash - 1), depth + 1, &whole) &&
+		open_part(whole.octets, str_from(id, dash), b);
+	blob_close(&whole);
+	return found;
+}
+
+bool
+blob_open(struct reader *r, struct str id, struct blob *b)
+{
+	bool found = open_nested(r, id, 0, b);
+
 	if (!found)
 		blob_close(b);
 	return found;
@@ -239,8 +258,7 @@ blob_open(struct reader *r, struct str id, struct blob *b)
 void
 blob_close(struct blob *b)
 {
-	if (b->mapped.p)
-		munmap((void *)(uintptr_t)b->mapped.p, b->mapped.n);
+	box_unmap(&b->mapped);
 	buf_free(&b->own);
 	*b = (struct blob){ 0 };
 }
@@ -274,7 +292,8 @@ add_decoded(struct buf *to, struct str text)
 static bool
 is_token_char(char c)
 {
-	return char_is_alpha(c) || char_is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c)); /* RFC 9110 §5.6.2 */
+	return char_is_alpha(c) || char_is_digit(c) ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c)); /* RFC 9110 §5.6.2 */
 }
 
 static bool
@@ -296,7 +315,8 @@ blob_add_type(struct buf *to, struct str type)
 
 	str_cut(type, ';', &bare, &parameters);
 	rest = bare = str_trim(bare);
-	if (bare.n > TYPE_MAX || !scan_token(&rest) || !scan_char(&rest, '/') || !scan_token(&rest) || rest.n) {
+	if (bare.n > TYPE_MAX || !scan_token(&rest) || !scan_char(&rest, '/') ||
+		!scan_token(&rest) || rest.n) {
 		buf_add(to, S("application/octet-stream"));
 		return;
 	}
@@ -314,7 +334,8 @@ blob_add_type(struct buf *to, struct str type)
 static bool
 is_shown(struct str type)
 {
-	static const char *const shown[] = { "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "text/plain" };
+	static const char *const shown[] = { "image/png", "image/jpeg", "image/gif", "image/webp",
+		"image/avif", "text/plain" };
 	struct str bare, parameters;
 
 	str_cut(type, ';', &bare, &parameters);
@@ -337,7 +358,9 @@ add_quoted_name(struct buf *to, struct str name)
 	buf_add(to, S("filename=\""));
 	for (size_t i = 0; i < name.n; i++)
 		if (((unsigned char)name.p[i] & 0xC0) != 0x80) /* one for each character */
-			buf_add_char(to, (unsigned char)name.p[i] > 0x7e || strchr("\"%", name.p[i]) ? '_' : name.p[i]);
+			buf_add_char(to, (unsigned char)name.p[i] > 0x7e || strchr("\"%", name.p[i])
+						 ? '_'
+						 : name.p[i]);
 	buf_add_char(to, '"');
 }
 
@@ -350,7 +373,8 @@ blob_add_disposition(struct buf *to, struct str type, struct str name)
 	buf_add(to, is_shown(type) ? S("inline") : S("attachment"));
 	if (!str_is_utf8(name))
 		return;
-	for (struct str c; (c = encode_character(name)).n && n + c.n <= sizeof clean; name = str_from(name, c.n)) {
+	for (struct str c; (c = encode_character(name)).n && n + c.n <= sizeof clean;
+		name = str_from(name, c.n)) {
 		memcpy(clean + n, c.p, c.n);
 		if (!is_name_char(c.p[0]))
 			clean[n] = '_';
@@ -408,7 +432,8 @@ blob_download(struct reader *r, const struct ipc_call *call)
 	} else {
 		blob_add_type(&type, wish.type.n ? buf_str(&wish.type) : b.type);
 		buf_add_char(&type, '\0');
-		blob_add_disposition(&disposition, str_part(buf_str(&type), 0, type.n - 1), buf_str(&wish.name));
+		blob_add_disposition(
+			&disposition, str_part(buf_str(&type), 0, type.n - 1), buf_str(&wish.name));
 		reader_reply(r, call->ask, 200, type.p, buf_str(&disposition), b.octets);
 		blob_close(&b);
 	}

@@ -7,7 +7,8 @@
 /* The inner side of blob.c: what others need of it stands in reader.h. */
 
 bool blob_is_upload(struct str id);
-uint64_t blob_size_max(const struct reader *r); /* octets of an upload: the capability maxSizeUpload */
+uint64_t blob_size_max(
+	const struct reader *r); /* octets of an upload: the capability maxSizeUpload */
 
 /* What stands behind /jmap/download/ACCOUNT/, decoded; blob_wish_free. */
 struct blob_wish {

@@ -62,7 +62,7 @@ box_open(struct box **b, struct str directory, struct err *e)
 {
 	*b = calloc(1, sizeof **b);
 	must(*b);
-	(*b)->directory = (*b)->inotify = -1;
+	(*b)->directory = (*b)->queue = (*b)->inotify = -1;
 	(*b)->path = strndup(directory.p, directory.n);
 	must((*b)->path);
 	if (directory.n > BOX_PATH_MAX - 64)
@@ -79,6 +79,8 @@ box_close(struct box **b)
 	if (!*b)
 		return;
 	close_index(*b);
+	if ((*b)->queue >= 0)
+		close((*b)->queue);
 	if ((*b)->directory >= 0)
 		close((*b)->directory);
 	free((*b)->path);
@@ -92,7 +94,7 @@ box_look(struct box *b, int64_t budget_ms, struct err *e)
 {
 	bool good;
 
-	must(b->depth == 0);
+	must(b->depth == b->is_filling);
 	if (b->is_broken || !b->db) {
 		close_index(b);
 		if (b->is_spoiled)

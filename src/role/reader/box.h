@@ -23,13 +23,13 @@ struct box;
 enum { BOX_ID = 36 }; /* room for an id: a letter, 32 hexadecimal digits, NUL */
 enum { BOX_STATE = 40 };
 
-enum box_flag { /* keywords, as they stand in a file's name */
+enum box_flag {		    /* keywords, as they stand in a file's name */
 	BOX_SEEN = 1,	    /* S $seen */
 	BOX_ANSWERED = 2,   /* R $answered */
 	BOX_FLAGGED = 4,    /* F $flagged */
 	BOX_DRAFT = 8,	    /* D $draft */
 	BOX_FORWARDED = 16, /* P $forwarded */
-	/* T: the mail is as good as gone, and not in the index */
+			    /* T: the mail is as good as gone, and not in the index */
 };
 
 enum box_kind { BOX_MAILS, BOX_FOLDERS, BOX_THREADS, BOX_KINDS };
@@ -38,11 +38,17 @@ enum box_kind { BOX_MAILS, BOX_FOLDERS, BOX_THREADS, BOX_KINDS };
 bool box_open(struct box **b, struct str directory, struct err *e);
 void box_close(struct box **b);
 
-/* What others did to the files since the last look. Works for at most `budget_ms`; false: there is more, call again. */
+/* What others did to the files since the last look. Works for at most `budget_ms`; false: there is more, call again, or, with e, something is in the way.
+ * Never between box_begin and box_end. */
 bool box_look(struct box *b, int64_t budget_ms, struct err *e);
-/* A descriptor that is readable when it is time for box_look (inotify); -1: none, look every few seconds. */
+/* A descriptor that is readable when it is time for box_look (inotify), the same as long as the box is open; -1: none, or none any more (ask after each
+ * look): look every few seconds. */
 int box_watched(const struct box *b);
-bool box_is_whole(const struct box *b); /* every mail has been seen once: false while a fresh index is filled */
+/* Not all of it is watched: look every second. A sandbox forbids new watches (they follow names, which no other lock would hold back): then
+ * those of the folders that were there at the first box_look are all there are. */
+bool box_is_blind(const struct box *b);
+bool box_is_whole(const struct box
+		*b); /* every mail has been seen once: false while a fresh index is filled */
 
 /* ── states ── */
 
@@ -56,11 +62,21 @@ struct box_changes {
 	bool only_counts; /* of folders: nothing but the numbers of mails changed */
 };
 /* False: the state is of no use (other epoch, malformed, forgotten): cannotCalculateChanges. max 0: any number. */
-bool box_changes(struct box *b, enum box_kind kind, struct str since, size_t max, struct arena *arena, struct box_changes *c);
+bool box_changes(struct box *b, enum box_kind kind, struct str since, size_t max,
+	struct arena *arena, struct box_changes *c);
 
 /* ── folders ── */
 
-enum box_role { BOX_NO_ROLE, BOX_INBOX, BOX_DRAFTS, BOX_SENT, BOX_TRASH, BOX_JUNK, BOX_ARCHIVE, BOX_ROLES };
+enum box_role {
+	BOX_NO_ROLE,
+	BOX_INBOX,
+	BOX_DRAFTS,
+	BOX_SENT,
+	BOX_TRASH,
+	BOX_JUNK,
+	BOX_ARCHIVE,
+	BOX_ROLES
+};
 
 struct box_folder {
 	int64_t number;
@@ -71,11 +87,15 @@ struct box_folder {
 };
 size_t box_folders(struct box *b, struct arena *arena, struct box_folder **list);
 bool box_folder(struct box *b, struct str id, struct arena *arena, struct box_folder *f);
-bool box_folder_of_role(struct box *b, enum box_role role, struct arena *arena, struct box_folder *f);
+bool box_folder_of_role(
+	struct box *b, enum box_role role, struct arena *arena, struct box_folder *f);
 /* e->kind tells why not: ERR_MAILBOX_NAME a name that cannot be or is taken, ERR_MAILBOX_UNKNOWN no such folder, ERR_MAILBOX_BUSY mails or folders are in it, ERR_REFUSED it has a role, ERR_NO_SPACE; directories are synced before true. */
-bool box_folder_make(struct box *b, struct str parent, struct str name, struct arena *arena, struct str *id, struct err *e);
-bool box_folder_rename(struct box *b, struct str id, struct str parent, struct str name, struct err *e);
-bool box_folder_remove(struct box *b, struct str id, bool with_mails, struct err *e); /* never one with a role or with folders below */
+bool box_folder_make(struct box *b, struct str parent, struct str name, struct arena *arena,
+	struct str *id, struct err *e);
+bool box_folder_rename(
+	struct box *b, struct str id, struct str parent, struct str name, struct err *e);
+bool box_folder_remove(struct box *b, struct str id, bool with_mails,
+	struct err *e); /* never one with a role or with folders below */
 
 /* ── mails ── */
 
@@ -86,15 +106,17 @@ struct box_mail {
 	uint64_t size;
 	int64_t received_ms;
 	bool has_attachment;
-	struct str summary; /* JSON: messageId inReplyTo references sender from to cc bcc replyTo subject sentAt preview hasAttachment, as RFC 8621 §4.1.3 and §4.1.4 have them */
+	struct str
+		summary; /* JSON: messageId inReplyTo references sender from to cc bcc replyTo subject sentAt preview hasAttachment, as RFC 8621 §4.1.3 and §4.1.4 have them */
 };
 bool box_mail(struct box *b, struct str id, struct arena *arena, struct box_mail *m);
-/* The message, mapped; box_unmap it. False: its file is gone (and will be gone from the index at the next look). */
+/* The message, read into memory (of one beyond 64 MiB, those); box_unmap it. False: its file is gone (and will be gone from the index at the next look). */
 bool box_map(struct box *b, const struct box_mail *m, struct str *octets);
 void box_unmap(struct str *octets);
 
 /* Into a folder, synced before true. */
-bool box_add(struct box *b, struct str folder, struct str octets, unsigned flags, int64_t received_ms, struct arena *arena, struct box_mail *m, struct err *e);
+bool box_add(struct box *b, struct str folder, struct str octets, unsigned flags,
+	int64_t received_ms, struct arena *arena, struct box_mail *m, struct err *e);
 bool box_flag(struct box *b, const struct box_mail *m, unsigned flags, struct err *e);
 bool box_move(struct box *b, const struct box_mail *m, struct str folder, struct err *e);
 bool box_remove(struct box *b, const struct box_mail *m, struct err *e); /* the file itself */
@@ -108,14 +130,28 @@ size_t box_thread(struct box *b, struct str thread, struct arena *arena, struct 
 /* ── query ── */
 
 enum box_term_kind {
-	BOX_AND, BOX_OR, BOX_NOT, /* of `sub`; NOT: none of them */
-	BOX_IN_FOLDER, BOX_IN_NO_FOLDER_OF, /* text: id; the second: `texts` */
-	BOX_BEFORE, BOX_AFTER,	  /* number: received_ms; before is exclusive, after inclusive */
-	BOX_SMALLER, BOX_LARGER,  /* number: octets; larger is inclusive */
-	BOX_HAS_FLAG, BOX_HAS_NOT_FLAG, /* number: flags of which one is enough */
-	BOX_THREAD_ALL, BOX_THREAD_SOME, BOX_THREAD_NONE, /* number: flag that the thread's mails have */
-	BOX_HAS_ATTACHMENT,	  /* number: 0 or 1 */
-	BOX_TEXT, BOX_FROM, BOX_TO, BOX_CC, BOX_BCC, BOX_SUBJECT, BOX_BODY, /* text: words, all of them; "…" a phrase; Chinese from one character on */
+	BOX_AND,
+	BOX_OR,
+	BOX_NOT, /* of `sub`; NOT: none of them */
+	BOX_IN_FOLDER,
+	BOX_IN_NO_FOLDER_OF, /* text: id; the second: `texts` */
+	BOX_BEFORE,
+	BOX_AFTER, /* number: received_ms; before is exclusive, after inclusive */
+	BOX_SMALLER,
+	BOX_LARGER, /* number: octets; larger is inclusive */
+	BOX_HAS_FLAG,
+	BOX_HAS_NOT_FLAG, /* number: flags of which one is enough */
+	BOX_THREAD_ALL,
+	BOX_THREAD_SOME,
+	BOX_THREAD_NONE,    /* number: flag that the thread's mails have */
+	BOX_HAS_ATTACHMENT, /* number: 0 or 1 */
+	BOX_TEXT,
+	BOX_FROM,
+	BOX_TO,
+	BOX_CC,
+	BOX_BCC,
+	BOX_SUBJECT,
+	BOX_BODY,   /* text: words, all of them; "…" a phrase; Chinese from one character on */
 	BOX_HEADER, /* text: field name; other: text in it, empty: it is there. Opens the files of what the other terms leave: slow */
 	BOX_TERMS
 };
@@ -128,7 +164,18 @@ struct box_term {
 	size_t texts_n;
 	int64_t number;
 };
-enum box_order { BY_RECEIVED, BY_SENT, BY_SIZE, BY_FROM, BY_TO, BY_SUBJECT, BY_FLAG, BY_THREAD_ALL, BY_THREAD_SOME, BOX_ORDERS };
+enum box_order {
+	BY_RECEIVED,
+	BY_SENT,
+	BY_SIZE,
+	BY_FROM,
+	BY_TO,
+	BY_SUBJECT,
+	BY_FLAG,
+	BY_THREAD_ALL,
+	BY_THREAD_SOME,
+	BOX_ORDERS
+};
 struct box_query {
 	const struct box_term *filter; /* NULL: all */
 	struct box_sort {
@@ -139,7 +186,7 @@ struct box_query {
 	size_t sort_n; /* 0: newest received first; ties are broken by number, descending */
 	bool collapses_threads;
 	bool wants_total;
-	int64_t position; /* negative: from the end */
+	int64_t position;  /* negative: from the end */
 	struct str anchor; /* an id; then `position` is not looked at */
 	int64_t anchor_offset;
 	size_t limit;
@@ -151,13 +198,15 @@ struct box_found {
 	uint64_t total;
 	bool has_no_anchor; /* anchorNotFound */
 };
-bool box_query(struct box *b, const struct box_query *q, struct arena *arena, struct box_found *found, struct err *e);
+bool box_query(struct box *b, const struct box_query *q, struct arena *arena,
+	struct box_found *found, struct err *e);
 
 /* Addresses this mailbox has written to or got mail from, that begin with or contain `text` in name or address, the most used first: for address completion.
  * Each: {"name":…,"email":…}. */
 struct box_contact {
 	struct str name, email;
 };
-size_t box_contacts(struct box *b, struct str text, size_t most, struct arena *arena, struct box_contact **list);
+size_t box_contacts(struct box *b, struct str text, size_t most, struct arena *arena,
+	struct box_contact **list);
 
 #endif

@@ -16,7 +16,7 @@
 
 struct told {
 	int64_t state;
-	enum { CREATED, UPDATED, DESTROYED } how;
+	enum how { CREATED, UPDATED, DESTROYED } how;
 	bool is_of_counts; /* a folder of which nothing but numbers changed */
 	struct str id;
 };
@@ -30,7 +30,7 @@ struct story {
 };
 
 static bool
-story_add(struct story *s, int64_t state, int how, bool is_of_counts, struct str id)
+story_add(struct story *s, int64_t state, enum how how, bool is_of_counts, struct str id)
 {
 	struct str copy;
 
@@ -49,7 +49,7 @@ story_add(struct story *s, int64_t state, int how, bool is_of_counts, struct str
 
 /* Rows of state and id; an id of octets is of a mail or a thread. */
 static bool
-story_read(struct story *s, sqlite3_stmt *rows, int how)
+story_read(struct story *s, sqlite3_stmt *rows, enum how how)
 {
 	bool good = true;
 
@@ -111,7 +111,7 @@ by_id(const void *a, const void *b)
 	const struct told *x = a, *y = b;
 	int order = memcmp(x->id.p, y->id.p, x->id.n < y->id.n ? x->id.n : y->id.n);
 
-	return order ? order : (int)(x->how - y->how);
+	return order ? order : (int)x->how - (int)y->how;
 }
 
 static int
@@ -209,11 +209,11 @@ box_changes(struct box *b, enum box_kind kind, struct str since, size_t max, str
 	if (c->has_more)
 		s.n = max;
 	good = good && story_tell(&s, arena, c) && !b->is_broken;
-	state_text(b,
-		c->has_more		 ? s.list[s.n - 1].state
-		: b->states[kind] > from ? b->states[kind]
-					 : from,
-		c->state);
+	if (c->has_more && s.list)
+		from = s.list[s.n - 1].state;
+	else if (b->states[kind] > from)
+		from = b->states[kind];
+	state_text(b, from, c->state);
 	free(s.list);
 	return good;
 }

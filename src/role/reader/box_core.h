@@ -67,13 +67,17 @@ struct box {
 	char epoch[17];
 	int64_t state, states[BOX_KINDS], forgotten, dead;
 	unsigned depth;	 /* of box_begin */
+	bool is_filling; /* box_look has left its transaction open, until: */
+	int64_t commit_ms;
 	bool is_broken;	 /* the index takes nothing any more: it is to be opened again */
 	bool is_spoiled; /* and made anew */
 	bool is_whole;
 	struct folder *folders;
 	size_t folders_n;
 	/* look */
-	int inotify, root_watch;
+	int queue; /* of inotify: one descriptor as long as the box is open, for somebody waits on it */
+	int inotify, root_watch; /* the same; -1: it is of no use */
+	bool is_blind;		 /* a folder has no watch, and can have none any more */
 	bool is_root_due, is_first;
 	struct due **due; /* newest last */
 	size_t due_n, due_capacity;
@@ -182,6 +186,10 @@ void look_close(struct box *b);
 void look_watch(struct box *b, struct folder *f);      /* where it is not watched yet */
 void look_await(struct box *b, const char *directory); /* in which somebody is making a folder */
 void look_unwatch(struct box *b, struct folder *f);
+
+/* ── box_query.c ── */
+
+bool query_open(struct box *b); /* what its SQL needs of us, once a connection */
 
 /* ── box_words.c ── */
 

@@ -16,18 +16,19 @@
  *
  *   1. its sync may be lazy (WAL, synchronous=NORMAL): a power cut takes it back to an older state, and box_look finds the rest again;
  *   2. a file that is broken, or of another schema, is deleted, and the next one has a new epoch;
- *   3. locking_mode=EXCLUSIVE: one reader a mailbox, no memory shared with anybody.
+ *   3. numbers of states that were lost with it are never given again: each opening begins far behind the last that is known (STATE_LEAP);
+ *   4. locking_mode=EXCLUSIVE: one reader a mailbox, no memory shared with anybody.
  *
  * `words` is an FTS5 table without content, of which SQLite 3.40 cannot delete: rows of mails that are gone stay in it, and are joined away.
  * Hence numbers of mails are never used twice, and when there are more dead than alive the index is made anew (index_is_worn).
  */
 
-enum { SCHEMA = 1, BUSY_MS = 2000, GONE_MAX = 20000, DEAD_MIN = 20000 };
+enum { SCHEMA = 1, STATE_LEAP = 1 << 24, BUSY_MS = 2000, GONE_MAX = 20000, DEAD_MIN = 20000 };
 
 static const char settings[] =
 	"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 	" PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA mmap_size = 0;"
-	" PRAGMA journal_size_limit = 8388608;";
+	" PRAGMA journal_size_limit = 8388608; PRAGMA wal_autocheckpoint = 8000;";
 
 static const char schema[] =
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -249,6 +250,7 @@ load_meta(struct box *b)
 		if (*rows[i].value < 0)
 			*rows[i].value = 0;
 	}
+	b->state += STATE_LEAP;
 }
 
 static void
@@ -296,7 +298,8 @@ open_file(struct box *b, const char *path, bool *again, struct err *e)
 	b->is_broken = b->is_spoiled = false;
 	if (result == SQLITE_OK) {
 		sqlite3_busy_timeout(b->db, BUSY_MS);
-		result = sqlite3_exec(b->db, settings, NULL, NULL, NULL);
+		result = query_open(b) ? sqlite3_exec(b->db, settings, NULL, NULL, NULL)
+				       : SQLITE_NOMEM;
 	}
 	*again = result == SQLITE_CORRUPT || result == SQLITE_NOTADB;
 	if (result != SQLITE_OK)
@@ -392,7 +395,7 @@ index_gone(struct box *b, enum box_kind kind, struct str id, int64_t made)
 
 	index_do(b, "INSERT INTO gone VALUES (?1, ?2, ?3, ?4)", "iiti", state, (int64_t)kind, id,
 		made);
-	if (state % 1024 != 0)
+	if (kind != BOX_MAILS || b->dead % 1024 != 0)
 		return;
 	state = index_number(b, "SELECT state FROM gone ORDER BY state DESC LIMIT 1 OFFSET ?1", "i",
 		(int64_t)GONE_MAX);

@@ -26,7 +26,12 @@
  * A base name twice in one folder (a link in progress) is one mail; twice in two folders, and there to stay, it is two.
  */
 
-enum { EVENTS_MAX = 64 * 1024, DUE_OCTETS_MAX = 512 * 1024 * 1024, YOUNG_MS = 1000 };
+enum {
+	COMMIT_MS = 2000,
+	EVENTS_MAX = 64 * 1024,
+	DUE_OCTETS_MAX = 512 * 1024 * 1024,
+	YOUNG_MS = 1000
+};
 static const uint32_t watched = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;
 
 static int64_t
@@ -48,10 +53,10 @@ watch_path(struct box *b, const char *below, uint32_t mask)
 
 	snprintf(path, sizeof path, "%s/%s", b->path, below);
 	watch = inotify_add_watch(b->inotify, path, mask);
-	if (watch < 0 && errno != ENOENT && errno != ENOTDIR) {
-		close(b->inotify); /* the system allows no more of them: mtimes will do */
-		b->inotify = -1;
-	}
+	if (watch < 0 && errno == ENOSYS)
+		b->is_blind = true; /* we are locked in by now: what is new has no watch */
+	else if (watch < 0 && errno != ENOENT && errno != ENOTDIR)
+		b->inotify = -1; /* the system allows no more of them: mtimes will do */
 	return watch;
 }
 
@@ -94,7 +99,9 @@ look_open(struct box *b)
 	b->due_names.key_of = due_base;
 	b->due_arena.max = DUE_OCTETS_MAX;
 	b->is_root_due = b->is_first = true;
-	b->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (b->queue < 0)
+		b->queue = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	b->inotify = b->queue;
 	if (b->inotify >= 0)
 		b->root_watch = watch_path(b, "", watched);
 }
@@ -207,7 +214,8 @@ due_work(struct box *b, const struct due *d)
 	} else {
 		was = folder_of_number(b, row.folder);
 		/* Of two names in one folder that in cur/ is where it goes. */
-		if (!was || (was == f && d->part > row.part) || !maildir_has(b, was, row.part, row.name))
+		if (!was || (was == f && d->part > row.part) ||
+			!maildir_has(b, was, row.part, row.name))
 			mail_place(b, &row, f, d->part, d->name, flags);
 	}
 }
@@ -382,6 +390,12 @@ read_folder(struct box *b, struct folder *f)
 	arena_free(&arena);
 }
 
+static bool
+is_watched(const struct box *b, const struct folder *f)
+{
+	return b->inotify >= 0 && f->watch[BOX_NEW] >= 0 && f->watch[BOX_CUR] >= 0;
+}
+
 static void
 check_mtimes(struct box *b)
 {
@@ -389,6 +403,8 @@ check_mtimes(struct box *b)
 		struct folder *f = &b->folders[i];
 		int64_t now[BOX_PARTS];
 
+		if (!b->is_first && is_watched(b, f))
+			continue;
 		if (!mtimes(b, f, now))
 			b->is_root_due = true;
 		else if (memcmp(now, f->mtime_ns, sizeof now) != 0)
@@ -414,14 +430,14 @@ compare_due(const void *a, const void *c)
 static bool
 look_directories(struct box *b, struct err *e)
 {
-	if (b->is_root_due || b->inotify < 0) {
+	if (b->is_root_due || b->inotify < 0 || b->is_blind) {
 		b->is_root_due = false;
 		if (!folders_read(b, e))
 			return false;
 	}
 	for (size_t i = 0; i < b->folders_n; i++)
 		look_watch(b, &b->folders[i]);
-	if (b->is_first || b->inotify < 0)
+	if (b->is_first || b->inotify < 0 || b->is_blind)
 		check_mtimes(b);
 	b->is_first = false;
 	take_events(b);
@@ -461,23 +477,37 @@ nothing_due(const struct box *b)
 	return i == b->folders_n && b->due_n == 0 && b->lost_n == 0 && !b->is_root_due;
 }
 
+/* While a fresh index is filled its transaction spans many looks: small ones cost twice the time. */
+static void
+commit(struct box *b, bool is_over)
+{
+	int64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+
+	if (!b->is_filling)
+		b->commit_ms = now_ms + COMMIT_MS;
+	b->is_filling = !is_over && !b->is_whole && !b->is_broken && now_ms < b->commit_ms;
+	if (!b->is_filling)
+		box_end(b);
+}
+
 bool
 look_files(struct box *b, int64_t budget_ms, struct err *e)
 {
 	int64_t end_ms = clock_ms(CLOCK_MONOTONIC) + budget_ms;
 	bool good, is_over;
 
-	box_begin(b);
+	if (!b->is_filling)
+		box_begin(b);
 	good = look_directories(b, e);
 	lost_leave(b);
 	while (good && b->due_n && !b->is_broken && clock_ms(CLOCK_MONOTONIC) < end_ms)
 		due_work(b, due_take(b));
 	lost_leave(b);
-	is_over = nothing_due(b);
-	if (is_over)
+	is_over = nothing_due(b) || !good;
+	if (is_over && good)
 		remember(b);
-	b->is_whole |= is_over;
-	box_end(b);
+	b->is_whole |= is_over && good;
+	commit(b, is_over);
 	return good && is_over;
 }
 
@@ -485,6 +515,12 @@ int
 box_watched(const struct box *b)
 {
 	return b->inotify;
+}
+
+bool
+box_is_blind(const struct box *b)
+{
+	return b->is_blind || b->inotify < 0;
 }
 
 /* What changed while we watched has moved mtimes: they are put right, unless something has happened that was not looked at. */
@@ -504,11 +540,11 @@ remember_all(struct box *b)
 void
 look_close(struct box *b)
 {
-	if (b->inotify >= 0 && b->db && !b->is_first && nothing_due(b))
+	if (b->is_filling)
+		box_end(b);
+	b->is_filling = false;
+	if (b->inotify >= 0 && b->db && !b->is_broken && !b->is_first && nothing_due(b))
 		remember_all(b);
-	if (b->inotify >= 0)
-		close(b->inotify);
-	b->inotify = -1;
 	map_free(&b->due_names);
 	arena_free(&b->due_arena);
 	free(b->due);

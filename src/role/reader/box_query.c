@@ -291,6 +291,13 @@ header_has(sqlite3_context *c, int n, sqlite3_value **v)
 	sqlite3_result_int(c, has);
 }
 
+bool
+query_open(struct box *b)
+{
+	return sqlite3_create_function(
+		       b->db, "header_has", 3, SQLITE_UTF8, b, header_has, NULL, NULL) == SQLITE_OK;
+}
+
 /* ── orders ── */
 
 static void
@@ -468,9 +475,6 @@ prepare(struct asked *a, const struct box_query *q, struct err *e)
 		return NULL;
 	}
 	if (!a->b->db || a->b->is_broken ||
-		sqlite3_create_function(a->b->db, "header_has", 3,
-			SQLITE_UTF8 | SQLITE_DETERMINISTIC, a->b, header_has, NULL,
-			NULL) != SQLITE_OK ||
 		sqlite3_prepare_v2(a->b->db, a->sql.p, (int)a->sql.n, &s, NULL) != SQLITE_OK)
 		err_set(e, ERR_TEMPORARY, ERR_LOCAL, "the index: %s",
 			a->b->db ? sqlite3_errmsg(a->b->db) : "closed");

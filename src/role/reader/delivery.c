@@ -22,7 +22,8 @@ delivery_entry(struct str reply, const char *delivered)
 {
 	json_t *text = json_stringn(reply.p ? reply.p : "", reply.n);
 
-	return json_pack("{s:o, s:s, s:s}", "smtpReply", text ? text : json_string(""), "delivered", delivered, "displayed", "unknown");
+	return json_pack("{s:o, s:s, s:s}", "smtpReply", text ? text : json_string(""), "delivered",
+		delivered, "displayed", "unknown");
 }
 
 void
@@ -34,7 +35,8 @@ delivery_add_reply(struct buf *to, const struct err *e)
 		reply.code = e->code;
 	if (e->enhanced.class)
 		reply.enhanced = e->enhanced;
-	buf_addf(to, "%d %u.%u.%u ", reply.code, reply.enhanced.class, reply.enhanced.subject, reply.enhanced.detail);
+	buf_addf(to, "%d %u.%u.%u ", reply.code, reply.enhanced.class, reply.enhanced.subject,
+		reply.enhanced.detail);
 	buf_add_clean(to, reply.text, true);
 }
 
@@ -45,12 +47,15 @@ delivery_begin(struct delivery *d, struct arena *arena, json_t *status)
 	d->list = arena_take(arena, ONES_MAX * sizeof *d->list);
 	if (!d->list)
 		return;
-	for (void *at = json_object_iter(status); at && d->n < ONES_MAX; at = json_object_iter_next(status, at)) {
-		const char *delivered = json_string_value(json_object_get(json_object_iter_value(at), "delivered"));
+	for (void *at = json_object_iter(status); at && d->n < ONES_MAX;
+		at = json_object_iter_next(status, at)) {
+		const char *delivered =
+			json_string_value(json_object_get(json_object_iter_value(at), "delivered"));
 
 		if (!delivered || strcmp(delivered, "queued") != 0)
 			continue;
-		d->list[d->n] = (struct delivery_one){ .address = str_of(json_object_iter_key(at)), .root = d->n };
+		d->list[d->n] = (struct delivery_one){ .address = str_of(json_object_iter_key(at)),
+			.root = d->n };
 		d->n++;
 	}
 	d->roots_n = d->n;
@@ -59,10 +64,12 @@ delivery_begin(struct delivery *d, struct arena *arena, json_t *status)
 /* ── what is told ── */
 
 static void
-set(struct delivery *d, struct delivery_one *one, enum progress progress, struct str words, const char *otherwise)
+set(struct delivery *d, struct delivery_one *one, enum progress progress, struct str words,
+	const char *otherwise)
 {
 	struct buf reply = { .max = REPLY_MAX };
-	bool has_code = words.n > 3 && char_is_digit(words.p[0]) && char_is_digit(words.p[1]) && char_is_digit(words.p[2]) && words.p[3] == ' ';
+	bool has_code = words.n > 3 && char_is_digit(words.p[0]) && char_is_digit(words.p[1]) &&
+			char_is_digit(words.p[2]) && words.p[3] == ' ';
 
 	one->progress = progress;
 	if (!has_code)
@@ -107,7 +114,8 @@ tell_one(struct delivery *d, struct str address, const struct ipc_told *m)
 			continue;
 		switch ((enum history_kind)m->kind) {
 		case HISTORY_DELIVERED:
-			set(d, one, str_eq(m->who, S("mailbox")) ? DELIVERED : UNKNOWN, m->words, "250 2.0.0 ");
+			set(d, one, str_eq(m->who, S("mailbox")) ? DELIVERED : UNKNOWN, m->words,
+				"250 2.0.0 ");
 			break;
 		case HISTORY_FAILED:
 			set(d, one, FAILED, m->words, "554 5.0.0 ");
@@ -168,11 +176,14 @@ delivery_item(struct delivery *d, const struct ipc_item *m)
 static const struct delivery_one *
 worst_of(const struct delivery *d, size_t root)
 {
-	static const int weight[] = { [FAILED] = 4, [QUEUED] = 3, [UNKNOWN] = 2, [DELIVERED] = 1, [EXPANDED] = 0 };
+	static const int weight[] = {
+		[FAILED] = 4, [QUEUED] = 3, [UNKNOWN] = 2, [DELIVERED] = 1, [EXPANDED] = 0
+	};
 	const struct delivery_one *worst = &d->list[root];
 
 	for (size_t i = 0; i < d->n; i++)
-		if (d->list[i].root == root && weight[d->list[i].progress] > weight[worst->progress])
+		if (d->list[i].root == root &&
+			weight[d->list[i].progress] > weight[worst->progress])
 			worst = &d->list[i];
 	return worst;
 }
@@ -180,12 +191,17 @@ worst_of(const struct delivery *d, size_t root)
 bool
 delivery_end(struct delivery *d, json_t *status, bool is_old)
 {
-	static const char *const words[] = { [QUEUED] = "queued", [DELIVERED] = "yes", [FAILED] = "no", [UNKNOWN] = "unknown", [EXPANDED] = "unknown" };
+	static const char *const words[] = { [QUEUED] = "queued",
+		[DELIVERED] = "yes",
+		[FAILED] = "no",
+		[UNKNOWN] = "unknown",
+		[EXPANDED] = "unknown" };
 	bool is_over = d->is_settled || (is_old && !d->was_told), is_final = d->list != NULL;
 
 	for (size_t i = 0; d->list && i < d->roots_n; i++) {
 		const struct delivery_one *worst = worst_of(d, i);
-		enum progress progress = worst->progress == QUEUED && is_over ? UNKNOWN : worst->progress;
+		enum progress progress =
+			worst->progress == QUEUED && is_over ? UNKNOWN : worst->progress;
 		char name[512];
 		const json_t *former;
 		struct str reply = worst->reply;
@@ -193,7 +209,8 @@ delivery_end(struct delivery *d, json_t *status, bool is_old)
 		snprintf(name, sizeof name, "%.*s", STR_ARG(d->list[i].address));
 		former = json_object_get(json_object_get(status, name), "smtpReply");
 		if (!reply.n)
-			reply = (struct str){ json_string_value(former), json_string_length(former) };
+			reply = (struct str){ json_string_value(former),
+				json_string_length(former) };
 		is_final &= progress != QUEUED;
 		json_object_set_new(status, name, delivery_entry(reply, words[progress]));
 	}

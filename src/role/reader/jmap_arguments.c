@@ -14,6 +14,9 @@ enum { ID_MAX = 255 }; /* RFC 8620 §1.2; one more for the "#" of a creation id 
 static const char mark[] =
 	""; /* no error of an RFC has a property of this name; jmap.c takes it off */
 
+static json_t *error_object(const char *type, const char *words, va_list list)
+	__attribute__((format(printf, 2, 0)));
+
 static json_t *
 error_object(const char *type, const char *words, va_list list)
 {
@@ -207,8 +210,9 @@ cut_offset(struct str *text, int64_t *seconds)
 	if (!scan_char(&offset, '+') && !scan_char(&offset, '-'))
 		return str_ends_nocase(*text, S("Z"));
 	text->n -= 6;
-	if (!scan_u64(&offset, &hours) || !scan_char(&offset, ':') ||
-		!scan_u64(&offset, &minutes) || hours > 23 || minutes > 59)
+	if (str_ends_nocase(*text, S("Z")) || !scan_u64(&offset, &hours) ||
+		!scan_char(&offset, ':') || !scan_u64(&offset, &minutes) || hours > 23 ||
+		minutes > 59)
 		return false;
 	*seconds = (int64_t)(hours * 3600 + minutes * 60) * (is_west ? -1 : 1);
 	return true;

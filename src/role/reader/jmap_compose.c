@@ -85,8 +85,9 @@ read_plan(const struct composing *w, const struct compose_plan *plan, struct buf
 		}
 		if (reader->part != part)
 			part = reader->part, at = 0;
-		compose_feed(reader, str_part(w->sources[part].octets, at, reader->wanted));
-		at += reader->wanted;
+		piece = str_part(w->sources[part].octets, at, reader->wanted);
+		at += piece.n;
+		compose_feed(reader, piece);
 	}
 	memory_release(NULL, reader);
 }

@@ -9,15 +9,17 @@
  * stays.
  */
 
-static const char *const properties[] = { "id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete", NULL };
+static const char *const properties[] = { "id", "name", "email", "replyTo", "bcc", "textSignature",
+	"htmlSignature", "mayDelete", NULL };
 
 enum { TEXT_MAX = 256 * 1024 }; /* octets of a signature */
 
 static json_t *
 identity_new(struct str email, bool may_delete)
 {
-	return json_pack("{s:s, s:o, s:n, s:n, s:s, s:s, s:b}", "name", "", "email", jmap_text(email), "replyTo", "bcc", "textSignature", "",
-		"htmlSignature", "", "mayDelete", may_delete);
+	return json_pack("{s:s, s:o, s:n, s:n, s:s, s:s, s:b}", "name", "", "email",
+		jmap_text(email), "replyTo", "bcc", "textSignature", "", "htmlSignature", "",
+		"mayDelete", may_delete);
 }
 
 /* The first time that anybody asks. */
@@ -80,7 +82,8 @@ is_addresses(const json_t *j)
 	for (size_t i = 0; i < json_array_size(j); i++) {
 		const json_t *name = json_object_get(json_array_get(j, i), "name");
 
-		if (!is_line(json_object_get(json_array_get(j, i), "email")) || (name && !json_is_null(name) && !is_line(name)))
+		if (!is_line(json_object_get(json_array_get(j, i), "email")) ||
+			(name && !json_is_null(name) && !is_line(name)))
 			return false;
 	}
 	return json_is_array(j);
@@ -135,7 +138,8 @@ create(struct jmap_request *r, const json_t *given, json_t **made)
 	if (!email.n)
 		return jmap_wrong_property("email", "is missing");
 	if (!jmap_may_write_as(r, email))
-		return jmap_set_error("forbiddenFrom", "this login may not write as %.*s", STR_ARG(str_part(email, 0, 200)));
+		return jmap_set_error("forbiddenFrom", "this login may not write as %.*s",
+			STR_ARG(str_part(email, 0, 200)));
 	object = identity_new(email, true);
 	json_object_update(object, (json_t *)(uintptr_t)given);
 	if (jmap_kept_save(r, KEPT_IDENTITY, &id, object, &error)) {
@@ -186,27 +190,33 @@ destroy(struct jmap_request *r, struct str id)
 		return jmap_set_error("notFound", "there is no such identity");
 	if (!may)
 		return jmap_set_error("forbidden", "the login's own identity stays");
-	return kept_remove(r->kept, KEPT_IDENTITY, id, &e) ? NULL : jmap_set_error("serverFail", "%s", e.text);
+	return kept_remove(r->kept, KEPT_IDENTITY, id, &e)
+		       ? NULL
+		       : jmap_set_error("serverFail", "%s", e.text);
 }
 
 static void
 set_all(struct jmap_request *r, const json_t *arguments, json_t *answer)
 {
-	json_t *creates = json_object_get(arguments, "create"), *updates = json_object_get(arguments, "update"), *error, *made;
+	json_t *creates = json_object_get(arguments, "create"),
+	       *updates = json_object_get(arguments, "update"), *error, *made;
 	const json_t *destroys = json_object_get(arguments, "destroy");
 
 	for (void *at = json_object_iter(creates); at; at = json_object_iter_next(creates, at)) {
 		made = NULL;
 		error = create(r, json_object_iter_value(at), &made);
 		if (made)
-			json_object_set(r->created, json_object_iter_key(at), json_object_get(made, "id"));
-		jmap_set_result(answer, error ? "notCreated" : "created", json_object_iter_key(at), error ? error : made);
+			json_object_set(
+				r->created, json_object_iter_key(at), json_object_get(made, "id"));
+		jmap_set_result(answer, error ? "notCreated" : "created", json_object_iter_key(at),
+			error ? error : made);
 	}
 	for (void *at = json_object_iter(updates); at; at = json_object_iter_next(updates, at)) {
 		json_t *key = json_string(json_object_iter_key(at));
 
 		error = update(r, jmap_id(r, key), json_object_iter_value(at));
-		jmap_set_result(answer, error ? "notUpdated" : "updated", json_object_iter_key(at), error ? error : json_null());
+		jmap_set_result(answer, error ? "notUpdated" : "updated", json_object_iter_key(at),
+			error ? error : json_null());
 		json_decref(key);
 	}
 	for (size_t i = 0; i < json_array_size(destroys); i++) {
@@ -216,7 +226,8 @@ set_all(struct jmap_request *r, const json_t *arguments, json_t *answer)
 		if (error)
 			jmap_set_result(answer, "notDestroyed", json_string_value(id), error);
 		else
-			json_array_append(json_object_get(answer, "destroyed"), (json_t *)(uintptr_t)id);
+			json_array_append(
+				json_object_get(answer, "destroyed"), (json_t *)(uintptr_t)id);
 	}
 }
 
@@ -229,7 +240,8 @@ jmap_identity_set(struct jmap_request *r, json_t *arguments, json_t **answer)
 	*answer = jmap_kept_check_set(r, KEPT_IDENTITY, arguments, names);
 	if (*answer)
 		return JMAP_DONE;
-	*answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState", jmap_kept_state(r, KEPT_IDENTITY), "destroyed");
+	*answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState",
+		jmap_kept_state(r, KEPT_IDENTITY), "destroyed");
 	set_all(r, arguments, *answer);
 	json_object_set_new(*answer, "newState", jmap_kept_state(r, KEPT_IDENTITY));
 	reader_news(r->reader);

@@ -18,7 +18,8 @@ jmap_kept_load(struct jmap_request *r, enum kept_kind kind, struct str id)
 }
 
 bool
-jmap_kept_save(struct jmap_request *r, enum kept_kind kind, struct str *id, const json_t *object, json_t **error)
+jmap_kept_save(struct jmap_request *r, enum kept_kind kind, struct str *id, const json_t *object,
+	json_t **error)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)object);
 	struct err e = { 0 };
@@ -60,7 +61,8 @@ jmap_kept_hide(json_t *object)
 /* ── /get, RFC 8620 §5.1 ── */
 
 json_t *
-jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments, const char *const *known, void (*show)(json_t *object))
+jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments,
+	const char *const *known, void (*show)(json_t *object))
 {
 	static const char *const names[] = { "ids", "properties", NULL };
 	const json_t *properties = json_object_get(arguments, "properties");
@@ -70,12 +72,14 @@ jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments, co
 	size_t n;
 	bool all;
 
-	if (error || (error = jmap_check_properties(properties, known)) || !jmap_ids(arguments, "ids", JMAP_OBJECTS_GET_MAX, &all, &error))
+	if (error || (error = jmap_check_properties(properties, known)) ||
+		!jmap_ids(arguments, "ids", JMAP_OBJECTS_GET_MAX, &all, &error))
 		return error;
 	if (all) {
 		n = kept_list(r->kept, kind, &r->arena, &ids);
 		if (n > JMAP_OBJECTS_GET_MAX)
-			return jmap_error("requestTooLarge", "there are more than %d: ask for ids", JMAP_OBJECTS_GET_MAX);
+			return jmap_error("requestTooLarge", "there are more than %d: ask for ids",
+				JMAP_OBJECTS_GET_MAX);
 		wanted = jmap_texts(ids, n);
 	} else {
 		wanted = json_incref(json_object_get(arguments, "ids"));
@@ -107,7 +111,8 @@ json_t *
 jmap_kept_changes(struct jmap_request *r, enum kept_kind kind, const json_t *arguments)
 {
 	static const char *const names[] = { "sinceState", "maxChanges", NULL };
-	const json_t *since = json_object_get(arguments, "sinceState"), *most = json_object_get(arguments, "maxChanges");
+	const json_t *since = json_object_get(arguments, "sinceState"),
+		     *most = json_object_get(arguments, "maxChanges");
 	json_t *error = jmap_check_arguments(arguments, names);
 	struct kept_changes c;
 
@@ -117,10 +122,12 @@ jmap_kept_changes(struct jmap_request *r, enum kept_kind kind, const json_t *arg
 		return jmap_error("invalidArguments", "sinceState is missing");
 	if (most && !json_is_null(most) && json_integer_value(most) <= 0)
 		return jmap_error("invalidArguments", "maxChanges is not a number above 0");
-	if (!kept_changes(r->kept, kind, jmap_str(since), (size_t)json_integer_value(most), &r->arena, &c))
+	if (!kept_changes(r->kept, kind, jmap_str(since), (size_t)json_integer_value(most),
+		    &r->arena, &c))
 		return jmap_error("cannotCalculateChanges", "the state is not known (any more)");
-	return json_pack("{s:s, s:O, s:s, s:b, s:o, s:o, s:o}", "accountId", JMAP_ACCOUNT, "oldState", since, "newState", c.state,
-		"hasMoreChanges", c.has_more, "created", jmap_texts(c.created, c.created_n), "updated", jmap_texts(c.updated, c.updated_n),
+	return json_pack("{s:s, s:O, s:s, s:b, s:o, s:o, s:o}", "accountId", JMAP_ACCOUNT,
+		"oldState", since, "newState", c.state, "hasMoreChanges", c.has_more, "created",
+		jmap_texts(c.created, c.created_n), "updated", jmap_texts(c.updated, c.updated_n),
 		"destroyed", jmap_texts(c.destroyed, c.destroyed_n));
 }
 
@@ -144,18 +151,22 @@ is_object_of_objects(const json_t *j, size_t *n)
 }
 
 json_t *
-jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, const json_t *arguments, const char *const *names)
+jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, const json_t *arguments,
+	const char *const *names)
 {
 	json_t *error = jmap_check_arguments(arguments, names);
-	const json_t *destroy = json_object_get(arguments, "destroy"), *state = json_object_get(arguments, "ifInState");
+	const json_t *destroy = json_object_get(arguments, "destroy"),
+		     *state = json_object_get(arguments, "ifInState");
 	char now[KEPT_STATE];
 	size_t n = 0;
 
 	if (error)
 		return error;
-	if (!is_object_of_objects(json_object_get(arguments, "create"), &n) || !is_object_of_objects(json_object_get(arguments, "update"), &n) ||
+	if (!is_object_of_objects(json_object_get(arguments, "create"), &n) ||
+		!is_object_of_objects(json_object_get(arguments, "update"), &n) ||
 		(destroy && !json_is_null(destroy) && !json_is_array(destroy)))
-		return jmap_error("invalidArguments", "create and update are objects of objects, destroy is an array");
+		return jmap_error("invalidArguments",
+			"create and update are objects of objects, destroy is an array");
 	for (size_t i = 0; i < json_array_size(destroy); i++)
 		if (!json_is_string(json_array_get(destroy, i)))
 			return jmap_error("invalidArguments", "destroy has what is no id");

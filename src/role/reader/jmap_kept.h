@@ -9,16 +9,19 @@
 /* The object, new, with its id; NULL: there is none. */
 json_t *jmap_kept_load(struct jmap_request *r, enum kept_kind kind, struct str id);
 /* Without its id, under `id`, which is drawn where it is empty. False: *error, a SetError. */
-bool jmap_kept_save(struct jmap_request *r, enum kept_kind kind, struct str *id, const json_t *object, json_t **error);
+bool jmap_kept_save(struct jmap_request *r, enum kept_kind kind, struct str *id,
+	const json_t *object, json_t **error);
 json_t *jmap_kept_state(struct jmap_request *r, enum kept_kind kind);
 void jmap_kept_hide(json_t *object); /* what is ours alone */
 
 /* Whole methods. `show` changes an object to what is to be seen of it now; NULL: as it lies there. */
-json_t *jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments, const char *const *known, void (*show)(json_t *object));
+json_t *jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments,
+	const char *const *known, void (*show)(json_t *object));
 json_t *jmap_kept_changes(struct jmap_request *r, enum kept_kind kind, const json_t *arguments);
 
 /* The beginning of a /set: account, names, ifInState, the shapes and the sum of create, update, destroy. NULL: right. */
-json_t *jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, const json_t *arguments, const char *const *names);
+json_t *jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, const json_t *arguments,
+	const char *const *names);
 /* The error of `which` ("notCreated" …) of the answer under `key`; takes it. */
 void jmap_set_result(json_t *answer, const char *which, const char *key, json_t *value);
 /* A SetError that names the property. */

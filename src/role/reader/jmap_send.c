@@ -23,7 +23,8 @@ check_from(struct jmap_request *r, const struct letter_part *root, json_t **erro
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!jmap_may_write_as(r, list[i].email)) {
-			*error = jmap_set_error("forbiddenFrom", "this login may not write as %.*s", STR_ARG(str_part(list[i].email, 0, 200)));
+			*error = jmap_set_error("forbiddenFrom", "this login may not write as %.*s",
+				STR_ARG(str_part(list[i].email, 0, 200)));
 			return false;
 		}
 	return true;
@@ -36,7 +37,8 @@ check_size(const struct jmap_request *r, struct str message, json_t **error)
 
 	if (!most || message.n <= most)
 		return true;
-	*error = jmap_set_error("tooLarge", "mail here has at most %llu octets", (unsigned long long)most);
+	*error = jmap_set_error(
+		"tooLarge", "mail here has at most %llu octets", (unsigned long long)most);
 	json_object_set_new(*error, "maxSize", json_integer((json_int_t)most));
 	return false;
 }
@@ -49,8 +51,10 @@ read_message(struct jmap_request *r, const json_t *given, struct sending *s, jso
 	bool good = check_from(r, letter_root(l), error);
 
 	if (good)
-		s->envelope = json_is_object(envelope) ? json_deep_copy(envelope)
-						       : envelope_of_header(letter_root(l), r, jmap_str(json_object_get(s->identity, "email")));
+		s->envelope = json_is_object(envelope)
+				      ? json_deep_copy(envelope)
+				      : envelope_of_header(letter_root(l), r,
+						jmap_str(json_object_get(s->identity, "email")));
 	letter_free(&l);
 	return good && envelope_read(r, s->envelope, s, error);
 }
@@ -64,7 +68,8 @@ check_properties(const json_t *given, json_t **error)
 	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
 		const char *name = json_object_iter_key(at);
 
-		if (strcmp(name, "identityId") != 0 && strcmp(name, "emailId") != 0 && strcmp(name, "envelope") != 0) {
+		if (strcmp(name, "identityId") != 0 && strcmp(name, "emailId") != 0 &&
+			strcmp(name, "envelope") != 0) {
 			*error = jmap_wrong_property(name, "cannot be set");
 			return false;
 		}
@@ -81,10 +86,12 @@ sending_begin(struct jmap_request *r, const json_t *given, struct sending *s, js
 	*s = (struct sending){ 0 };
 	if (!check_properties(given, error))
 		return false;
-	s->identity = jmap_kept_load(r, KEPT_IDENTITY, jmap_id(r, json_object_get(given, "identityId")));
+	s->identity =
+		jmap_kept_load(r, KEPT_IDENTITY, jmap_id(r, json_object_get(given, "identityId")));
 	if (!s->identity)
 		*error = jmap_wrong_property("identityId", "there is no such identity");
-	else if (!box_mail(r->box, jmap_id(r, json_object_get(given, "emailId")), &r->arena, &s->mail) ||
+	else if (!box_mail(r->box, jmap_id(r, json_object_get(given, "emailId")), &r->arena,
+			 &s->mail) ||
 		 !box_map(r->box, &s->mail, &s->order.message))
 		*error = jmap_wrong_property("emailId", "there is no such mail");
 	else if (check_size(r, s->order.message, error) && read_message(r, given, s, error)) {
@@ -122,8 +129,10 @@ delivery_status(const struct sending *s, const struct submit *done)
 
 		if (err_is(e))
 			delivery_add_reply(&reply, e);
-		json_object_set_new(status, json_string_value(json_object_get(json_array_get(to, i), "email")),
-			delivery_entry(err_is(e) ? buf_str(&reply) : str_of(kept), err_is(e) ? "no" : "queued"));
+		json_object_set_new(status,
+			json_string_value(json_object_get(json_array_get(to, i), "email")),
+			delivery_entry(err_is(e) ? buf_str(&reply) : str_of(kept),
+				err_is(e) ? "no" : "queued"));
 		buf_free(&reply);
 	}
 	return status;
@@ -134,9 +143,11 @@ sending_object(const struct sending *s, const struct submit *done)
 {
 	char id[MAIL_ID_TEXT];
 
-	return json_pack("{s:O, s:o, s:o, s:O, s:o, s:s, s:o, s:[], s:[], s:s, s:b}", "identityId", json_object_get(s->identity, "id"), "emailId",
-		jmap_text(s->mail.id), "threadId", jmap_text(s->mail.thread), "envelope", s->envelope, "sendAt", jmap_date(s->send_at_ms),
-		"undoStatus", s->order.hold_s ? "pending" : "final", "deliveryStatus", delivery_status(s, done), "dsnBlobIds", "mdnBlobIds", "_mail",
+	return json_pack("{s:O, s:o, s:o, s:O, s:o, s:s, s:o, s:[], s:[], s:s, s:b}", "identityId",
+		json_object_get(s->identity, "id"), "emailId", jmap_text(s->mail.id), "threadId",
+		jmap_text(s->mail.thread), "envelope", s->envelope, "sendAt",
+		jmap_date(s->send_at_ms), "undoStatus", s->order.hold_s ? "pending" : "final",
+		"deliveryStatus", delivery_status(s, done), "dsnBlobIds", "mdnBlobIds", "_mail",
 		mail_id_text(done->id, id), "_isFinal", 0);
 }
 

@@ -23,7 +23,8 @@ jmap_may_write_as(const struct jmap_request *r, struct str email)
 /* ── of the header ── */
 
 static void
-add_field(struct jmap_request *r, const struct letter_part *root, struct str name, json_t *seen, json_t *to)
+add_field(struct jmap_request *r, const struct letter_part *root, struct str name, json_t *seen,
+	json_t *to)
 {
 	const struct letter_field *field = letter_field(root, name);
 	struct letter_address *list;
@@ -32,16 +33,20 @@ add_field(struct jmap_request *r, const struct letter_part *root, struct str nam
 	for (size_t i = 0; i < n; i++) {
 		json_t *email = jmap_text(list[i].email);
 
-		if (list[i].email.n && !json_object_getn(seen, json_string_value(email), json_string_length(email))) {
-			json_object_setn_new(seen, json_string_value(email), json_string_length(email), json_true());
-			json_array_append_new(to, json_pack("{s:O, s:n}", "email", email, "parameters"));
+		if (list[i].email.n && !json_object_getn(seen, json_string_value(email),
+					       json_string_length(email))) {
+			json_object_setn_new(seen, json_string_value(email),
+				json_string_length(email), json_true());
+			json_array_append_new(
+				to, json_pack("{s:O, s:n}", "email", email, "parameters"));
 		}
 		json_decref(email);
 	}
 }
 
 json_t *
-envelope_of_header(const struct letter_part *root, const struct jmap_request *r, struct str identity_email)
+envelope_of_header(
+	const struct letter_part *root, const struct jmap_request *r, struct str identity_email)
 {
 	struct jmap_request *request = (struct jmap_request *)(uintptr_t)r; /* its arena */
 	const struct letter_field *field = letter_field(root, S("Sender"));
@@ -51,13 +56,15 @@ envelope_of_header(const struct letter_part *root, const struct jmap_request *r,
 
 	if (!field)
 		field = letter_field(root, S("From"));
-	if (field && letter_field_addresses(field->raw, &request->arena, &list) && jmap_may_write_as(r, list[0].email))
+	if (field && letter_field_addresses(field->raw, &request->arena, &list) &&
+		jmap_may_write_as(r, list[0].email))
 		from = list[0].email;
 	add_field(request, root, S("To"), seen, to);
 	add_field(request, root, S("Cc"), seen, to);
 	add_field(request, root, S("Bcc"), seen, to);
 	json_decref(seen);
-	return json_pack("{s:{s:o, s:n}, s:o}", "mailFrom", "email", jmap_text(from), "parameters", "rcptTo", to);
+	return json_pack("{s:{s:o, s:n}, s:o}", "mailFrom", "email", jmap_text(from), "parameters",
+		"rcptTo", to);
 }
 
 /* ── addresses ── */
@@ -70,7 +77,9 @@ wire_address(struct jmap_request *r, const json_t *address, bool *smtputf8)
 	struct address a;
 	struct str copy = { 0 };
 
-	if (address_parse(jmap_str(json_object_get(address, "email")), &r->arena, true, &a) == ADDRESS_OK && a.domain.n) {
+	if (address_parse(jmap_str(json_object_get(address, "email")), &r->arena, true, &a) ==
+			ADDRESS_OK &&
+		a.domain.n) {
 		address_add(&wire, a);
 		if (arena_dup(&r->arena, buf_str(&wire), &copy))
 			*smtputf8 |= !address_is_ascii(a);
@@ -110,7 +119,8 @@ read_hold_until(struct jmap_request *r, struct sending *s, struct str value)
 	(void)r;
 	if (!date_scan_rfc3339(&value, &until_s) || value.n || until_s - now_ms / 1000 > INT32_MAX)
 		return false;
-	s->order.hold_s = until_s * 1000 > now_ms ? (uint64_t)((until_s * 1000 - now_ms + 999) / 1000) : 0;
+	s->order.hold_s =
+		until_s * 1000 > now_ms ? (uint64_t)((until_s * 1000 - now_ms + 999) / 1000) : 0;
 	return true;
 }
 
@@ -118,7 +128,9 @@ static bool
 read_ret(struct jmap_request *r, struct sending *s, struct str value)
 {
 	(void)r;
-	s->order.ret = str_eq_nocase(value, S("FULL")) ? 'F' : str_eq_nocase(value, S("HDRS")) ? 'H' : 0;
+	s->order.ret = str_eq_nocase(value, S("FULL"))	 ? 'F'
+		       : str_eq_nocase(value, S("HDRS")) ? 'H'
+							 : 0;
 	return s->order.ret;
 }
 
@@ -126,7 +138,8 @@ static bool
 read_envid(struct jmap_request *r, struct sending *s, struct str value)
 {
 	s->order.envid = xtext(r, S(""), value);
-	return value.n && s->order.envid.n && s->order.envid.n <= DSN_ENVELOPE_ID_MAX && str_is_ascii(value);
+	return value.n && s->order.envid.n && s->order.envid.n <= DSN_ENVELOPE_ID_MAX &&
+	       str_is_ascii(value);
 }
 
 /* Found out here, whatever a client says. */
@@ -169,7 +182,8 @@ read_notify(struct str value, uint8_t *notify)
 	static const struct {
 		struct str word;
 		uint8_t bit;
-	} words[] = { { { "NEVER", 5 }, DSN_NOTIFY_NEVER }, { { "SUCCESS", 7 }, DSN_NOTIFY_SUCCESS }, { { "FAILURE", 7 }, DSN_NOTIFY_FAILURE },
+	} words[] = { { { "NEVER", 5 }, DSN_NOTIFY_NEVER },
+		{ { "SUCCESS", 7 }, DSN_NOTIFY_SUCCESS }, { { "FAILURE", 7 }, DSN_NOTIFY_FAILURE },
 		{ { "DELAY", 5 }, DSN_NOTIFY_DELAY } };
 	struct str word;
 	bool has_more = true;
@@ -189,16 +203,19 @@ read_notify(struct str value, uint8_t *notify)
 }
 
 static bool
-read_rcpt_parameter(struct jmap_request *r, struct smtp_client_dsn *dsn, struct str name, const json_t *value)
+read_rcpt_parameter(
+	struct jmap_request *r, struct smtp_client_dsn *dsn, struct str name, const json_t *value)
 {
 	struct str type, original;
 
 	if (str_eq_nocase(name, S("NOTIFY")))
 		return read_notify(jmap_str(value), &dsn->notify);
-	if (!str_eq_nocase(name, S("ORCPT")) || !str_cut(jmap_str(value), ';', &type, &original) || !str_eq_nocase(type, S("rfc822")))
+	if (!str_eq_nocase(name, S("ORCPT")) || !str_cut(jmap_str(value), ';', &type, &original) ||
+		!str_eq_nocase(type, S("rfc822")))
 		return false;
 	dsn->orcpt = xtext(r, S("rfc822;"), original);
-	return original.n && dsn->orcpt.n && dsn->orcpt.n <= DSN_ORIGINAL_MAX && str_is_ascii(original);
+	return original.n && dsn->orcpt.n && dsn->orcpt.n <= DSN_ORIGINAL_MAX &&
+	       str_is_ascii(original);
 }
 
 /* ── the whole ── */
@@ -209,12 +226,16 @@ read_mail_from(struct jmap_request *r, const json_t *from, struct sending *s, js
 	json_t *parameters = json_object_get(from, "parameters");
 
 	s->order.reverse_path = wire_address(r, from, &s->order.smtputf8);
-	if (!s->order.reverse_path.n || !jmap_may_write_as(r, jmap_str(json_object_get(from, "email")))) {
-		*error = jmap_set_error("forbiddenMailFrom", "this login may not send from this address");
+	if (!s->order.reverse_path.n ||
+		!jmap_may_write_as(r, jmap_str(json_object_get(from, "email")))) {
+		*error = jmap_set_error(
+			"forbiddenMailFrom", "this login may not send from this address");
 		return false;
 	}
-	for (void *at = json_object_iter(parameters); at; at = json_object_iter_next(parameters, at))
-		if (!read_mail_parameter(r, s, str_of(json_object_iter_key(at)), json_object_iter_value(at))) {
+	for (void *at = json_object_iter(parameters); at;
+		at = json_object_iter_next(parameters, at))
+		if (!read_mail_parameter(
+			    r, s, str_of(json_object_iter_key(at)), json_object_iter_value(at))) {
 			*error = jmap_wrong_property("envelope", json_object_iter_key(at));
 			return false;
 		}
@@ -237,9 +258,11 @@ read_rcpt_to(struct jmap_request *r, const json_t *to, struct sending *s, json_t
 	if (!most || most > SUBMIT_RECIPIENTS_MAX)
 		most = SUBMIT_RECIPIENTS_MAX;
 	if (!n || n > most || !recipients || !dsn) {
-		*error = n ? jmap_set_error("tooManyRecipients", "more than %zu", most) : jmap_set_error("noRecipients", "nobody is to get it");
+		*error = n ? jmap_set_error("tooManyRecipients", "more than %zu", most)
+			   : jmap_set_error("noRecipients", "nobody is to get it");
 		if (n)
-			json_object_set_new(*error, "maxRecipients", json_integer((json_int_t)most));
+			json_object_set_new(
+				*error, "maxRecipients", json_integer((json_int_t)most));
 		json_decref(invalid);
 		return false;
 	}
@@ -249,16 +272,21 @@ read_rcpt_to(struct jmap_request *r, const json_t *to, struct sending *s, json_t
 		bool fits = true;
 
 		recipients[i] = wire_address(r, one, &s->order.smtputf8);
-		for (void *at = json_object_iter(parameters); at; at = json_object_iter_next(parameters, at))
-			fits &= read_rcpt_parameter(r, &dsn[i], str_of(json_object_iter_key(at)), json_object_iter_value(at));
+		for (void *at = json_object_iter(parameters); at;
+			at = json_object_iter_next(parameters, at))
+			fits &= read_rcpt_parameter(r, &dsn[i], str_of(json_object_iter_key(at)),
+				json_object_iter_value(at));
 		if (!fits && !*error)
 			*error = jmap_wrong_property("envelope", "a parameter of rcptTo");
 		if (!recipients[i].n)
-			json_array_append_new(invalid, json_is_string(email) ? json_copy((json_t *)(uintptr_t)email) : json_string(""));
+			json_array_append_new(invalid,
+				json_is_string(email) ? json_copy((json_t *)(uintptr_t)email)
+						      : json_string(""));
 	}
 	if (json_array_size(invalid)) {
 		json_decref(*error);
-		*error = jmap_set_error("invalidRecipients", "what is no address cannot be written to");
+		*error = jmap_set_error(
+			"invalidRecipients", "what is no address cannot be written to");
 		json_object_set(*error, "invalidRecipients", invalid);
 	}
 	json_decref(invalid);
@@ -271,7 +299,8 @@ read_rcpt_to(struct jmap_request *r, const json_t *to, struct sending *s, json_t
 bool
 envelope_read(struct jmap_request *r, const json_t *envelope, struct sending *s, json_t **error)
 {
-	const json_t *from = json_object_get(envelope, "mailFrom"), *to = json_object_get(envelope, "rcptTo");
+	const json_t *from = json_object_get(envelope, "mailFrom"),
+		     *to = json_object_get(envelope, "rcptTo");
 
 	if (!json_is_object(from) || !json_is_array(to)) {
 		*error = jmap_wrong_property("envelope", "has mailFrom and rcptTo");

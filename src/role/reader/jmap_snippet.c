@@ -253,7 +253,7 @@ preview_of(const struct snippets *s, struct box *box, const struct box_mail *m)
 	letter = letter_open(octets);
 	letter_words(letter, TEXT_MAX, &text);
 	if (text.n && str_is_utf8(buf_str(&text)))
-		snippet = preview_in(s, buf_str(&text));
+		snippet = preview_in(s, str_trim(buf_str(&text)));
 	letter_free(&letter);
 	box_unmap(&octets);
 	buf_free(&text);

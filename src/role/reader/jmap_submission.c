@@ -9,18 +9,17 @@
  * deliveryStatus has the queue asked first; what it said last is remembered, and when nothing can change any more it is asked no more.
  */
 
-static const char *const properties[] = { "id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus",
-	"dsnBlobIds", "mdnBlobIds", NULL };
+static const char *const properties[] = { "id", "identityId", "emailId", "threadId", "envelope",
+	"sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds", NULL };
 
 enum {
-	ASKED_MOST = 32,	/* submissions a call that the queue is asked about */
-	ARRIVES_MS = 10000,	/* a mail may be on its way from the log into the queue */
-	FILTER_DEPTH_MAX = 16, /* operators within operators */
+	ASKED_MOST = 32,    /* submissions a call that the queue is asked about */
+	ARRIVES_MS = 10000, /* a mail may be on its way from the log into the queue */
 	DELIVERY_ARENA_MAX = 4 * 1024 * 1024,
 };
 
-static int64_t
-send_at_ms(const json_t *object)
+int64_t
+jmap_submission_at_ms(const json_t *object)
 {
 	int64_t ms = 0;
 
@@ -30,7 +29,8 @@ send_at_ms(const json_t *object)
 void
 jmap_submission_show(json_t *object)
 {
-	if (str_eq(jmap_str(json_object_get(object, "undoStatus")), S("pending")) && send_at_ms(object) <= loop_wall_ms())
+	if (str_eq(jmap_str(json_object_get(object, "undoStatus")), S("pending")) &&
+		jmap_submission_at_ms(object) <= loop_wall_ms())
 		json_object_set_new(object, "undoStatus", json_string("final"));
 }
 
@@ -87,7 +87,8 @@ told(void *owner, struct ipc_message *m)
 static bool
 may_change(const json_t *object)
 {
-	return !json_is_true(json_object_get(object, "_isFinal")) && send_at_ms(object) <= loop_wall_ms();
+	return !json_is_true(json_object_get(object, "_isFinal")) &&
+	       jmap_submission_at_ms(object) <= loop_wall_ms();
 }
 
 static void
@@ -96,7 +97,10 @@ ask(struct asking *a)
 	a->is_answered = a->is_whole = false;
 	a->arena.max = DELIVERY_ARENA_MAX;
 	delivery_begin(&a->delivery, &a->arena, json_object_get(a->object, "deliveryStatus"));
-	reader_order(a->request->reader, &(struct ipc_order){ .fd = -1, .verb = ORDER_WHY, .what = jmap_str(json_object_get(a->object, "_mail")) },
+	reader_order(a->request->reader,
+		&(struct ipc_order){ .fd = -1,
+			.verb = ORDER_WHY,
+			.what = jmap_str(json_object_get(a->object, "_mail")) },
 		told, a);
 }
 
@@ -106,9 +110,10 @@ remember(struct asking *a)
 {
 	json_t *former = json_deep_copy(a->object), *error = NULL;
 	struct str id = jmap_str(json_array_get(a->ids, a->at));
-	bool is_old = send_at_ms(a->object) + ARRIVES_MS < loop_wall_ms();
+	bool is_old = jmap_submission_at_ms(a->object) + ARRIVES_MS < loop_wall_ms();
 
-	if (delivery_end(&a->delivery, json_object_get(a->object, "deliveryStatus"), is_old && a->is_whole))
+	if (delivery_end(&a->delivery, json_object_get(a->object, "deliveryStatus"),
+		    is_old && a->is_whole))
 		json_object_set_new(a->object, "_isFinal", json_true());
 	jmap_submission_show(a->object);
 	if (!json_equal(former, a->object))
@@ -139,10 +144,12 @@ ids_to_ask(struct jmap_request *r, const json_t *arguments)
 {
 	const json_t *wanted = json_object_get(arguments, "ids");
 	struct str *list = NULL;
-	size_t n = json_is_array(wanted) ? json_array_size(wanted) : kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &list);
+	size_t n = json_is_array(wanted) ? json_array_size(wanted)
+					 : kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &list);
 	json_t *ids = json_array();
 
-	for (size_t i = 0; i < n && i < JMAP_OBJECTS_GET_MAX && json_array_size(ids) < ASKED_MOST; i++) {
+	for (size_t i = 0; i < n && i < JMAP_OBJECTS_GET_MAX && json_array_size(ids) < ASKED_MOST;
+		i++) {
 		struct str id = list ? list[i] : jmap_id(r, json_array_get(wanted, i));
 		json_t *object = jmap_kept_load(r, KEPT_SUBMISSION, id);
 
@@ -171,7 +178,8 @@ ask_all(struct asking *a)
 {
 	for (; a->at < json_array_size(a->ids); a->at++) {
 		if (!a->object) {
-			a->object = jmap_kept_load(a->request, KEPT_SUBMISSION, jmap_str(json_array_get(a->ids, a->at)));
+			a->object = jmap_kept_load(a->request, KEPT_SUBMISSION,
+				jmap_str(json_array_get(a->ids, a->at)));
 			if (!a->object)
 				continue;
 			ask(a);
@@ -206,276 +214,5 @@ enum jmap_step
 jmap_submission_changes(struct jmap_request *r, json_t *arguments, json_t **answer)
 {
 	*answer = jmap_kept_changes(r, KEPT_SUBMISSION, arguments);
-	return JMAP_DONE;
-}
-
-/* ── /query, §7.3 ── */
-
-static bool
-is_one_of(const json_t *list, const json_t *value)
-{
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (json_equal(json_array_get(list, i), value))
-			return true;
-	return false;
-}
-
-static bool
-fits_ids(const json_t *object, const char *property, const json_t *value)
-{
-	return is_one_of(value, json_object_get(object, property));
-}
-
-static bool
-fits_text(const json_t *object, const char *property, const json_t *value)
-{
-	return json_equal(json_object_get(object, property), value);
-}
-
-static bool
-fits_before(const json_t *object, const char *property, const json_t *value)
-{
-	int64_t ms;
-
-	(void)property;
-	return jmap_read_date(value, &ms) && send_at_ms(object) < ms;
-}
-
-static bool
-fits_after(const json_t *object, const char *property, const json_t *value)
-{
-	return !fits_before(object, property, value);
-}
-
-static const struct {
-	const char *name;
-	bool is_list;
-	const char *property;
-	bool (*fits)(const json_t *object, const char *property, const json_t *value);
-} conditions[] = {
-	{ "identityIds", true, "identityId", fits_ids },
-	{ "emailIds", true, "emailId", fits_ids },
-	{ "threadIds", true, "threadId", fits_ids },
-	{ "undoStatus", false, "undoStatus", fits_text },
-	{ "before", false, "sendAt", fits_before },
-	{ "after", false, "sendAt", fits_after },
-};
-
-enum { CONDITIONS = sizeof conditions / sizeof *conditions };
-
-static size_t
-condition_named(const char *name)
-{
-	size_t i = 0;
-
-	while (i < CONDITIONS && strcmp(conditions[i].name, name) != 0)
-		i++;
-	return i;
-}
-
-/* Recursion, bounded by FILTER_DEPTH_MAX: both walk the same few levels of operators. */
-static bool
-filter_is_right(const json_t *filter, unsigned depth)
-{
-	json_t *object = (json_t *)(uintptr_t)filter;
-	const json_t *sub = json_object_get(filter, "conditions");
-	struct str word = jmap_str(json_object_get(filter, "operator"));
-
-	if (!json_is_object(filter) || depth > FILTER_DEPTH_MAX)
-		return false;
-	if (word.n) {
-		for (size_t i = 0; i < json_array_size(sub); i++)
-			if (!filter_is_right(json_array_get(sub, i), depth + 1))
-				return false;
-		return json_is_array(sub) && (str_eq(word, S("AND")) || str_eq(word, S("OR")) || str_eq(word, S("NOT")));
-	}
-	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-		size_t i = condition_named(json_object_iter_key(at));
-
-		if (i == CONDITIONS || !(conditions[i].is_list ? json_is_array(json_object_iter_value(at)) : json_is_string(json_object_iter_value(at))))
-			return false;
-	}
-	return true;
-}
-
-static bool
-filter_fits(const json_t *filter, const json_t *object)
-{
-	json_t *each = (json_t *)(uintptr_t)filter;
-	const json_t *sub = json_object_get(filter, "conditions");
-	struct str word = jmap_str(json_object_get(filter, "operator"));
-	bool wants_all = str_eq(word, S("AND")), fits;
-
-	if (word.n) { /* NOT: none of them, the contrary of OR */
-		for (size_t i = 0; i < json_array_size(sub); i++) {
-			fits = filter_fits(json_array_get(sub, i), object);
-			if (fits != wants_all)
-				return fits == str_eq(word, S("OR"));
-		}
-		return wants_all || str_eq(word, S("NOT"));
-	}
-	for (void *at = json_object_iter(each); at; at = json_object_iter_next(each, at)) {
-		size_t i = condition_named(json_object_iter_key(at));
-
-		if (!conditions[i].fits(object, conditions[i].property, json_object_iter_value(at)))
-			return false;
-	}
-	return true;
-}
-
-/* ── its order: by one or more of three properties, the newest first where they are the same ── */
-
-enum { SORTS_MAX = 3 };
-
-struct order {
-	const char *properties[SORTS_MAX];
-	bool is_descending[SORTS_MAX];
-	size_t n;
-};
-
-struct result {
-	json_t *object;
-	const struct order *order;
-	size_t place; /* in the list, newest first */
-};
-
-static int
-compare(const void *a, const void *b)
-{
-	const struct result *x = a, *y = b;
-	const struct order *o = x->order;
-
-	for (size_t i = 0; i < o->n; i++) {
-		const char *p = json_string_value(json_object_get(x->object, o->properties[i]));
-		const char *q = json_string_value(json_object_get(y->object, o->properties[i]));
-		int difference = strcmp(p ? p : "", q ? q : "");
-
-		if (difference)
-			return o->is_descending[i] ? -difference : difference;
-	}
-	return (x->place > y->place) - (x->place < y->place);
-}
-
-static bool
-read_order(const json_t *sort, struct order *o, json_t **error)
-{
-	static const struct {
-		struct str name;
-		const char *property;
-	} orders[] = { { { "emailId", 7 }, "emailId" }, { { "threadId", 8 }, "threadId" }, { { "sentAt", 6 }, "sendAt" } };
-	enum { ORDERS = sizeof orders / sizeof *orders };
-
-	*o = (struct order){ 0 };
-	for (size_t i = 0; i < json_array_size(sort); i++) {
-		const json_t *comparator = json_array_get(sort, i);
-		size_t which = 0;
-
-		while (which < ORDERS && !str_eq(orders[which].name, jmap_str(json_object_get(comparator, "property"))))
-			which++;
-		if (which == ORDERS || o->n == SORTS_MAX) {
-			*error = jmap_error("unsupportedSort", "sort by emailId, threadId or sentAt");
-			return false;
-		}
-		o->properties[o->n] = orders[which].property;
-		o->is_descending[o->n++] = json_is_false(json_object_get(comparator, "isAscending"));
-	}
-	return true;
-}
-
-static size_t
-gather(struct jmap_request *r, const json_t *filter, const struct order *order, struct result *to, const struct str *ids, size_t n)
-{
-	size_t found = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		json_t *object = jmap_kept_load(r, KEPT_SUBMISSION, ids[i]);
-
-		if (object)
-			jmap_submission_show(object);
-		if (object && (!json_is_object(filter) || filter_fits(filter, object)))
-			to[found++] = (struct result){ .object = object, .order = order, .place = i };
-		else
-			json_decref(object);
-	}
-	if (found)
-		qsort(to, found, sizeof *to, compare);
-	return found;
-}
-
-/* Where the window begins; false: anchorNotFound. */
-static bool
-window_begin(const struct jmap_window *w, const struct result *results, size_t n, int64_t *begin)
-{
-	int64_t at = w->position < 0 ? (int64_t)n + w->position : w->position;
-
-	if (w->anchor.p) {
-		for (at = 0; at < (int64_t)n; at++)
-			if (str_eq(jmap_str(json_object_get(results[at].object, "id")), w->anchor))
-				break;
-		if (at == (int64_t)n)
-			return false;
-		at += w->anchor_offset;
-	}
-	*begin = at < 0 ? 0 : at;
-	return true;
-}
-
-static json_t *
-query_answer(struct jmap_request *r, const struct jmap_window *w, const struct result *results, size_t n)
-{
-	json_t *ids = json_array(), *answer;
-	int64_t begin;
-
-	if (!window_begin(w, results, n, &begin)) {
-		json_decref(ids);
-		return jmap_error("anchorNotFound", "the anchor is not among the results");
-	}
-	for (size_t i = (size_t)begin; i < n && json_array_size(ids) < w->limit; i++)
-		json_array_append(ids, json_object_get(results[i].object, "id"));
-	answer = json_pack("{s:s, s:o, s:b, s:I, s:o}", "accountId", JMAP_ACCOUNT, "queryState", jmap_kept_state(r, KEPT_SUBMISSION),
-		"canCalculateChanges", 0, "position", (json_int_t)begin, "ids", ids);
-	if (w->wants_total)
-		json_object_set_new(answer, "total", json_integer((json_int_t)n));
-	return answer;
-}
-
-enum jmap_step
-jmap_submission_query(struct jmap_request *r, json_t *arguments, json_t **answer)
-{
-	static const char *const names[] = { "filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", NULL };
-	const json_t *filter = json_object_get(arguments, "filter");
-	struct jmap_window window;
-	struct order order;
-	struct result *results;
-	struct str *ids;
-	size_t n;
-
-	*answer = jmap_check_arguments(arguments, names);
-	if (*answer || !jmap_read_window(arguments, &window, answer) || !read_order(json_object_get(arguments, "sort"), &order, answer))
-		return JMAP_DONE;
-	if (filter && !json_is_null(filter) && !filter_is_right(filter, 0)) {
-		*answer = jmap_error("unsupportedFilter", "see RFC 8621 §7.3");
-		return JMAP_DONE;
-	}
-	n = kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &ids);
-	results = arena_take(&r->arena, (n + 1) * sizeof *results);
-	must(results);
-	n = gather(r, filter, &order, results, ids, n);
-	*answer = query_answer(r, &window, results, n);
-	for (size_t i = 0; i < n; i++)
-		json_decref(results[i].object);
-	return JMAP_DONE;
-}
-
-/* Which results are there hangs on the clock too (undoStatus), which no state knows. */
-enum jmap_step
-jmap_submission_query_changes(struct jmap_request *r, json_t *arguments, json_t **answer)
-{
-	static const char *const names[] = { "filter", "sort", "sinceQueryState", "maxChanges", "upToId", "calculateTotal", NULL };
-
-	(void)r;
-	*answer = jmap_check_arguments(arguments, names);
-	if (!*answer)
-		*answer = jmap_error("cannotCalculateChanges", "ask EmailSubmission/query again");
 	return JMAP_DONE;
 }

@@ -31,13 +31,16 @@ json_t *sending_refused(const struct sending *s, const struct submit *done);
 
 bool jmap_may_write_as(const struct jmap_request *r, struct str email);
 /* The envelope that a message's header makes (RFC 8621 §7.5). */
-json_t *envelope_of_header(const struct letter_part *root, const struct jmap_request *r, struct str identity_email);
+json_t *envelope_of_header(
+	const struct letter_part *root, const struct jmap_request *r, struct str identity_email);
 /* Its addresses and parameters as SMTP says them, into s->order. */
-bool envelope_read(struct jmap_request *r, const json_t *envelope, struct sending *s, json_t **error);
+bool envelope_read(
+	struct jmap_request *r, const json_t *envelope, struct sending *s, json_t **error);
 
 /* ── jmap_submission.c ── */
 
 /* What is to be seen of it now: the moment of a hold passes by itself. */
 void jmap_submission_show(json_t *object);
+int64_t jmap_submission_at_ms(const json_t *object); /* sendAt */
 
 #endif

@@ -139,8 +139,10 @@ check_patch(const json_t *patch, const json_t *object)
 		const json_t *value = json_object_iter_value(at);
 
 		if (!json_equal(value, json_object_get(object, name)) &&
-			(strcmp(name, "undoStatus") != 0 || !str_eq(jmap_str(value), S("canceled"))))
-			return jmap_wrong_property(name, "nothing but undoStatus can be changed, to \"canceled\"");
+			(strcmp(name, "undoStatus") != 0 ||
+				!str_eq(jmap_str(value), S("canceled"))))
+			return jmap_wrong_property(
+				name, "nothing but undoStatus can be changed, to \"canceled\"");
 	}
 	return NULL;
 }
@@ -170,7 +172,8 @@ update_object(struct setting *s, struct str id, json_t *object, const json_t *pa
 	if (!s->is_asked) {
 		jmap_submission_show(object);
 		*error = check_patch(patch, object);
-		if (*error || !wants_cancel || str_eq(jmap_str(json_object_get(object, "undoStatus")), S("canceled")))
+		if (*error || !wants_cancel ||
+			str_eq(jmap_str(json_object_get(object, "undoStatus")), S("canceled")))
 			return NEXT;
 		if (!str_eq(jmap_str(json_object_get(object, "undoStatus")), S("pending"))) {
 			*error = jmap_set_error("cannotUnsend", "it is on its way");
@@ -178,7 +181,10 @@ update_object(struct setting *s, struct str id, json_t *object, const json_t *pa
 		}
 		s->is_asked = true;
 		reader_order(s->request->reader,
-			&(struct ipc_order){ .fd = -1, .verb = ORDER_DROP, .what = jmap_str(json_object_get(object, "_mail")) }, answered, s);
+			&(struct ipc_order){ .fd = -1,
+				.verb = ORDER_DROP,
+				.what = jmap_str(json_object_get(object, "_mail")) },
+			answered, s);
 	}
 	if (!s->is_answered)
 		return WAIT;
@@ -200,7 +206,8 @@ update(struct setting *s, const char *key, const json_t *patch)
 	else
 		error = jmap_set_error("notFound", "there is no such submission");
 	if (turn == NEXT) {
-		jmap_set_result(s->answer, error ? "notUpdated" : "updated", key, error ? error : json_null());
+		jmap_set_result(s->answer, error ? "notUpdated" : "updated", key,
+			error ? error : json_null());
 		if (!error)
 			note_success(s, key, json_object_get(object, "emailId"));
 	}
@@ -220,11 +227,14 @@ destroy(struct setting *s, const json_t *key)
 	struct err e = { 0 };
 
 	if (!object) {
-		jmap_set_result(s->answer, "notDestroyed", json_string_value(key), jmap_set_error("notFound", "there is no such submission"));
+		jmap_set_result(s->answer, "notDestroyed", json_string_value(key),
+			jmap_set_error("notFound", "there is no such submission"));
 	} else if (!kept_remove(r->kept, KEPT_SUBMISSION, id, &e)) {
-		jmap_set_result(s->answer, "notDestroyed", json_string_value(key), jmap_set_error("serverFail", "%s", e.text));
+		jmap_set_result(s->answer, "notDestroyed", json_string_value(key),
+			jmap_set_error("serverFail", "%s", e.text));
 	} else {
-		json_array_append(json_object_get(s->answer, "destroyed"), (json_t *)(uintptr_t)key);
+		json_array_append(
+			json_object_get(s->answer, "destroyed"), (json_t *)(uintptr_t)key);
 		note_success(s, json_string_value(key), json_object_get(object, "emailId"));
 	}
 	json_decref(object);
@@ -235,7 +245,8 @@ destroy(struct setting *s, const json_t *key)
 static void
 email_set(struct setting *s)
 {
-	json_t *patches = json_object_get(s->arguments, "onSuccessUpdateEmail"), *updates = json_object(), *arguments, *answer = NULL;
+	json_t *patches = json_object_get(s->arguments, "onSuccessUpdateEmail"),
+	       *updates = json_object(), *arguments, *answer = NULL;
 	const json_t *ids = json_object_get(s->arguments, "onSuccessDestroyEmail");
 	json_t *destroys = json_array();
 
@@ -243,7 +254,8 @@ email_set(struct setting *s)
 		const json_t *mail = json_object_get(s->mails, json_object_iter_key(at));
 
 		if (mail)
-			json_object_set(updates, json_string_value(mail), json_object_iter_value(at));
+			json_object_set(
+				updates, json_string_value(mail), json_object_iter_value(at));
 	}
 	for (size_t i = 0; i < json_array_size(ids); i++) {
 		json_t *mail = json_object_get(s->mails, json_string_value(json_array_get(ids, i)));
@@ -252,7 +264,8 @@ email_set(struct setting *s)
 			json_array_append(destroys, mail);
 	}
 	if (json_object_size(updates) || json_array_size(destroys)) {
-		arguments = json_pack("{s:s, s:O, s:O}", "accountId", JMAP_ACCOUNT, "update", updates, "destroy", destroys);
+		arguments = json_pack("{s:s, s:O, s:O}", "accountId", JMAP_ACCOUNT, "update",
+			updates, "destroy", destroys);
 		must(jmap_email_set(s->request, arguments, &answer) == JMAP_DONE);
 		jmap_also(s->request, "Email/set", answer);
 		json_decref(arguments);
@@ -267,11 +280,13 @@ email_set(struct setting *s)
 static json_t *
 check(struct jmap_request *r, const json_t *arguments)
 {
-	static const char *const names[] = { "ifInState", "create", "update", "destroy", "onSuccessUpdateEmail", "onSuccessDestroyEmail", NULL };
+	static const char *const names[] = { "ifInState", "create", "update", "destroy",
+		"onSuccessUpdateEmail", "onSuccessDestroyEmail", NULL };
 	json_t *patches = json_object_get(arguments, "onSuccessUpdateEmail");
 	const json_t *ids = json_object_get(arguments, "onSuccessDestroyEmail");
 	json_t *error = jmap_kept_check_set(r, KEPT_SUBMISSION, arguments, names);
-	bool fits = (!patches || json_is_null(patches) || json_is_object(patches)) && (!ids || json_is_null(ids) || json_is_array(ids));
+	bool fits = (!patches || json_is_null(patches) || json_is_object(patches)) &&
+		    (!ids || json_is_null(ids) || json_is_array(ids));
 
 	if (error)
 		return error;
@@ -279,7 +294,9 @@ check(struct jmap_request *r, const json_t *arguments)
 		fits &= json_is_object(json_object_iter_value(at));
 	for (size_t i = 0; i < json_array_size(ids); i++)
 		fits &= json_is_string(json_array_get(ids, i));
-	return fits ? NULL : jmap_error("invalidArguments", "onSuccessUpdateEmail or onSuccessDestroyEmail is wrong");
+	return fits ? NULL
+		    : jmap_error("invalidArguments",
+			      "onSuccessUpdateEmail or onSuccessDestroyEmail is wrong");
 }
 
 static void
@@ -291,7 +308,8 @@ begin(struct jmap_request *r, json_t *arguments)
 	s->request = r;
 	s->arguments = json_incref(arguments);
 	s->mails = json_object();
-	s->answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState", jmap_kept_state(r, KEPT_SUBMISSION), "destroyed");
+	s->answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState",
+		jmap_kept_state(r, KEPT_SUBMISSION), "destroyed");
 	s->at = json_object_iter(json_object_get(arguments, "create"));
 	r->wait = s;
 	r->wait_free = setting_free;
@@ -300,7 +318,8 @@ begin(struct jmap_request *r, json_t *arguments)
 static enum turn
 set_next(struct setting *s)
 {
-	json_t *creates = json_object_get(s->arguments, "create"), *updates = json_object_get(s->arguments, "update");
+	json_t *creates = json_object_get(s->arguments, "create"),
+	       *updates = json_object_get(s->arguments, "update");
 	const json_t *destroys = json_object_get(s->arguments, "destroy");
 	enum turn turn = NEXT;
 

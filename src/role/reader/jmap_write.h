@@ -9,7 +9,7 @@
  * Writing mail in JMAP, between its files: where a mail is to lie (jmap_write.c), what it is to say (jmap_compose.c and the two that read
  * for it: jmap_compose_header.c, jmap_compose_body.c).
  *
- * Whatever is refused is a SetError in *error, which names the property, and where it is deep in one the way to it: "to/0/name".
+ * Whatever is refused is a SetError in *error, which names the property, and where it is deep in one the way to it: "attachments/0/name".
  */
 
 /* *error, which must be empty, becomes an invalidProperties of this property. Returns false. */
@@ -18,6 +18,7 @@ bool jmap_refuse(json_t **error, const char *property, const char *words, ...)
 /* Only these properties, which end with NULL, are not null. `at`: "" or the way to the object. */
 bool jmap_refuse_others(
 	json_t **error, const json_t *object, const char *const *may, const char *at);
+
 /* ── where a mail lies: of an Email, of an EmailImport, of what a patch made ── */
 
 #define JMAP_NO_DATE INT64_MIN

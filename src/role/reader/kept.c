@@ -27,21 +27,24 @@ struct kept {
 	char epoch[EPOCH_DIGITS + 1];
 };
 
-static const char schema[] =
-	"CREATE TABLE epoch (text TEXT NOT NULL) STRICT;"
-	"CREATE TABLE kind (kind INTEGER PRIMARY KEY, changes INTEGER NOT NULL DEFAULT 0, forgotten INTEGER NOT NULL DEFAULT 0) STRICT;"
-	"CREATE TABLE object (kind INTEGER NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, changed INTEGER NOT NULL,"
-	" json TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT;"
-	"CREATE INDEX object_created ON object (kind, created);"
-	"CREATE INDEX object_changed ON object (kind, changed);"
-	"CREATE TABLE gone (kind INTEGER NOT NULL, changed INTEGER NOT NULL, created INTEGER NOT NULL, id TEXT NOT NULL,"
-	" PRIMARY KEY (kind, changed)) STRICT;"
-	"PRAGMA user_version = 1;";
+static const char schema[] = "CREATE TABLE epoch (text TEXT NOT NULL) STRICT;"
+			     "CREATE TABLE kind (kind INTEGER PRIMARY KEY, changes INTEGER NOT "
+			     "NULL DEFAULT 0, forgotten INTEGER NOT NULL DEFAULT 0) STRICT;"
+			     "CREATE TABLE object (kind INTEGER NOT NULL, id TEXT NOT NULL, "
+			     "created INTEGER NOT NULL, changed INTEGER NOT NULL,"
+			     " json TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT;"
+			     "CREATE INDEX object_created ON object (kind, created);"
+			     "CREATE INDEX object_changed ON object (kind, changed);"
+			     "CREATE TABLE gone (kind INTEGER NOT NULL, changed INTEGER NOT NULL, "
+			     "created INTEGER NOT NULL, id TEXT NOT NULL,"
+			     " PRIMARY KEY (kind, changed)) STRICT;"
+			     "PRAGMA user_version = 1;";
 
 static bool
 fail(struct kept *k, struct err *e)
 {
-	return err_set(e, ERR_TEMPORARY, sqlite3_errcode(k->db) == SQLITE_FULL ? ERR_NO_SPACE : ERR_LOCAL, "%s: %s",
+	return err_set(e, ERR_TEMPORARY,
+		sqlite3_errcode(k->db) == SQLITE_FULL ? ERR_NO_SPACE : ERR_LOCAL, "%s: %s",
 		sqlite3_db_filename(k->db, NULL), sqlite3_errmsg(k->db));
 }
 
@@ -57,7 +60,8 @@ static void
 bind_text(sqlite3_stmt *s, int at, struct str text)
 {
 	if (at <= sqlite3_bind_parameter_count(s))
-		must(sqlite3_bind_text64(s, at, text.p ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8) == SQLITE_OK);
+		must(sqlite3_bind_text64(s, at, text.p ? text.p : "", text.n, SQLITE_STATIC,
+			     SQLITE_UTF8) == SQLITE_OK);
 }
 
 static sqlite3_stmt *
@@ -121,9 +125,11 @@ draw_epoch(struct kept *k)
 
 	mail_id_text(mail_id_random(), text);
 	for (int kind = 0; kind < KEPT_KINDS; kind++)
-		if (!change(k, "INSERT INTO kind (kind) VALUES (?1)", &(struct values){ .kind = (enum kept_kind)kind }))
+		if (!change(k, "INSERT INTO kind (kind) VALUES (?1)",
+			    &(struct values){ .kind = (enum kept_kind)kind }))
 			return false;
-	return change(k, "INSERT INTO epoch VALUES (?3)", &(struct values){ .text = str_part(str_of(text), 0, EPOCH_DIGITS) });
+	return change(k, "INSERT INTO epoch VALUES (?3)",
+		&(struct values){ .text = str_part(str_of(text), 0, EPOCH_DIGITS) });
 }
 
 static bool
@@ -148,7 +154,8 @@ prepare(struct kept *k, struct err *e)
 		return fail(k, e);
 	version = number(k, "PRAGMA user_version", &(struct values){ 0 }, 0);
 	if (version > SCHEMA)
-		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "%s was written by a newer posthouse; install that one",
+		return err_set(e, ERR_PERMANENT, ERR_LOCAL,
+			"%s was written by a newer posthouse; install that one",
 			sqlite3_db_filename(k->db, NULL));
 	if (version == 0 && (!run(k, schema) || !draw_epoch(k)))
 		return fail(k, e);
@@ -169,7 +176,8 @@ kept_open(struct kept **k, struct str directory, struct err *e)
 	snprintf(path + n, sizeof path - (size_t)n, "/kept.db");
 	*k = calloc(1, sizeof **k);
 	must(*k);
-	if (sqlite3_open_v2(path, &(*k)->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &(*k)->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+		SQLITE_OK)
 		fail(*k, e);
 	else if (prepare(*k, e))
 		return true;
@@ -192,7 +200,8 @@ kept_close(struct kept **k)
 static int64_t
 changes_of(struct kept *k, enum kept_kind kind)
 {
-	return number(k, "SELECT changes FROM kind WHERE kind = ?1", &(struct values){ .kind = kind }, 0);
+	return number(
+		k, "SELECT changes FROM kind WHERE kind = ?1", &(struct values){ .kind = kind }, 0);
 }
 
 static void
@@ -213,11 +222,13 @@ state_read(struct kept *k, enum kept_kind kind, struct str state, int64_t *since
 	struct str epoch, digits;
 	uint64_t n;
 
-	if (!str_cut(state, '-', &epoch, &digits) || !str_eq(epoch, str_of(k->epoch)) || !scan_u64(&digits, &n) || digits.n || n > INT64_MAX)
+	if (!str_cut(state, '-', &epoch, &digits) || !str_eq(epoch, str_of(k->epoch)) ||
+		!scan_u64(&digits, &n) || digits.n || n > INT64_MAX)
 		return false;
 	*since = (int64_t)n;
 	return *since <= changes_of(k, kind) &&
-	       *since >= number(k, "SELECT forgotten FROM kind WHERE kind = ?1", &(struct values){ .kind = kind }, INT64_MAX);
+	       *since >= number(k, "SELECT forgotten FROM kind WHERE kind = ?1",
+				 &(struct values){ .kind = kind }, INT64_MAX);
 }
 
 /* ── objects ── */
@@ -242,15 +253,17 @@ count_change(struct kept *k, const struct values *v)
 static bool
 take_away(struct kept *k, const struct values *v)
 {
+	/* clang-format off */
 	static const char *const steps[] = {
 		"UPDATE kind SET changes = changes + 1 WHERE kind = ?1",
-		"INSERT INTO gone SELECT o.kind, k.changes, o.created, o.id FROM object o JOIN kind k ON k.kind = o.kind"
-		" WHERE o.kind = ?1 AND o.id = ?2",
+		("INSERT INTO gone SELECT o.kind, k.changes, o.created, o.id FROM object o JOIN kind k ON k.kind = o.kind"
+		 " WHERE o.kind = ?1 AND o.id = ?2"),
 		"DELETE FROM object WHERE kind = ?1 AND id = ?2",
-		"UPDATE kind SET forgotten = max(forgotten, coalesce((SELECT changed FROM gone WHERE kind = ?1"
-		" ORDER BY changed DESC LIMIT 1 OFFSET ?4), 0)) WHERE kind = ?1",
+		("UPDATE kind SET forgotten = max(forgotten, coalesce((SELECT changed FROM gone WHERE kind = ?1"
+		 " ORDER BY changed DESC LIMIT 1 OFFSET ?4), 0)) WHERE kind = ?1"),
 		"DELETE FROM gone WHERE kind = ?1 AND changed <= (SELECT forgotten FROM kind WHERE kind = ?1)",
 	};
+	/* clang-format on */
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		if (!change(k, steps[i], v))
@@ -282,12 +295,14 @@ draw_id(enum kept_kind kind, struct arena *arena, struct str *id)
 {
 	char hex[MAIL_ID_TEXT], text[MAIL_ID_TEXT + 1];
 
-	snprintf(text, sizeof text, "%c%s", kind == KEPT_IDENTITY ? 'I' : 'S', mail_id_text(mail_id_random(), hex));
+	snprintf(text, sizeof text, "%c%s", kind == KEPT_IDENTITY ? 'I' : 'S',
+		mail_id_text(mail_id_random(), hex));
 	return arena_dup(arena, str_of(text), id);
 }
 
 bool
-kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json, struct arena *arena, struct err *e)
+kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json, struct arena *arena,
+	struct err *e)
 {
 	struct values v = { .kind = kind, .text = json };
 
@@ -299,8 +314,10 @@ kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json, s
 	return end_change(k,
 		count_change(k, &v) &&
 			change(k,
-				"INSERT INTO object SELECT kind, ?2, changes, changes, ?3 FROM kind WHERE kind = ?1"
-				" ON CONFLICT (kind, id) DO UPDATE SET changed = excluded.changed, json = excluded.json",
+				"INSERT INTO object SELECT kind, ?2, changes, changes, ?3 FROM "
+				"kind WHERE kind = ?1"
+				" ON CONFLICT (kind, id) DO UPDATE SET changed = excluded.changed, "
+				"json = excluded.json",
 				&v) &&
 			keep_room(k, kind),
 		e);
@@ -309,7 +326,8 @@ kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json, s
 bool
 kept_get(struct kept *k, enum kept_kind kind, struct str id, struct arena *arena, struct str *json)
 {
-	sqlite3_stmt *s = statement(k, "SELECT json FROM object WHERE kind = ?1 AND id = ?2", &(struct values){ .kind = kind, .id = id });
+	sqlite3_stmt *s = statement(k, "SELECT json FROM object WHERE kind = ?1 AND id = ?2",
+		&(struct values){ .kind = kind, .id = id });
 	bool found = s && sqlite3_step(s) == SQLITE_ROW && column(s, 0, arena, json);
 
 	sqlite3_finalize(s);
@@ -332,11 +350,14 @@ size_t
 kept_list(struct kept *k, enum kept_kind kind, struct arena *arena, struct str **ids)
 {
 	struct values v = { .kind = kind };
-	size_t most = (size_t)number(k, "SELECT count(*) FROM object WHERE kind = ?1", &v, 0), n = 0;
-	sqlite3_stmt *s = statement(k, "SELECT id FROM object WHERE kind = ?1 ORDER BY created DESC", &v);
+	size_t most = (size_t)number(k, "SELECT count(*) FROM object WHERE kind = ?1", &v, 0),
+	       n = 0;
+	sqlite3_stmt *s =
+		statement(k, "SELECT id FROM object WHERE kind = ?1 ORDER BY created DESC", &v);
 
 	*ids = arena_take(arena, (most + 1) * sizeof **ids);
-	while (*ids && s && n < most && sqlite3_step(s) == SQLITE_ROW && column(s, 0, arena, &(*ids)[n]))
+	while (*ids && s && n < most && sqlite3_step(s) == SQLITE_ROW &&
+		column(s, 0, arena, &(*ids)[n]))
 		n++;
 	sqlite3_finalize(s);
 	return n;
@@ -349,12 +370,15 @@ kept_list(struct kept *k, enum kept_kind kind, struct arena *arena, struct str *
  * told only a part of the changes hears of the change in a later one. What was made and removed since is not told at all.
  */
 static const char changes_sql[] =
-	"SELECT id, created > ?4, 0 AS is_gone, iif(created > ?4, created, changed) AS at FROM object WHERE kind = ?1 AND changed > ?4"
-	" UNION ALL SELECT id, 0, 1, changed FROM gone WHERE kind = ?1 AND changed > ?4 AND created <= ?4"
+	"SELECT id, created > ?4, 0 AS is_gone, iif(created > ?4, created, changed) AS at FROM "
+	"object WHERE kind = ?1 AND changed > ?4"
+	" UNION ALL SELECT id, 0, 1, changed FROM gone WHERE kind = ?1 AND changed > ?4 AND "
+	"created <= ?4"
 	" ORDER BY at";
 
 bool
-kept_changes(struct kept *k, enum kept_kind kind, struct str since, size_t max, struct arena *arena, struct kept_changes *c)
+kept_changes(struct kept *k, enum kept_kind kind, struct str since, size_t max, struct arena *arena,
+	struct kept_changes *c)
 {
 	struct values v = { .kind = kind };
 	int64_t up_to;
@@ -376,7 +400,9 @@ kept_changes(struct kept *k, enum kept_kind kind, struct str since, size_t max, 
 	s = statement(k, changes_sql, &v);
 	while (s && sqlite3_step(s) == SQLITE_ROW) {
 		bool is_new = sqlite3_column_int(s, 1), is_gone = sqlite3_column_int(s, 2);
-		struct str *to = is_gone ? &c->destroyed[c->destroyed_n] : is_new ? &c->created[c->created_n] : &c->updated[c->updated_n];
+		struct str *to = is_gone  ? &c->destroyed[c->destroyed_n]
+				 : is_new ? &c->created[c->created_n]
+					  : &c->updated[c->updated_n];
 
 		c->has_more = n == most;
 		if (c->has_more || !column(s, 0, arena, to))

@@ -20,8 +20,10 @@ void kept_close(struct kept **k);
 
 void kept_state(struct kept *k, enum kept_kind kind, char state[KEPT_STATE]);
 /* New or in the old one's place. An empty id is drawn: *id then lies in the arena. Beyond KEPT_OBJECTS_MAX the oldest goes. */
-bool kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json, struct arena *arena, struct err *e);
-bool kept_get(struct kept *k, enum kept_kind kind, struct str id, struct arena *arena, struct str *json);
+bool kept_put(struct kept *k, enum kept_kind kind, struct str *id, struct str json,
+	struct arena *arena, struct err *e);
+bool kept_get(
+	struct kept *k, enum kept_kind kind, struct str id, struct arena *arena, struct str *json);
 bool kept_remove(struct kept *k, enum kept_kind kind, struct str id, struct err *e);
 /* Newest first. */
 size_t kept_list(struct kept *k, enum kept_kind kind, struct arena *arena, struct str **ids);
@@ -32,6 +34,7 @@ struct kept_changes {
 	char state[KEPT_STATE];
 	bool has_more;
 };
-bool kept_changes(struct kept *k, enum kept_kind kind, struct str since, size_t max, struct arena *arena, struct kept_changes *c);
+bool kept_changes(struct kept *k, enum kept_kind kind, struct str since, size_t max,
+	struct arena *arena, struct kept_changes *c);
 
 #endif

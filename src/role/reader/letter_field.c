@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/reader/letter_core.h"
 
-#include "base/codec.h"
-
 /*
  * Header fields in the forms of RFC 8621 §4.1.2. Every form reads its value once, from left to right, and at most LETTER_FIELD_MAX octets of it.
  *

@@ -2,38 +2,36 @@
 #include "role/reader/letter_core.h"
 
 /*
- * The text of a part: transfer encoding undone, then its charset, then line ends. No more is decoded than what is asked for can need: four octets a
- * character at most, and as many again where line ends shrink.
+ * The text of a part: transfer encoding undone, then its charset, then line ends. Each step is given twice what is asked for and a little more: no charset
+ * of ours and no line end shrinks to less than half, so what comes out is longer than asked exactly where there is more.
  */
 
-enum { TEXT_MAX = 12 * 1024 * 1024, SLACK = 1024 };
+enum { TEXT_MAX = 8 * 1024 * 1024, SLACK = 1024 };
 
 static void
-unify_line_ends(struct buf *to, size_t begin)
+unify_line_ends(struct buf *text)
 {
-	size_t n = begin;
+	size_t n = 0;
 
-	if (!memchr(to->p + begin, '\r', to->n - begin))
+	if (text->n == 0 || !memchr(text->p, '\r', text->n))
 		return;
-	for (size_t i = begin; i < to->n; i++) {
-		if (to->p[i] == '\r' && i + 1 < to->n && to->p[i + 1] == '\n')
+	for (size_t i = 0; i < text->n; i++) {
+		if (text->p[i] == '\r' && i + 1 < text->n && text->p[i + 1] == '\n')
 			continue;
-		to->p[n++] = to->p[i] == '\r' ? '\n' : to->p[i];
+		text->p[n++] = text->p[i] == '\r' ? '\n' : text->p[i];
 	}
-	to->n = n;
+	text->n = n;
 }
 
-/* Not longer than `max`, and no character in two. */
-static void
-cut(struct buf *to, size_t begin, size_t max)
+/* Not longer than `limit`, and no character in two. */
+static struct str
+cut(const struct buf *text, size_t limit)
 {
-	size_t n = begin + max;
-
-	if (to->n <= n)
-		return;
-	while (n > begin && ((unsigned char)to->p[n] & 0xc0) == 0x80)
-		n--;
-	to->n = n;
+	if (text->n <= limit)
+		return buf_str(text);
+	while (limit > 0 && ((unsigned char)text->p[limit] & 0xc0) == 0x80)
+		limit--;
+	return str_part(buf_str(text), 0, limit);
 }
 
 void
@@ -41,29 +39,27 @@ letter_text(struct letter *l, const struct letter_part *p, size_t max, struct bu
 	struct letter_text_facts *facts)
 {
 	const struct letter_piece *piece = letter_piece(p);
-	struct buf octets = { .max = TEXT_MAX * 4 + SLACK };
-	struct str label = piece->is_charset_declared ? p->charset : S("");
-	struct str decoded = piece->body;
-	size_t begin = to->n, limit = l->is_source ? LETTER_SOURCE_MAX : TEXT_MAX;
+	struct str label = piece->is_charset_declared ? p->charset : S(""), octets;
+	size_t limit = l->is_source ? LETTER_SOURCE_MAX : TEXT_MAX, wide;
 	bool is_right = true;
 
 	limit = max < limit ? max : limit;
 	if (limit > to->max - to->n)
 		limit = to->max - to->n;
-	if (piece->encoding == LETTER_PLAIN)
-		decoded = str_part(decoded, 0, limit * 4 + SLACK);
-	else {
-		is_right = letter_decode(piece->encoding, piece->body, limit * 4 + SLACK, &octets);
-		decoded = buf_str(&octets);
+	wide = limit * 2 + SLACK;
+	struct buf decoded = { .max = wide }, text = { .max = wide };
+	octets = str_part(piece->body, 0, wide);
+	if (piece->encoding != LETTER_PLAIN) {
+		is_right = letter_decode(piece->encoding, piece->body, wide, &decoded);
+		octets = buf_str(&decoded);
 	}
-	/* A little more than asked for, to know whether there is more. */
-	is_right = letter_charset_text(label, decoded, limit + limit / 8 + SLACK, to) && is_right;
-	if (to->n > begin)
-		unify_line_ends(to, begin);
+	is_right = letter_charset_text(label, octets, wide, &text) && is_right;
+	unify_line_ends(&text);
+	buf_add(to, cut(&text, limit));
 	*facts = (struct letter_text_facts){ .has_encoding_problem = !is_right,
-		.is_truncated = to->n - begin > limit || decoded.n == limit * 4 + SLACK };
-	cut(to, begin, limit);
-	buf_free(&octets);
+		.is_truncated = text.n > limit || octets.n == wide };
+	buf_free(&decoded);
+	buf_free(&text);
 }
 
 bool

@@ -234,8 +234,11 @@ letter_decode_q(struct str word, struct buf *to)
 	for (size_t i = 0; i < word.n; i++) {
 		int octet = word.p[i] == '=' ? hex_octet(word, i) : -1;
 
-		if (octet < 0 && is_line_octet(word.p[i]))
+		if (word.p[i] == '\r' || word.p[i] == '\n') {
+			while (i + 1 < word.n && is_line_octet(word.p[i + 1]))
+				i++;
 			continue; /* somebody folded it */
+		}
 		if (octet >= 0)
 			i += 2;
 		else

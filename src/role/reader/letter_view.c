@@ -40,6 +40,7 @@ is_inline(const struct letter_part *p, const struct frame *f)
 	return f->at == 0 || (!f->is_related && (is_media(p->type) || p->name.n == 0));
 }
 
+/* A picture that the HTML shows by its Content-ID is in the list, but nobody would say that something hangs on. */
 static void
 attach(struct letter_view *v, const struct letter_part *p)
 {

@@ -17,7 +17,7 @@
  * 4. A message inside (message/rfc822) is a leaf: it is opened as a letter of its own where somebody asks for it. So nothing nests but multiparts.
  */
 
-enum { WORK_MAX = 2 * 1000 * 1000 };
+enum { WORK_MAX = 1000 * 1000 };
 
 struct wall {
 	struct str octets;
@@ -81,21 +81,27 @@ is_blank(char c)
 bool
 letter_next_field(struct str *header, struct letter_field *field)
 {
-	struct str line = line_at(*header, 0), value;
-	size_t n = line.n;
+	struct str line = line_at(*header, 0);
+	size_t n = line.n, colon = str_find(line, ':');
 
 	if (!is_field(line))
 		return false;
-	str_cut(line, ':', &field->name, &value);
-	field->name = str_trim(field->name);
+	field->name = str_trim(str_part(line, 0, colon));
 	while (n < header->n && is_blank(header->p[n]))
 		n += line_at(*header, n).n;
-	field->raw = without_line_end((struct str){ value.p, (size_t)(header->p + n - value.p) });
+	field->raw = without_line_end(str_part(*header, colon + 1, n - colon - 1));
 	*header = str_from(*header, n);
 	return true;
 }
 
-/* Is the line that begins at `at` a delimiter of something open? The innermost counts. */
+static bool
+is_blank_or_none(struct str rest)
+{
+	return rest.n == 0 || is_blank(rest.p[0]);
+}
+
+/* Is the line that begins at `at` a delimiter of something open? The innermost counts. What else stands on it does not matter (RFC 2046
+ * §5.1.1), but it must be set apart: one boundary may begin like another. */
 static bool
 is_delimiter(struct wall *w, size_t at, struct delimiter *d)
 {
@@ -106,14 +112,17 @@ is_delimiter(struct wall *w, size_t at, struct delimiter *d)
 	for (size_t level = w->depth; level > 0; level--) {
 		struct str boundary = w->open[level - 1].boundary;
 
+		struct str behind = str_from(line, boundary.n);
+		bool is_close = str_starts(behind, S("--"));
+
 		w->work++;
 		if (!str_starts(line, boundary) ||
-			(line.n != boundary.n && !str_eq(str_from(line, boundary.n), S("--"))))
+			!is_blank_or_none(str_from(behind, is_close ? 2 : 0)))
 			continue;
 		*d = (struct delimiter){ .level = level,
 			.begins = at,
 			.ends = at + line_at(w->octets, at).n,
-			.is_close = line.n != boundary.n };
+			.is_close = is_close };
 		return true;
 	}
 	return false;

@@ -6,7 +6,7 @@
 #include "role/reader/letter.h"
 #include "role/reader/reader.h"
 
-/* Everything that parses a person's messages is in this executable. What GMime and the conversion of charsets load, they load here: afterwards no file can be opened
+/* Everything that parses a person's messages is in this executable. What the conversion of charsets loads, they load here: afterwards no file can be opened
  * but the mailbox's, and no code comes into the process. */
 int
 main(int argc, char **argv)

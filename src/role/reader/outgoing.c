@@ -117,7 +117,8 @@ measure(struct outgoing *o)
 	for (size_t n; (n = outgoing_read(o, room)); o->size += n)
 		for (size_t i = 0; i < n; i++) {
 			line = room[i] == '\n' ? 0 : line + 1;
-			o->needs_chunking |= room[i] == '\0' || line > LINE_MAX_OCTETS + 1; /* its CR counts */
+			o->needs_chunking |=
+				room[i] == '\0' || line > LINE_MAX_OCTETS + 1; /* its CR counts */
 			o->is_8bit |= (signed char)room[i] < 0;
 		}
 	o->at = o->header_at = 0;

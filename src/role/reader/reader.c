@@ -22,9 +22,10 @@
 
 enum {
 	LOOK_BUDGET_MS = 40,  /* so long a slice lets a request wait */
-	LOOK_EVERY_MS = 5000, /* where the kernel tells nothing */
+	LOOK_EVERY_MS = 1000, /* where the kernel tells nothing */
 	LOOK_REST_MS = 5,     /* changes seldom come alone */
 	IDLE_MS = 30 * 60 * 1000,
+	NOBODY = 0,		/* is no number of web's */
 	INLINE_MAX = 48 * 1024, /* octets of a body within the message */
 };
 
@@ -57,6 +58,8 @@ reader_reply(struct reader *r, uint64_t ask, unsigned status, const char *type,
 		.disposition = disposition,
 		.body = body };
 
+	if (ask == NOBODY)
+		return;
 	if (body.n > INLINE_MAX) {
 		m.body = (struct str){ 0 };
 		m.fd = file_sealed("reply", body);
@@ -166,14 +169,12 @@ on_call(struct reader *r, const struct ipc_call *m)
 		close(m->fd);
 }
 
+/* Web is gone, and its numbers with it: what is under way goes on, for a mail that is half handed in shall be known of, but nobody is answered. */
 static void
-forget_requests(struct reader *r)
+orphan_requests(struct reader *r)
 {
-	list_each_safe (at, &r->requests) {
-		struct jmap_request *request = list_of(at, struct jmap_request, link);
-
-		jmap_forget(&request);
-	}
+	list_each (at, &r->requests)
+		list_of(at, struct jmap_request, link)->ask = NOBODY;
 }
 
 static void
@@ -189,7 +190,7 @@ web_came(void *owner, struct ipc *from, struct ipc_message *m)
 	if (m->broke_rules)
 		role_lost(&r->role, ROLE_WEB, true);
 	ipc_close(&r->web); /* master joins us to the next one */
-	forget_requests(r);
+	orphan_requests(r);
 }
 
 /* ── connections to receive ── */
@@ -324,9 +325,10 @@ on_look(void *owner)
 		log_event("mailbox-unreadable", "login=%s why=%s", log_quote(buf_str(&r->login)),
 			log_quote(str_of(e.text)));
 	reader_news(r);
-	loop_timer_set(r->look, !is_done && !err_is(&e) ? LOOK_REST_MS
-				: r->watch		? -1
-							: LOOK_EVERY_MS);
+	if (!is_done && !err_is(&e))
+		loop_timer_set(r->look, LOOK_REST_MS);
+	else
+		loop_timer_set(r->look, err_is(&e) || box_is_blind(r->box) ? LOOK_EVERY_MS : -1);
 }
 
 static void
@@ -350,6 +352,8 @@ open_mailbox(struct reader *r)
 		log_flush();
 		exit(EX_CANTCREAT);
 	}
+	box_look(r->box, 0,
+		&e); /* the folders get their watches, which nobody in a sandbox may make */
 	if (box_watched(r->box) >= 0) {
 		r->watch = loop_watch_open(r->role.loop, box_watched(r->box), on_change, r);
 		loop_watch_set(r->watch, LOOP_READ);
@@ -407,10 +411,14 @@ on_mailbox(void *owner, const struct ipc_mailbox *m)
 		make_mailbox(m->directory);
 }
 
+/* Between the two locks: files are closed already, calls are not. */
 static void
 on_configured(void *owner)
 {
-	(void)owner;
+	struct reader *r = owner;
+
+	if (!r->box)
+		open_mailbox(r);
 }
 
 static void
@@ -422,7 +430,7 @@ on_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 	(void)index;
 	if (peer == ROLE_WEB) {
 		ipc_close(&r->web);
-		forget_requests(r);
+		orphan_requests(r);
 		buf_reset(&r->told);
 		r->web = ipc_open(r->role.loop, fd, ROLE_READER, ROLE_WEB, web_came, r);
 		return;
@@ -441,7 +449,6 @@ on_begin(void *owner)
 
 	r->look = loop_timer_open(r->role.loop, on_look, r);
 	r->idle = loop_timer_open(r->role.loop, on_idle, r);
-	open_mailbox(r);
 	loop_timer_set(r->look, 0);
 	loop_timer_set(r->idle, IDLE_MS);
 }

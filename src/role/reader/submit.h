@@ -22,7 +22,8 @@ struct outgoing {
 };
 void outgoing_begin(struct outgoing *o, struct str message);
 enum { OUTGOING_PIECE = 32768, OUTGOING_ROOM = 2 * OUTGOING_PIECE };
-size_t outgoing_read(struct outgoing *o, char to[OUTGOING_ROOM]); /* the next octets; 0: that was all */
+size_t outgoing_read(
+	struct outgoing *o, char to[OUTGOING_ROOM]); /* the next octets; 0: that was all */
 void outgoing_free(struct outgoing *o);
 
 /* ── submit.c: one mail, handed in by SMTP ── */
@@ -49,7 +50,8 @@ struct submit {
 	/* When it is done: */
 	bool is_done, is_kept; /* kept: at least one recipient was taken, the mail is in the log */
 	struct mail_id id;     /* the queue's */
-	struct err err;	       /* what kept all of it; none when it is kept, or every recipient has its own */
+	struct err
+		err; /* what kept all of it; none when it is kept, or every recipient has its own */
 	struct smtp_outcome outcomes[SUBMIT_RECIPIENTS_MAX];
 	/* submit.c's own */
 	struct stream stream;
@@ -64,7 +66,8 @@ struct submit {
 };
 
 /* `done` comes once, perhaps before this returns, and then its results stand in the struct until submit_free. */
-struct submit *submit_begin(struct reader *r, const struct submit_order *o, void (*done)(void *owner), void *owner);
+struct submit *submit_begin(
+	struct reader *r, const struct submit_order *o, void (*done)(void *owner), void *owner);
 void submit_free(struct submit **s); /* also one that is not done: the mail is then kept, or not */
 
 #endif

@@ -9,12 +9,14 @@ static const struct {
 	const char *name, *value;
 } common[] = {
 	{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
-	{ "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'" },
+	{ "Content-Security-Policy",
+		"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'" },
 	{ "X-Content-Type-Options", "nosniff" },
 	{ "Referrer-Policy", "no-referrer" },
 	{ "Cross-Origin-Opener-Policy", "same-origin" },
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
-	{ "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()" },
+	{ "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=(), "
+				"interest-cohort=()" },
 };
 
 enum { HEADER_MAX = 8192, PROBLEM_MAX = 4096 };
@@ -38,7 +40,8 @@ add_challenge(const struct request *r, struct MHD_Response *response)
 {
 	answer_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, S("Bearer realm=\"posthouse\""));
 	if (!claim_header(r, "Sec-Fetch-Site"))
-		answer_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, S("Basic realm=\"posthouse\", charset=\"UTF-8\""));
+		answer_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+			S("Basic realm=\"posthouse\", charset=\"UTF-8\""));
 }
 
 enum turn
@@ -63,7 +66,8 @@ answer_send_take(struct request *r, unsigned status, struct MHD_Response *respon
 static enum turn
 answer_text(struct request *r, unsigned status, const char *type, struct str text)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(text.n, (void *)(uintptr_t)text.p, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		text.n, (void *)(uintptr_t)text.p, MHD_RESPMEM_MUST_COPY);
 
 	must(response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, str_of(type));

@@ -6,8 +6,8 @@
 #include "base/must.h"
 
 /*
- * What Thunderbird and those who learned from it ask for when somebody types an address (Mozilla's autoconfiguration, version 1.1): where mail is handed in.
- * It says nothing that a scan of the ports would not, and is for all.
+ * What Thunderbird and those who learned from it ask for when somebody types an address (Mozilla's autoconfiguration, version 1.1): where mail is handed in,
+ * and where it is read, if the file names a server of IMAP beside us (web { imap = … }). It says nothing that a scan of the ports would not, and is for all.
  */
 
 enum { TEXT_MAX = 256 * 1024 };
@@ -43,24 +43,41 @@ port_of(const struct sockaddr_storage *a)
 }
 
 static void
-add_server(struct buf *to, const struct config *c, const struct config_listen *l)
+add_server(struct buf *to, const char *element, const char *type, struct str host, unsigned port,
+	const char *security)
 {
-	const char *security = l->door == CONFIG_SUBMISSIONS ? "SSL" : l->has_no_tls ? "plain" : "STARTTLS";
-
-	buf_add(to, S("    <outgoingServer type=\"smtp\">\n      <hostname>"));
-	add_escaped(to, c->hostname);
+	buf_addf(to, "    <%s type=\"%s\">\n      <hostname>", element, type);
+	add_escaped(to, host);
 	buf_addf(to,
-		"</hostname>\n      <port>%u</port>\n      <socketType>%s</socketType>\n      <authentication>password-cleartext</authentication>\n"
-		"      <username>%%EMAILADDRESS%%</username>\n    </outgoingServer>\n",
-		port_of(&l->on[0]), security);
+		"</hostname>\n      <port>%u</port>\n      <socketType>%s</socketType>\n      "
+		"<authentication>password-cleartext</authentication>\n"
+		"      <username>%%EMAILADDRESS%%</username>\n    </%s>\n",
+		port, security, element);
 }
 
 static void
-add_servers(struct buf *to, const struct config *c, enum config_door door)
+add_imap(struct buf *to, const struct config_imap *imap)
+{
+	if (imap->host.n)
+		add_server(to, "incomingServer", "imap", imap->host, imap->port,
+			imap->is_tls ? "SSL" : "STARTTLS");
+}
+
+static void
+add_door(struct buf *to, const struct config *c, const struct config_listen *l)
+{
+	add_server(to, "outgoingServer", "smtp", c->hostname, port_of(&l->on[0]),
+		l->door == CONFIG_SUBMISSIONS ? "SSL"
+		: l->has_no_tls		      ? "plain"
+					      : "STARTTLS");
+}
+
+static void
+add_doors(struct buf *to, const struct config *c, enum config_door door)
 {
 	for (size_t i = 0; i < c->listens_n; i++)
 		if (c->listens[i].door == door && c->listens[i].on_n)
-			add_server(to, c, &c->listens[i]);
+			add_door(to, c, &c->listens[i]);
 }
 
 /* The first is preferred: TLS from the first octet on (RFC 8314 §3.3). */
@@ -71,7 +88,8 @@ autoconfig_show(struct request *r)
 	struct buf text = { .max = TEXT_MAX };
 	struct MHD_Response *response;
 
-	buf_add(&text, S("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig version=\"1.1\">\n  <emailProvider id=\""));
+	buf_add(&text, S("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig "
+			 "version=\"1.1\">\n  <emailProvider id=\""));
 	add_escaped(&text, c->hostname);
 	buf_add(&text, S("\">\n"));
 	for (size_t i = 0; i < c->domains_n; i++) {
@@ -82,8 +100,9 @@ autoconfig_show(struct request *r)
 	buf_add(&text, S("    <displayName>"));
 	add_escaped(&text, c->hostname);
 	buf_add(&text, S("</displayName>\n"));
-	add_servers(&text, c, CONFIG_SUBMISSIONS);
-	add_servers(&text, c, CONFIG_SUBMISSION);
+	add_imap(&text, &c->web.imap);
+	add_doors(&text, c, CONFIG_SUBMISSIONS);
+	add_doors(&text, c, CONFIG_SUBMISSION);
 	buf_add(&text, S("  </emailProvider>\n</clientConfig>\n"));
 	response = MHD_create_response_from_buffer(text.n, text.p, MHD_RESPMEM_MUST_COPY);
 	must(response);

@@ -53,7 +53,8 @@ body_response(const struct body *b)
 	int fd;
 
 	if (b->fd < 0)
-		return MHD_create_response_from_buffer(b->small.n, b->small.p, MHD_RESPMEM_MUST_COPY);
+		return MHD_create_response_from_buffer(
+			b->small.n, b->small.p, MHD_RESPMEM_MUST_COPY);
 	fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 0);
 	response = fd < 0 ? NULL : MHD_create_response_from_fd64(b->size, fd);
 	if (!response && fd >= 0)

@@ -30,7 +30,8 @@ seat_fail_calls(struct seat *seat)
 	list_each_safe (at, &seat->web->requests) {
 		struct request *r = list_of(at, struct request, link);
 
-		if (r->wait == WAITS_FOR_READER && str_eq(buf_str(&r->session->login), buf_str(&seat->login))) {
+		if (r->wait == WAITS_FOR_READER &&
+			str_eq(buf_str(&r->session->login), buf_str(&seat->login))) {
 			r->is_late = true;
 			request_go_on(r);
 		}
@@ -54,7 +55,8 @@ request_of(struct seat *seat, uint64_t ask)
 	list_each (at, &seat->web->requests) {
 		struct request *r = list_of(at, struct request, link);
 
-		if (r->wait == WAITS_FOR_READER && r->ask == ask && str_eq(buf_str(&r->session->login), buf_str(&seat->login)))
+		if (r->wait == WAITS_FOR_READER && r->ask == ask &&
+			str_eq(buf_str(&r->session->login), buf_str(&seat->login)))
 			return r;
 	}
 	return NULL; /* the client has gone */
@@ -65,7 +67,8 @@ is_memfd_of(int fd, uint64_t size)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= 0 && (uint64_t)st.st_size >= size;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= 0 &&
+	       (uint64_t)st.st_size >= size;
 }
 
 static void
@@ -150,7 +153,8 @@ static struct seat *
 seat_of(struct web *w, struct str login)
 {
 	for (size_t i = 0; i < WEB_SEATS_MAX; i++)
-		if (w->seats[i] && w->seats[i]->login.n && str_eq(buf_str(&w->seats[i]->login), login))
+		if (w->seats[i] && w->seats[i]->login.n &&
+			str_eq(buf_str(&w->seats[i]->login), login))
 			return w->seats[i];
 	return NULL;
 }
@@ -186,7 +190,8 @@ send_call(struct request *r, struct seat *seat, enum call_what what, struct str 
 	struct str type = str_of(claim_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
 
 	if (r->body.fd >= 0 && !file_seal(r->body.fd))
-		return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
+		return answer_problem(
+			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
 	r->ask = ++r->web->asks;
 	add_base(r, &base);
 	ipc_send_call(seat->reader, &(struct ipc_call){ .fd = r->body.fd,
@@ -211,7 +216,8 @@ call_ask(struct request *r, enum call_what what, struct str path)
 	if (r->status)
 		return NEXT;
 	if (r->is_late)
-		return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "your mailbox cannot be read at the moment; please try again");
+		return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE,
+			"your mailbox cannot be read at the moment; please try again");
 	if (!seat && !r->was_asked)
 		return session_ask(r);
 	if (!seat) {
@@ -219,7 +225,8 @@ call_ask(struct request *r, enum call_what what, struct str path)
 		return WAIT;
 	}
 	if (calls_under_way(r->web, login) >= CALLS_AT_ONCE)
-		return answer_problem(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests of yours are under way");
+		return answer_problem(
+			r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests of yours are under way");
 	return send_call(r, seat, what, path);
 }
 
@@ -230,7 +237,8 @@ call_tick(struct web *w, int64_t now_ms)
 		struct request *r = list_of(at, struct request, link);
 		int64_t waited_ms = now_ms - r->wait_ms;
 
-		if ((r->wait == WAITS_FOR_SEAT && waited_ms > SEAT_MOST_MS) || (r->wait == WAITS_FOR_READER && waited_ms > REPLY_MOST_MS)) {
+		if ((r->wait == WAITS_FOR_SEAT && waited_ms > SEAT_MOST_MS) ||
+			(r->wait == WAITS_FOR_READER && waited_ms > REPLY_MOST_MS)) {
 			r->is_late = true;
 			request_go_on(r);
 		}
@@ -252,7 +260,8 @@ response_of(struct request *r)
 static enum turn
 answer_no_room(struct request *r)
 {
-	return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for the answer at the moment");
+	return answer_problem(
+		r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for the answer at the moment");
 }
 
 static enum turn
@@ -289,7 +298,8 @@ call_upload(struct request *r)
 static bool
 may_be_shown(struct str type)
 {
-	static const char *const harmless[] = { "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "text/plain" };
+	static const char *const harmless[] = { "image/png", "image/jpeg", "image/gif",
+		"image/webp", "image/avif", "text/plain" };
 	struct str bare, parameters;
 
 	str_cut(type, ';', &bare, &parameters);
@@ -303,7 +313,8 @@ may_be_shown(struct str type)
 enum turn
 call_download(struct request *r)
 {
-	enum turn turn = call_ask(r, CALL_DOWNLOAD, str_from((struct str){ r->target.p, r->target.n }, sizeof "/jmap/download/a/" - 1));
+	enum turn turn = call_ask(r, CALL_DOWNLOAD,
+		str_from((struct str){ r->target.p, r->target.n }, sizeof "/jmap/download/a/" - 1));
 	struct str disposition = buf_str(&r->disposition);
 	struct MHD_Response *response;
 
@@ -312,10 +323,12 @@ call_download(struct request *r)
 	response = response_of(r);
 	if (!response)
 		return answer_no_room(r);
-	if (r->status == MHD_HTTP_OK && !may_be_shown(buf_str(&r->type)) && !str_starts_nocase(disposition, S("attachment")))
+	if (r->status == MHD_HTTP_OK && !may_be_shown(buf_str(&r->type)) &&
+		!str_starts_nocase(disposition, S("attachment")))
 		disposition = S("attachment");
 	if (disposition.n)
 		answer_header(response, MHD_HTTP_HEADER_CONTENT_DISPOSITION, disposition);
-	answer_header(response, "Content-Security-Policy", S("sandbox; default-src 'none'; frame-ancestors 'none'"));
+	answer_header(response, "Content-Security-Policy",
+		S("sandbox; default-src 'none'; frame-ancestors 'none'"));
 	return answer_send_take(r, r->status, response);
 }

@@ -26,7 +26,8 @@ read_basic(struct str text, struct claim *c)
 {
 	struct buf plain = { .max = BASIC_MAX };
 	struct str login, password;
-	bool good = codec_add_from_base64(&plain, str_trim(text)) && str_cut(buf_str(&plain), ':', &login, &password);
+	bool good = codec_add_from_base64(&plain, str_trim(text)) &&
+		    str_cut(buf_str(&plain), ':', &login, &password);
 
 	if (good) {
 		c->how = SIGN_IN_ONCE;
@@ -46,9 +47,12 @@ claim_read(const struct request *r, struct claim *c)
 	struct str text = str_of(claim_header(r, MHD_HTTP_HEADER_AUTHORIZATION));
 	bool good;
 
-	*c = (struct claim){ .how = SIGN_IN_AGAIN, .login.max = LOGIN_MAX, .secret.max = SECRET_MAX };
+	*c = (struct claim){
+		.how = SIGN_IN_AGAIN, .login.max = LOGIN_MAX, .secret.max = SECRET_MAX
+	};
 	if (text.n == 0) {
-		buf_add(&c->secret, str_of(MHD_lookup_connection_value(r->connection, MHD_COOKIE_KIND, "posthouse")));
+		buf_add(&c->secret, str_of(MHD_lookup_connection_value(
+					    r->connection, MHD_COOKIE_KIND, "posthouse")));
 		c->is_cookie = true;
 		good = c->secret.n > 0;
 	} else if (scan_word_nocase(&text, S("Basic "))) {
@@ -105,7 +109,8 @@ claim_misses(struct request *r, bool one_more)
 {
 	struct web *w = r->web;
 	int64_t now_ms = loop_now_ms(w->role.loop);
-	uint64_t who = hash_sip(w->secret, (struct str){ (const char *)r->guest->network, sizeof r->guest->network });
+	uint64_t who = hash_sip(w->secret,
+		(struct str){ (const char *)r->guest->network, sizeof r->guest->network });
 	struct miss *m = &w->misses[who % MISSES];
 
 	if (m->who != who || now_ms - m->since_ms > MISS_WINDOW_MS) {

@@ -134,8 +134,14 @@ guest_begin(struct door *d, int fd, const struct sockaddr_storage *peer, socklen
 	int on = 1;
 
 	must(g);
-	*g = (struct guest){ .web = w, .at = *peer, .at_n = peer_n, .fd = fd, .idle_ms = loop_now_ms(w->role.loop) };
-	if (!know_address(g, &is_loopback) || config_networks_have(&c->refuse, (const struct sockaddr *)peer) || !make_room(w, g)) {
+	*g = (struct guest){ .web = w,
+		.at = *peer,
+		.at_n = peer_n,
+		.fd = fd,
+		.idle_ms = loop_now_ms(w->role.loop) };
+	if (!know_address(g, &is_loopback) ||
+		config_networks_have(&c->refuse, (const struct sockaddr *)peer) ||
+		!make_room(w, g)) {
 		turn_away(g, fd, "too-many-or-refused");
 		free(g);
 		return;
@@ -175,7 +181,8 @@ door_ready(void *owner, int events)
 		if (errno == EINVAL) { /* it was shut down; master opens it for the next */
 			log_event("door-is-shut", "door=web");
 			role_exit(&d->web->role, EX_UNAVAILABLE);
-		} else if (errno != EAGAIN) { /* out of descriptors or memory: look again at the next tick */
+		} else if (errno !=
+			   EAGAIN) { /* out of descriptors or memory: look again at the next tick */
 			door_shut_all(d->web);
 		}
 		return;
@@ -222,9 +229,12 @@ door_tick(struct web *w, int64_t now_ms)
 
 	list_each_safe (at, &w->guests) {
 		struct guest *g = list_of(at, struct guest, link);
-		bool has_left = g->tunnel && !g->is_in_http; /* but it does not take what was said to it last; or it is shaking hands */
+		bool has_left =
+			g->tunnel &&
+			!g->is_in_http; /* but it does not take what was said to it last; or it is shaking hands */
 
-		if (has_left ? tunnel_is_late(g, now_ms) : !g->request && now_ms - g->idle_ms > most_ms)
+		if (has_left ? tunnel_is_late(g, now_ms)
+			     : !g->request && now_ms - g->idle_ms > most_ms)
 			guest_end(g);
 	}
 }

@@ -134,7 +134,8 @@ say_states(struct listener *l, struct str text)
 		wanted = json_object_size(states) ? json_dumps(states, JSON_COMPACT) : NULL;
 	}
 	if (wanted) {
-		buf_add(&line, S("event: state\ndata: {\"@type\":\"StateChange\",\"changed\":{\"a\":"));
+		buf_add(&line,
+			S("event: state\ndata: {\"@type\":\"StateChange\",\"changed\":{\"a\":"));
 		buf_add(&line, str_of(wanted));
 		buf_add(&line, S("}}\n\n"));
 		l->is_over |= l->closes_after;
@@ -166,7 +167,9 @@ event_tick(struct web *w, int64_t now_ms)
 
 		if (l->is_over || now_ms < l->due_ms)
 			continue;
-		snprintf(line, sizeof line, l->wants_ping ? "event: ping\ndata: {\"interval\":%u}\n\n" : ": %u\n\n", (unsigned)(l->ping_ms / 1000));
+		snprintf(line, sizeof line,
+			l->wants_ping ? "event: ping\ndata: {\"interval\":%u}\n\n" : ": %u\n\n",
+			(unsigned)(l->ping_ms / 1000));
 		listener_say(l, str_of(line));
 	}
 }
@@ -177,7 +180,8 @@ event_end(struct web *w, struct str login, const unsigned char *key)
 	list_each_safe (at, &w->listeners) {
 		struct listener *l = list_of(at, struct listener, link);
 
-		if (str_eq(buf_str(&l->login), login) && (!key || memcmp(l->key, key, sizeof l->key) == 0))
+		if (str_eq(buf_str(&l->login), login) &&
+			(!key || memcmp(l->key, key, sizeof l->key) == 0))
 			listener_end(l);
 	}
 }
@@ -201,7 +205,8 @@ read_wishes(struct listener *l, struct str query)
 	if (query_get(query, S("types"), &value) && !str_eq(buf_str(&value), S("*")))
 		buf_add(&l->types, buf_str(&value));
 	buf_reset(&value);
-	l->closes_after = query_get(query, S("closeafter"), &value) && str_eq(buf_str(&value), S("state"));
+	l->closes_after =
+		query_get(query, S("closeafter"), &value) && str_eq(buf_str(&value), S("state"));
 	buf_reset(&value);
 	text = query_get(query, S("ping"), &value) ? buf_str(&value) : S("");
 	l->wants_ping = scan_u64(&text, &ping_s) && ping_s > 0;
@@ -221,7 +226,11 @@ listener_open(struct request *r)
 	struct listener *l = calloc(1, sizeof *l);
 
 	must(l);
-	*l = (struct listener){ .web = r->web, .connection = r->connection, .login.max = IPC_TEXT_MAX, .types.max = 1024, .out.max = OUT_MAX };
+	*l = (struct listener){ .web = r->web,
+		.connection = r->connection,
+		.login.max = IPC_TEXT_MAX,
+		.types.max = 1024,
+		.out.max = OUT_MAX };
 	memcpy(l->key, r->session->key, sizeof l->key);
 	buf_add(&l->login, buf_str(&r->session->login));
 	read_wishes(l, r->query);
@@ -253,15 +262,18 @@ event_listen(struct request *r)
 	if (r->status != MHD_HTTP_OK)
 		return answer_problem(r, r->status, "your mailbox cannot be read at the moment");
 	if (listeners_of(r->web, buf_str(&r->session->login)) >= LISTENERS_MOST)
-		return answer_problem(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many windows and programs listen to this mailbox");
+		return answer_problem(r, MHD_HTTP_TOO_MANY_REQUESTS,
+			"too many windows and programs listen to this mailbox");
 	l = listener_open(r);
 	if (!l->closes_after) /* that one waits for a change */
 		say_states(l, buf_str(&r->reply.small));
 	if (r->web->is_draining)
 		l->is_over = true;
-	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, listener_read, l, listener_free);
+	response = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, 4096, listener_read, l, listener_free);
 	must(response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/event-stream"));
-	answer_header(response, "X-Accel-Buffering", S("no")); /* a proxy in front passes each on at once */
+	answer_header(response, "X-Accel-Buffering",
+		S("no")); /* a proxy in front passes each on at once */
 	return answer_send_take(r, MHD_HTTP_OK, response);
 }

@@ -18,10 +18,13 @@ enum {
 
 #define FRAMES_SIZE_MAX (256ull * 1024 * 1024)
 
-static const char closed_policy[] = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+static const char closed_policy[] = "sandbox allow-popups allow-popups-to-escape-sandbox; "
+				    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
 				    "font-src 'none'; form-action 'none'; base-uri 'none'";
-static const char remote_policy[] = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: https: http:; "
-				    "font-src 'none'; form-action 'none'; base-uri 'none'";
+static const char remote_policy[] =
+	"sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src "
+	"'unsafe-inline'; img-src data: https: http:; "
+	"font-src 'none'; form-action 'none'; base-uri 'none'";
 
 struct frame {
 	struct list link; /* in web->frames */
@@ -77,7 +80,8 @@ make_room(struct web *w, const struct session *s, uint64_t size)
 		struct frame *f = list_of(at, struct frame, link);
 		bool is_own = memcmp(f->key, s->key, sizeof s->key) == 0;
 
-		if (!(is_own && own >= A_SESSION_MOST) && n < FRAMES_MOST && w->frames_size + size <= FRAMES_SIZE_MAX)
+		if (!(is_own && own >= A_SESSION_MOST) && n < FRAMES_MOST &&
+			w->frames_size + size <= FRAMES_SIZE_MAX)
 			continue;
 		own -= is_own;
 		n--;
@@ -94,13 +98,15 @@ frame_keep(struct request *r)
 	struct frame *f;
 
 	if (!str_starts_nocase(type, S("text/html")))
-		return answer_problem(r, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "only text/html is shown in a frame");
+		return answer_problem(
+			r, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "only text/html is shown in a frame");
 	make_room(w, r->session, r->body.size);
 	f = calloc(1, sizeof *f);
 	must(f);
 	mail_id_text(mail_id_random(), f->id); /* 128 bits that nobody can guess */
 	memcpy(f->key, r->session->key, sizeof f->key);
-	f->has_remote = query_get(r->query, S("remote"), &remote) && str_eq(buf_str(&remote), S("1"));
+	f->has_remote =
+		query_get(r->query, S("remote"), &remote) && str_eq(buf_str(&remote), S("1"));
 	f->until_ms = loop_now_ms(w->role.loop) + LIVES_MS;
 	w->bodies_size -= r->body.size;
 	f->body = r->body;
@@ -122,7 +128,8 @@ frame_find(const struct request *r)
 	list_each (at, &r->web->frames) {
 		const struct frame *f = list_of(at, struct frame, link);
 
-		if (str_eq(id, str_of(f->id)) && memcmp(f->key, r->session->key, sizeof f->key) == 0)
+		if (str_eq(id, str_of(f->id)) &&
+			memcmp(f->key, r->session->key, sizeof f->key) == 0)
 			return f;
 	}
 	return NULL;
@@ -135,8 +142,10 @@ frame_show(struct request *r)
 	struct MHD_Response *response = f ? body_response(&f->body) : NULL;
 
 	if (!response)
-		return answer_problem(r, MHD_HTTP_NOT_FOUND, "this was shown a while ago; please open the mail again");
+		return answer_problem(r, MHD_HTTP_NOT_FOUND,
+			"this was shown a while ago; please open the mail again");
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/html; charset=utf-8"));
-	answer_header(response, "Content-Security-Policy", f->has_remote ? str_of(remote_policy) : str_of(closed_policy));
+	answer_header(response, "Content-Security-Policy",
+		f->has_remote ? str_of(remote_policy) : str_of(closed_policy));
 	return answer_send_take(r, MHD_HTTP_OK, response);
 }

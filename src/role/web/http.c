@@ -96,11 +96,13 @@ request_run(struct request *r)
 	if (r->is_answered)
 		return;
 	if (r->is_too_big) {
-		answer_problem(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
+		answer_problem(
+			r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
 		return;
 	}
 	if (r->has_no_room) {
-		answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
+		answer_problem(
+			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
 		return;
 	}
 	turn = request_admit(r);
@@ -140,9 +142,11 @@ request_read_head(struct request *r, const char *method)
 	else if (length && (!scan_u64(&text, &size) || text.n))
 		answer_problem(r, MHD_HTTP_BAD_REQUEST, "Content-Length is not a number");
 	else if (size > r->route->body_max)
-		answer_problem(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
+		answer_problem(
+			r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
 	else if (size > WEB_BODIES_MAX - r->web->bodies_size)
-		answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
+		answer_problem(
+			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
 	buf_free(&allow);
 }
 
@@ -176,7 +180,8 @@ request_take(struct request *r, struct str octets)
 }
 
 static enum MHD_Result
-on_request(void *owner, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *octets, size_t *octets_n, void **request)
+on_request(void *owner, struct MHD_Connection *connection, const char *url, const char *method,
+	const char *version, const char *octets, size_t *octets_n, void **request)
 {
 	struct request *r = *request;
 
@@ -202,7 +207,8 @@ on_request(void *owner, struct MHD_Connection *connection, const char *url, cons
 static void *
 on_target(void *owner, const char *target, struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct request *r = calloc(1, sizeof *r);
 
 	must(r && info && info->socket_context);
@@ -222,7 +228,8 @@ on_target(void *owner, const char *target, struct MHD_Connection *connection)
 }
 
 static void
-on_completed(void *owner, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode why)
+on_completed(void *owner, struct MHD_Connection *connection, void **request,
+	enum MHD_RequestTerminationCode why)
 {
 	struct web *w = owner;
 	struct request *r = *request;
@@ -256,7 +263,8 @@ on_completed(void *owner, struct MHD_Connection *connection, void **request, enu
 /* ── connections ── */
 
 static void
-on_connection(void *owner, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what)
+on_connection(void *owner, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode what)
 {
 	struct web *w = owner;
 	struct guest *g;
@@ -297,7 +305,7 @@ leave_encoded(void *owner, struct MHD_Connection *connection, char *text)
 	return strlen(text);
 }
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 on_error(void *owner, const char *format, va_list arguments)
 {
 	char line[512];
@@ -312,11 +320,15 @@ http_open(struct web *w)
 {
 	const union MHD_DaemonInfo *info;
 
-	w->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, w,
-		MHD_OPTION_EXTERNAL_LOGGER, on_error, w, MHD_OPTION_URI_LOG_CALLBACK, on_target, w, MHD_OPTION_NOTIFY_COMPLETED, on_completed, w,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, w, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, w, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(WEB_GUESTS_MAX + WEB_GUESTS_FROM_ONE), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENT_MOST_S,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	w->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+					   MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_request, w, MHD_OPTION_EXTERNAL_LOGGER, on_error, w,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, w, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, w, MHD_OPTION_NOTIFY_CONNECTION, on_connection, w,
+		MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, w, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)(WEB_GUESTS_MAX + WEB_GUESTS_FROM_ONE), MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)SILENT_MOST_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	must(w->http);
 	info = MHD_get_daemon_info(w->http, MHD_DAEMON_INFO_EPOLL_FD);
 	must(info);

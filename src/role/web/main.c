@@ -11,6 +11,8 @@ main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "role") == 0)
 		return web_main();
-	fputs("posthouse-web is started by posthouse: see `listen web` in `posthouse check --options`\n", stderr);
+	fputs("posthouse-web is started by posthouse: see `listen web` in `posthouse check "
+	      "--options`\n",
+		stderr);
 	return EX_USAGE;
 }

@@ -5,8 +5,10 @@
 
 #include "base/must.h"
 
-static const char page_policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; frame-src 'self'; "
-				  "font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+static const char page_policy[] =
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+	"connect-src 'self'; frame-src 'self'; "
+	"font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 static const struct page_file *
 page_find(struct str path)
@@ -41,11 +43,14 @@ page_show(struct request *r)
 
 	must(f);
 	knows = is_known(r, f);
-	response = MHD_create_response_from_buffer(knows ? 0 : f->n, (void *)(uintptr_t)f->octets, MHD_RESPMEM_PERSISTENT);
+	response = MHD_create_response_from_buffer(
+		knows ? 0 : f->n, (void *)(uintptr_t)f->octets, MHD_RESPMEM_PERSISTENT);
 	must(response);
 	answer_header(response, "Content-Security-Policy", str_of(page_policy));
 	answer_header(response, MHD_HTTP_HEADER_ETAG, str_of(f->etag));
-	answer_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, str_starts(r->path, S("/assets/")) ? S("public, max-age=31536000, immutable") : S("no-cache"));
+	answer_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+		str_starts(r->path, S("/assets/")) ? S("public, max-age=31536000, immutable")
+						   : S("no-cache"));
 	if (knows)
 		return answer_send_take(r, MHD_HTTP_NOT_MODIFIED, response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, str_of(f->type));

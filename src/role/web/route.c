@@ -36,7 +36,8 @@ is_of(const struct route *route, struct str path)
 static bool
 is_method(const struct route *route, const char *method)
 {
-	return strcmp(route->method, method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+	return strcmp(route->method, method) == 0 ||
+	       (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
 }
 
 static void

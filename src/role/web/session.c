@@ -122,7 +122,8 @@ session_leave(struct request *r)
 static bool
 is_believed(const struct session *s, int64_t now_ms)
 {
-	return !s->is_over && s->result == CHECKED_OK && s->checked_ms && now_ms - s->checked_ms <= BELIEVED_MS;
+	return !s->is_over && s->result == CHECKED_OK && s->checked_ms &&
+	       now_ms - s->checked_ms <= BELIEVED_MS;
 }
 
 void
@@ -138,7 +139,8 @@ session_tick(struct web *w, int64_t now_ms)
 	list_each_safe (at, &w->requests) {
 		struct request *r = list_of(at, struct request, link);
 
-		if ((r->wait == WAITS_FOR_SESSION || r->wait == WAITS_FOR_VAULT) && now_ms - r->wait_ms > ANSWER_MOST_MS) {
+		if ((r->wait == WAITS_FOR_SESSION || r->wait == WAITS_FOR_VAULT) &&
+			now_ms - r->wait_ms > ANSWER_MOST_MS) {
 			r->is_late = true;
 			if (r->session)
 				r->session->ask = 0;
@@ -152,15 +154,18 @@ session_tick(struct web *w, int64_t now_ms)
 static enum turn
 answer_later(struct request *r)
 {
-	return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE, "it cannot be checked at the moment who you are; please try again later");
+	return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE,
+		"it cannot be checked at the moment who you are; please try again later");
 }
 
 static enum turn
 answer_slow_down(struct request *r)
 {
-	static const char words[] = "{\"type\":\"about:blank\",\"status\":429,\"title\":\"Too Many Requests\",\"detail\":\"too many logins have failed from this "
+	static const char words[] = "{\"type\":\"about:blank\",\"status\":429,\"title\":\"Too Many "
+				    "Requests\",\"detail\":\"too many logins have failed from this "
 				    "address; please wait a minute\"}";
-	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof words - 1, (void *)(uintptr_t)words, MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		sizeof words - 1, (void *)(uintptr_t)words, MHD_RESPMEM_PERSISTENT);
 
 	must(response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("application/problem+json"));
@@ -200,7 +205,8 @@ has_csrf(const struct request *r)
 
 	if (strcmp(r->route->method, "GET") == 0)
 		return true;
-	return said && strlen(said) == 2 * WEB_DIGEST && CRYPTO_memcmp(said, r->session->csrf, 2 * WEB_DIGEST) == 0;
+	return said && strlen(said) == 2 * WEB_DIGEST &&
+	       CRYPTO_memcmp(said, r->session->csrf, 2 * WEB_DIGEST) == 0;
 }
 
 static enum turn
@@ -208,7 +214,9 @@ answer_refused(struct request *r)
 {
 	if (!r->is_by_cookie && r->was_asked)
 		claim_misses(r, true);
-	return answer_problem(r, MHD_HTTP_UNAUTHORIZED, r->is_by_cookie ? "this session is over; please sign in again" : "the login or the password is wrong");
+	return answer_problem(r, MHD_HTTP_UNAUTHORIZED,
+		r->is_by_cookie ? "this session is over; please sign in again"
+				: "the login or the password is wrong");
 }
 
 static enum turn
@@ -227,7 +235,8 @@ session_find(struct request *r)
 		return answer_later(r);
 	r->session->users++;
 	if (r->is_by_cookie && claim_is_foreign(r))
-		return answer_problem(r, MHD_HTTP_FORBIDDEN, "a page of another site may not ask for this");
+		return answer_problem(
+			r, MHD_HTTP_FORBIDDEN, "a page of another site may not ask for this");
 	return NEXT;
 }
 
@@ -250,7 +259,8 @@ session_admit(struct request *r)
 	if (r->session->result == CHECKED_REFUSED)
 		return answer_refused(r);
 	if (r->is_by_cookie && !has_csrf(r))
-		return answer_problem(r, MHD_HTTP_FORBIDDEN, "the header X-Posthouse-CSRF is missing or wrong");
+		return answer_problem(
+			r, MHD_HTTP_FORBIDDEN, "the header X-Posthouse-CSRF is missing or wrong");
 	return NEXT;
 }
 
@@ -279,7 +289,8 @@ static bool
 is_cookie_text(struct str text)
 {
 	for (size_t i = 0; i < text.n; i++)
-		if (!char_is_alpha(text.p[i]) && !char_is_digit(text.p[i]) && text.p[i] != '-' && text.p[i] != '_')
+		if (!char_is_alpha(text.p[i]) && !char_is_digit(text.p[i]) && text.p[i] != '-' &&
+			text.p[i] != '_')
 			return false;
 	return text.n > 0;
 }
@@ -290,7 +301,8 @@ begun(struct request *r, const struct ipc_signed_in *m)
 	r->begun = (enum checked_result)m->result;
 	buf_add(&r->login, m->login);
 	buf_add(&r->secret, m->session);
-	if (r->begun == CHECKED_OK && (r->login.overflow || r->secret.overflow || !is_cookie_text(m->session)))
+	if (r->begun == CHECKED_OK &&
+		(r->login.overflow || r->secret.overflow || !is_cookie_text(m->session)))
 		r->begun = CHECKED_LATER;
 	request_go_on(r);
 }
@@ -298,7 +310,8 @@ begun(struct request *r, const struct ipc_signed_in *m)
 void
 session_signed_in(struct web *w, const struct ipc_signed_in *m)
 {
-	enum checked_result result = m->result > CHECKED_LATER ? CHECKED_LATER : (enum checked_result)m->result;
+	enum checked_result result =
+		m->result > CHECKED_LATER ? CHECKED_LATER : (enum checked_result)m->result;
 	struct session *s;
 
 	list_each (at, &w->requests) {
@@ -349,7 +362,8 @@ answer_session(struct request *r, struct str login, const char *csrf, struct str
 	must(response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("application/json"));
 	if (secret.n) {
-		buf_addf(&cookie, "posthouse=%.*s; HttpOnly; SameSite=Strict; Path=/%s", STR_ARG(secret), r->guest->is_secure ? "; Secure" : "");
+		buf_addf(&cookie, "posthouse=%.*s; HttpOnly; SameSite=Strict; Path=/%s",
+			STR_ARG(secret), r->guest->is_secure ? "; Secure" : "");
 		answer_header(response, MHD_HTTP_HEADER_SET_COOKIE, buf_str(&cookie));
 		explicit_bzero(cookie.p, cookie.n);
 	}
@@ -371,7 +385,8 @@ read_login(const struct request *r, json_t *json, struct str *login, struct str 
 	const char *l = NULL, *p = NULL;
 	size_t l_n = 0, p_n = 0;
 
-	if (r->body.fd >= 0 || json_unpack(json, "{s:s%,s:s%}", "login", &l, &l_n, "password", &p, &p_n) != 0)
+	if (r->body.fd >= 0 ||
+		json_unpack(json, "{s:s%,s:s%}", "login", &l, &l_n, "password", &p, &p_n) != 0)
 		return false;
 	*login = (struct str){ l, l_n };
 	*password = (struct str){ p, p_n };
@@ -381,12 +396,14 @@ read_login(const struct request *r, json_t *json, struct str *login, struct str 
 static enum turn
 ask_to_begin(struct request *r)
 {
-	json_t *json = json_loadb(r->body.small.p ? r->body.small.p : "", r->body.small.n, JSON_REJECT_DUPLICATES, NULL);
+	json_t *json = json_loadb(r->body.small.p ? r->body.small.p : "", r->body.small.n,
+		JSON_REJECT_DUPLICATES, NULL);
 	struct str login, password;
 	enum turn turn;
 
 	if (!json || !read_login(r, json, &login, &password)) {
-		turn = answer_problem(r, MHD_HTTP_BAD_REQUEST, "this is not {\"login\":…,\"password\":…}");
+		turn = answer_problem(
+			r, MHD_HTTP_BAD_REQUEST, "this is not {\"login\":…,\"password\":…}");
 	} else if (!r->web->vault) {
 		turn = answer_later(r);
 	} else {
@@ -414,7 +431,8 @@ begin_first(struct request *r)
 	if (!ours || strcmp(ours, "1") != 0)
 		return answer_problem(r, MHD_HTTP_FORBIDDEN, "the header X-Posthouse is missing");
 	if (claim_is_foreign(r))
-		return answer_problem(r, MHD_HTTP_FORBIDDEN, "a page of another site may not ask for this");
+		return answer_problem(
+			r, MHD_HTTP_FORBIDDEN, "a page of another site may not ask for this");
 	if (claim_misses(r, false) >= MISSES_MOST)
 		return answer_slow_down(r);
 	return ask_to_begin(r);
@@ -432,7 +450,8 @@ session_begin(struct request *r)
 	if (r->begun == CHECKED_REFUSED) {
 		claim_misses(r, true);
 		log_event("login-refused", "client=%s", r->guest->client);
-		return answer_problem(r, MHD_HTTP_UNAUTHORIZED, "the login or the password is wrong");
+		return answer_problem(
+			r, MHD_HTTP_UNAUTHORIZED, "the login or the password is wrong");
 	}
 	make_csrf(buf_str(&r->secret), csrf);
 	return answer_session(r, buf_str(&r->login), csrf, buf_str(&r->secret));
@@ -459,6 +478,7 @@ session_end(struct request *r)
 	event_end(r->web, buf_str(&r->session->login), r->session->key);
 	frame_forget(r->web, r->session->key);
 	response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-	answer_header(response, MHD_HTTP_HEADER_SET_COOKIE, S("posthouse=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/"));
+	answer_header(response, MHD_HTTP_HEADER_SET_COOKIE,
+		S("posthouse=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/"));
 	return answer_send_take(r, MHD_HTTP_NO_CONTENT, response);
 }

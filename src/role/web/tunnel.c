@@ -87,7 +87,11 @@ ask_signature(struct tunnel *t)
 	if (t->ask)
 		return true;
 	t->ask = ++w->asks;
-	ipc_send_sign(w->vault, &(struct ipc_sign){ .fd = -1, .ask = t->ask, .key = what.key, .scheme = what.scheme, .content = what.content });
+	ipc_send_sign(w->vault, &(struct ipc_sign){ .fd = -1,
+					.ask = t->ask,
+					.key = what.key,
+					.scheme = what.scheme,
+					.content = what.content });
 	return true;
 }
 
@@ -99,7 +103,7 @@ shake(struct tunnel *t)
 
 	switch (stream_shake(&t->stream, &e)) {
 	case STREAM_DONE:
-		break;
+		return true;
 	case STREAM_WANT_READ:
 		loop_watch_set(t->outer_watch, LOOP_READ);
 		return true;
@@ -111,7 +115,8 @@ shake(struct tunnel *t)
 	case STREAM_WANT_TIME:
 		return wait_for_turn(t);
 	case STREAM_FAILED:
-		log_event("tls-failed", "client=%s door=web why=%s", t->guest->client, log_quote(str_of(e.text)));
+		log_event("tls-failed", "client=%s door=web why=%s", t->guest->client,
+			log_quote(str_of(e.text)));
 		return false;
 	}
 	return false;
@@ -152,7 +157,8 @@ read_some(struct tunnel *t, bool is_up, char *to, size_t room)
 static ssize_t
 write_some(struct tunnel *t, bool is_up, struct str octets)
 {
-	return is_up ? send(t->inner, octets.p, octets.n, MSG_NOSIGNAL) : stream_write(&t->stream, octets);
+	return is_up ? send(t->inner, octets.p, octets.n, MSG_NOSIGNAL)
+		     : stream_write(&t->stream, octets);
 }
 
 /* What has gone out of the rest, or is kept for later. False: nobody takes it any more. */
@@ -260,7 +266,11 @@ tunnel_open(struct guest *g)
 	struct err e;
 
 	must(t);
-	*t = (struct tunnel){ .guest = g, .inner = -1, .up.rest.max = STREAM_RECORD, .down.rest.max = STREAM_RECORD, .since_ms = loop_now_ms(g->web->role.loop) };
+	*t = (struct tunnel){ .guest = g,
+		.inner = -1,
+		.up.rest.max = STREAM_RECORD,
+		.down.rest.max = STREAM_RECORD,
+		.since_ms = loop_now_ms(g->web->role.loop) };
 	g->tunnel = t;
 	stream_open(&t->stream, g->fd);
 	t->outer_watch = loop_watch_open(g->web->role.loop, g->fd, tunnel_ready, t);
@@ -293,7 +303,8 @@ tunnel_is_late(const struct guest *g, int64_t now_ms)
 {
 	const struct tunnel *t = g->tunnel;
 
-	return t->inner < 0 ? now_ms - t->since_ms > SHAKE_MOST_MS : now_ms - g->idle_ms > FLUSH_MOST_MS;
+	return t->inner < 0 ? now_ms - t->since_ms > SHAKE_MOST_MS
+			    : now_ms - g->idle_ms > FLUSH_MOST_MS;
 }
 
 void

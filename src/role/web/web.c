@@ -100,9 +100,11 @@ web_begin(void *owner)
 	struct rlimit limit;
 
 	w->guests_most = WEB_GUESTS_MAX;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FD_RESERVE + FD_A_GUEST * WEB_GUESTS_MAX)
-		w->guests_most = limit.rlim_cur > 2 * FD_RESERVE ? ((unsigned)limit.rlim_cur - FD_RESERVE) / FD_A_GUEST
-								 : (unsigned)limit.rlim_cur / (2 * FD_A_GUEST);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+		limit.rlim_cur < FD_RESERVE + FD_A_GUEST * WEB_GUESTS_MAX)
+		w->guests_most = limit.rlim_cur > 2 * FD_RESERVE
+					 ? ((unsigned)limit.rlim_cur - FD_RESERVE) / FD_A_GUEST
+					 : (unsigned)limit.rlim_cur / (2 * FD_A_GUEST);
 	w->has_begun = true;
 	w->began_ms = loop_now_ms(w->role.loop);
 	if (w->tls || w->role.config.tls.certificates_n == 0)

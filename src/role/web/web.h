@@ -26,15 +26,16 @@ enum {
 	WEB_GUESTS_FROM_ONE = 256, /* address, or /64 */
 	WEB_SEATS_MAX = 256,
 	WEB_SESSIONS_MAX = 4096,
-	WEB_TARGET_MAX = 8192,	   /* octets of a request's target */
-	WEB_INLINE_MAX = 48 * 1024, /* octets of a body that travel in a message; more lie in a memfd */
+	WEB_TARGET_MAX = 8192, /* octets of a request's target */
+	WEB_INLINE_MAX =
+		48 * 1024, /* octets of a body that travel in a message; more lie in a memfd */
 	WEB_DIGEST = 32,
 };
 
-#define WEB_API_MAX	(10 * 1000 * 1000)
-#define WEB_UPLOAD_MAX	(50 * 1000 * 1000)
-#define WEB_FRAME_MAX	(8 * 1024 * 1024)
-#define WEB_BODIES_MAX	(512ull * 1024 * 1024) /* of all requests under way */
+#define WEB_API_MAX    (10 * 1000 * 1000)
+#define WEB_UPLOAD_MAX (50 * 1000 * 1000)
+#define WEB_FRAME_MAX  (8 * 1024 * 1024)
+#define WEB_BODIES_MAX (512ull * 1024 * 1024) /* of all requests under way */
 
 /* What a step says to the driver: go on; an answer is under way; it is answered. */
 enum turn { NEXT, WAIT, DONE };
@@ -89,10 +90,11 @@ struct body {
 void body_open(struct body *b);
 bool body_add(struct body *b, struct str octets); /* false: the system has no room */
 void body_free(struct body *b);
-struct MHD_Response *body_response(const struct body *b); /* the body stays the caller's; NULL: no room */
+struct MHD_Response *body_response(
+	const struct body *b); /* the body stays the caller's; NULL: no room */
 
 /* ── door.c ── */
-struct guest { /* a connection */
+struct guest {		  /* a connection */
 	struct list link; /* in web->guests: who was heard of longest ago comes first */
 	struct web *web;
 	struct sockaddr_storage at;
@@ -109,14 +111,16 @@ void door_listener(void *owner, unsigned door, unsigned listen, int fd);
 void door_open_all(struct web *w); /* once there is TLS to speak */
 void door_shut_all(struct web *w);
 void door_tick(struct web *w, int64_t now_ms);
-void guest_enter_http(struct guest *g, int fd); /* libmicrohttpd serves it on fd from now on, and closes it */
-void guest_end(struct guest *g);		/* soon, and without a word */
-void guest_settle(struct guest *g);		/* frees it, if nobody has it any more */
+void guest_enter_http(
+	struct guest *g, int fd);   /* libmicrohttpd serves it on fd from now on, and closes it */
+void guest_end(struct guest *g);    /* soon, and without a word */
+void guest_settle(struct guest *g); /* frees it, if nobody has it any more */
 
 /* ── tunnel.c: TLS ── */
 void tunnel_open(struct guest *g);
 void tunnel_close(struct guest *g);
-bool tunnel_is_late(const struct guest *g, int64_t now_ms); /* it shakes hands, or takes what was said last */
+bool tunnel_is_late(
+	const struct guest *g, int64_t now_ms); /* it shakes hands, or takes what was said last */
 void tunnel_certificates(struct web *w, const struct ipc_certificates *m);
 void tunnel_signature(struct web *w, const struct ipc_signature *m);
 void tunnel_lost_vault(struct web *w);
@@ -171,7 +175,8 @@ struct request {
 };
 
 enum turn session_admit(struct request *r); /* NEXT: r->session is somebody */
-enum turn session_ask(struct request *r); /* vault once more, which has the mailbox opened; WAIT, or DONE when there is no vault */
+enum turn session_ask(struct request *
+		r); /* vault once more, which has the mailbox opened; WAIT, or DONE when there is no vault */
 void session_signed_in(struct web *w, const struct ipc_signed_in *m);
 void session_lost_vault(struct web *w);
 void session_leave(struct request *r); /* the request is over */
@@ -187,11 +192,13 @@ struct claim {
 	struct buf login, secret;
 };
 bool claim_read(const struct request *r, struct claim *c);
-void claim_free(struct claim *c); /* and wipes it */
+void claim_free(struct claim *c);		/* and wipes it */
 bool claim_is_foreign(const struct request *r); /* a page of another site asks */
-unsigned claim_misses(struct request *r, bool one_more); /* failed logins of this address in a minute */
+unsigned claim_misses(
+	struct request *r, bool one_more); /* failed logins of this address in a minute */
 const char *claim_header(const struct request *r, const char *name);
-bool query_get(struct str query, struct str name, struct buf *value); /* the value of that field, decoded; false: not there */
+bool query_get(struct str query, struct str name,
+	struct buf *value); /* the value of that field, decoded; false: not there */
 const char *claim_host(const struct request *r); /* NULL: none that could stand in a URL */
 
 /* ── http.c ── */
@@ -202,7 +209,8 @@ void request_wait(struct request *r, enum request_wait what);
 void request_go_on(struct request *r); /* what it waited for has come, or will not */
 
 /* ── answer.c: DONE, all of them ── */
-enum turn answer_send_take(struct request *r, unsigned status, struct MHD_Response *response); /* with the headers that all have */
+enum turn answer_send_take(struct request *r, unsigned status,
+	struct MHD_Response *response); /* with the headers that all have */
 enum turn answer_json(struct request *r, unsigned status, struct str json);
 enum turn answer_problem(struct request *r, unsigned status, const char *detail); /* RFC 7807 */
 void answer_header(struct MHD_Response *response, const char *name, struct str value);
@@ -237,7 +245,9 @@ void call_tick(struct web *w, int64_t now_ms);
 /* ── event.c ── */
 enum turn event_listen(struct request *r);
 void event_news(struct web *w, struct str login, struct str states);
-void event_end(struct web *w, struct str login, const unsigned char *key); /* listeners of the login, or of the one session; key may be NULL */
+void event_end(struct web *w, struct str login,
+	const unsigned char
+		*key); /* listeners of the login, or of the one session; key may be NULL */
 void event_end_all(struct web *w);
 void event_tick(struct web *w, int64_t now_ms);
 

@@ -143,6 +143,7 @@ static const char guarded[] =
 	     "listen submissions { on = \"*:465\" }\n"
 	     "tls { certificate = {/etc/a.pem, /etc/b.pem}  key = {/etc/a.key, /etc/b.key}  "
 	     "no-tickets = true  trust = /etc/ca.pem }\n"
+	     "web { imap = \"imaps://imap.example.org\" }\n"
 	     "gate { pause = 2s  hello = refuse  reverse = ignore  dnsbl = {zen.example.org}  "
 	     "greylist = true  greylist-wait = 1m  "
 	     "connections = 5  network = 50  unknown = 3 }\n"
@@ -167,6 +168,9 @@ doors_have_locks_and_manners(void **state)
 	assert_text(c.tls.keys[1], "/etc/b.key");
 	assert_true(c.tls.has_no_tickets);
 	assert_text(c.tls.trust, "/etc/ca.pem");
+	assert_text(c.web.imap.host, "imap.example.org");
+	assert_int_equal(c.web.imap.port, 993);
+	assert_true(c.web.imap.is_tls);
 	assert_int_equal(c.gate.pause_ms, 2000);
 	assert_int_equal(c.gate.hello, CONFIG_REFUSE);
 	assert_int_equal(c.gate.reverse, CONFIG_IGNORE);
@@ -274,6 +278,9 @@ static const struct {
 	{ "filter f { at = \"unix:run/x\" }",
 		"posthouse.conf:1: `at = unix:run/x` is no place of a Milter; write one such as "
 		"unix:/run/rspamd/milter.sock or 127.0.0.1:11332" },
+	{ "web { imap = \"imap.example.org:993\" }",
+		"posthouse.conf:1: `imap = imap.example.org:993` is no server of IMAP; write one "
+		"such as imaps://imap.example.org or imap://imap.example.org:143" },
 	{ "users = \"a b\"", "posthouse.conf:1: `users = a b` is no begin of users' names; write "
 			     "one such as posthouse-" },
 	{ "gate { dnsbl = {\"-\"} }", "posthouse.conf:1: `dnsbl = -` is no zone; write one such as "
@@ -341,7 +348,7 @@ static const struct {
 	{ "listen smtp { on = \"::1:25\" }",
 		"posthouse.conf:1: `on = ::1:25` is no address with a port; write \"*:25\", "
 		"\"127.0.0.1:25\" or \"[::1]:25\"" },
-	{ "\nlisten web {\n on = \"*:80\"\n no-tls = true\n}",
+	{ "hostname = a.example\nlisten web {\n on = \"*:80\"\n no-tls = true\n}",
 		"posthouse.conf: a web door with no-tls listens beyond loopback; leave no-tls out, "
 		"or listen on 127.0.0.1" },
 	{ "listen smpt { on = \"*:25\" }", "posthouse.conf:1: `listen smpt` is no door; write "

@@ -20,13 +20,18 @@ static void
 names_are_encoded(void **state)
 {
 	(void)state;
-	disposition("application/pdf", S("a.pdf"), "attachment; filename=\"a.pdf\"; filename*=UTF-8''a.pdf");
+	disposition("application/pdf", S("a.pdf"),
+		"attachment; filename=\"a.pdf\"; filename*=UTF-8''a.pdf");
 	disposition("application/pdf", S("\xe6\x8a\xa5\xe5\x91\x8a 1.pdf"),
 		"attachment; filename=\"__ 1.pdf\"; filename*=UTF-8''%E6%8A%A5%E5%91%8A%201.pdf");
-	disposition("application/pdf", S("a\r\nX: y\".pdf"), "attachment; filename=\"a__X: y_.pdf\"; filename*=UTF-8''a__X%3A%20y%22.pdf");
-	disposition("application/pdf", S("../../etc/passwd"), "attachment; filename=\".._.._etc_passwd\"; filename*=UTF-8''.._.._etc_passwd");
-	disposition("application/pdf", S("50%25.txt"), "attachment; filename=\"50_25.txt\"; filename*=UTF-8''50%2525.txt");
-	disposition("application/pdf", S("a\0b"), "attachment; filename=\"a_b\"; filename*=UTF-8''a_b");
+	disposition("application/pdf", S("a\r\nX: y\".pdf"),
+		"attachment; filename=\"a__X: y_.pdf\"; filename*=UTF-8''a__X%3A%20y%22.pdf");
+	disposition("application/pdf", S("../../etc/passwd"),
+		"attachment; filename=\".._.._etc_passwd\"; filename*=UTF-8''.._.._etc_passwd");
+	disposition("application/pdf", S("50%25.txt"),
+		"attachment; filename=\"50_25.txt\"; filename*=UTF-8''50%2525.txt");
+	disposition(
+		"application/pdf", S("a\0b"), "attachment; filename=\"a_b\"; filename*=UTF-8''a_b");
 	disposition("application/pdf", S("\xff\xfe"), "attachment");
 	disposition("application/pdf", S(""), "attachment");
 }
@@ -85,7 +90,8 @@ paths_are_decoded(void **state)
 {
 	(void)state;
 	wish("M1-2/a.pdf?type=application%2Fpdf", "M1-2", "a.pdf", "application/pdf");
-	wish("M1/%E6%8A%A5%20x?x=1&type=image/svg+xml&type=text/html", "M1", "\xe6\x8a\xa5 x", "image/svg+xml");
+	wish("M1/%E6%8A%A5%20x?x=1&type=image/svg+xml&type=text/html", "M1", "\xe6\x8a\xa5 x",
+		"image/svg+xml");
 	wish("M1/a%2Fb%3Ftype=x", "M1", "a/b?type=x", "");
 	wish("M1/100%/%zz", "M1", "100%/%zz", "");
 	wish("M1", "M1", "", "");

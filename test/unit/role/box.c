@@ -253,8 +253,8 @@ test_own_work(void **state)
 	struct box_mail m, now;
 	struct stat st;
 
-	assert_true(
-		box_add(h->box, inbox, str_of(letter), BOX_SEEN | BOX_DRAFT, 5000, &h->arena, &m, &e));
+	assert_true(box_add(
+		h->box, inbox, str_of(letter), BOX_SEEN | BOX_DRAFT, 5000, &h->arena, &m, &e));
 	assert_int_equal(m.flags, BOX_SEEN | BOX_DRAFT);
 	assert_int_equal(m.received_ms, 5000);
 	assert_true(box_flag(h->box, &m, BOX_FLAGGED, &e));
@@ -447,7 +447,7 @@ test_states_that_are_of_no_use(void **state)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(box_changes(h->box, BOX_MAILS, bad[i], 0, &h->arena, &c));
 	box_state(h->box, BOX_MAILS, now);
-	memcpy(strchr(now, '-'), "-999999", 8);
+	memcpy(strchr(now, '-'), "-999999999", 11);
 	assert_false(box_changes(h->box, BOX_MAILS, str_of(now), 0, &h->arena, &c));
 }
 
@@ -538,6 +538,39 @@ test_index_made_anew(void **state)
 	assert_false(box_changes(h->box, BOX_MAILS, str_of(before), 0, &h->arena, &c));
 }
 
+/* While it is open: what it says is nonsense from one moment to the next. */
+static void
+test_index_breaks(void **state)
+{
+	struct house *h = *state;
+	int watched = box_watched(h->box);
+	struct err e = { 0 };
+	char name[32];
+	int fd;
+
+	house_deliver(h, "new/1000.a.host", letter, 1000);
+	house_look(h);
+	for (const char *const *file = (const char *const[]){ "posthouse/index.db",
+		     "posthouse/index.db-wal", NULL };
+		*file; file++) {
+		fd = open(house_path(h, *file), O_WRONLY | O_TRUNC);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	for (int i = 0; i < 50; i++) {
+		snprintf(name, sizeof name, "new/%d.b.host", 2000 + i);
+		house_deliver(h, name, letter, 2000 + i);
+		box_look(h->box, 1000, &e);
+	}
+	house_look(h);
+	house_look(h);
+	assert_int_equal(box_watched(h->box), watched);
+	box_close(&h->box);
+	house_open(h);
+	house_look(h);
+	assert_int_equal(house_all(h).n, 51);
+}
+
 /* A big box is filled in slices, its newest mails first. */
 static void
 test_slices(void **state)
@@ -586,6 +619,7 @@ main(void)
 		T(test_come_and_gone),
 		T(test_thread),
 		T(test_index_made_anew),
+		T(test_index_breaks),
 		T(test_slices),
 	};
 

@@ -455,6 +455,25 @@ test_attachments_come_back(void **state)
 	buf_free(&to);
 }
 
+/* The composer asks for it in several pieces. */
+static void
+test_a_large_attachment_comes_back(void **state)
+{
+	struct buf to = { 0 }, octets = { .max = MESSAGE_MAX };
+	struct letter *l;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof big; i++)
+		big[i] = (char)(i % 251);
+	l = letter_open(message(
+		&to, "{" TEXT VALUES ",'attachments':[{'blobId':'Upicture'},{'blobId':'Ubig'}]}"));
+	assert_true(letter_octets(l, letter_root(l)->sub[2], &octets));
+	assert_str(buf_str(&octets), ((struct str){ big, sizeof big / 2 }));
+	letter_free(&l);
+	buf_free(&octets);
+	buf_free(&to);
+}
+
 static void
 test_what_no_body_may_say(void **state)
 {
@@ -551,6 +570,7 @@ main(void)
 		cmocka_unit_test(test_nothing_ends_a_line),
 		cmocka_unit_test(test_lists_become_the_tree_that_all_understand),
 		cmocka_unit_test(test_attachments_come_back),
+		cmocka_unit_test(test_a_large_attachment_comes_back),
 		cmocka_unit_test(test_what_no_body_may_say),
 		cmocka_unit_test(test_blobs_that_are_not_there_are_all_named),
 		cmocka_unit_test(test_limits),

@@ -196,7 +196,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(survives_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lists_the_newest_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(tells_each_change_as_what_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			tells_each_change_as_what_it_was, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_changes_in_parts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(knows_no_state_of_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_what_is_not_there, set_up, tear_down),

@@ -30,11 +30,14 @@ nobody_sees_bcc(void **state)
 	struct outgoing o;
 
 	(void)state;
-	assert_str(sent("From: a@b\nBcc: secret@c,\n\tother@d\nTo: e@f\nbCC : x@y\nResent-Bcc: z@z\n\nBcc: stays\n", &o),
+	assert_str(sent("From: a@b\nBcc: secret@c,\n\tother@d\nTo: e@f\nbCC : x@y\nResent-Bcc: "
+			"z@z\n\nBcc: stays\n",
+			   &o),
 		S("From: a@b\r\nTo: e@f\r\n\r\nBcc: stays\r\n"));
 	assert_str(sent("Bcc: a@b\r\n\r\nx\r\n", &o), S("\r\nx\r\n"));
 	assert_str(sent("X-Bcc: a@b\r\n\r\n", &o), S("X-Bcc: a@b\r\n\r\n"));
-	assert_str(sent("Subject: a\r\n\r\nx\r\nBcc: stays\r\n", &o), S("Subject: a\r\n\r\nx\r\nBcc: stays\r\n"));
+	assert_str(sent("Subject: a\r\n\r\nx\r\nBcc: stays\r\n", &o),
+		S("Subject: a\r\n\r\nx\r\nBcc: stays\r\n"));
 }
 
 static void
@@ -43,7 +46,8 @@ lines_end_as_smtp_wants_it(void **state)
 	struct outgoing o;
 
 	(void)state;
-	assert_str(sent("A: b\n\none\r\ntwo\nthree\rfour", &o), S("A: b\r\n\r\none\r\ntwo\r\nthree\r\nfour\r\n"));
+	assert_str(sent("A: b\n\none\r\ntwo\nthree\rfour", &o),
+		S("A: b\r\n\r\none\r\ntwo\r\nthree\r\nfour\r\n"));
 	assert_str(sent("A: b\n\nend\r", &o), S("A: b\r\n\r\nend\r\n"));
 	assert_str(sent("A: b\n", &o), S("A: b\r\n"));
 	assert_str(sent("A: b", &o), S("A: b\r\n"));
@@ -97,18 +101,24 @@ queued(const char *const *addresses)
 	json_t *status = json_object();
 
 	for (; *addresses; addresses++)
-		json_object_set_new(status, *addresses, delivery_entry(S("250 2.0.0 kept"), "queued"));
+		json_object_set_new(
+			status, *addresses, delivery_entry(S("250 2.0.0 kept"), "queued"));
 	return status;
 }
 
 static void
-tell(struct delivery *d, enum history_kind kind, struct str recipient, struct str who, struct str how, struct str words)
+tell(struct delivery *d, enum history_kind kind, struct str recipient, struct str who,
+	struct str how, struct str words)
 {
 	struct buf packed = { .max = 1000 };
 
 	if (recipient.n)
 		codec_add_str(&packed, recipient);
-	delivery_told(d, &(struct ipc_told){ .kind = (uint8_t)kind, .who = who, .how = how, .words = words, .recipients = buf_str(&packed) });
+	delivery_told(d, &(struct ipc_told){ .kind = (uint8_t)kind,
+				 .who = who,
+				 .how = how,
+				 .words = words,
+				 .recipients = buf_str(&packed) });
 	buf_free(&packed);
 }
 
@@ -125,7 +135,8 @@ expect(const json_t *status, const char *address, const char *delivered, const c
 static void
 each_recipient_has_its_own_end(void **state)
 {
-	const char *const all[] = { "Wei@example.org", "bob@example.net", "no@example.net", "late@example.net", NULL };
+	const char *const all[] = { "Wei@example.org", "bob@example.net", "no@example.net",
+		"late@example.net", NULL };
 	struct arena arena = { .max = 1 << 20 };
 	json_t *status = queued(all);
 	struct delivery d;
@@ -135,9 +146,12 @@ each_recipient_has_its_own_end(void **state)
 	tell(&d, HISTORY_ARRIVED, S("wei@example.org"), S("x@example.org"), S(""), S(""));
 	tell(&d, HISTORY_EXPANDED, S("wei@example.org"), S(""), S("<wei@example.org>"), S(""));
 	tell(&d, HISTORY_DELIVERED, S("wei@example.org"), S("mailbox"), S(""), S("delivered"));
-	tell(&d, HISTORY_DELIVERED, S("bob@example.net"), S("mx.example.net"), S(""), S("250 2.0.0 queued as 7"));
-	tell(&d, HISTORY_FAILED, S("no@example.net"), S("mx.example.net"), S(""), S("550 5.1.1 nobody"));
-	tell(&d, HISTORY_DEFERRED, S("late@example.net"), S("mx.example.net"), S(""), S("no answer"));
+	tell(&d, HISTORY_DELIVERED, S("bob@example.net"), S("mx.example.net"), S(""),
+		S("250 2.0.0 queued as 7"));
+	tell(&d, HISTORY_FAILED, S("no@example.net"), S("mx.example.net"), S(""),
+		S("550 5.1.1 nobody"));
+	tell(&d, HISTORY_DEFERRED, S("late@example.net"), S("mx.example.net"), S(""),
+		S("no answer"));
 	assert_false(delivery_end(&d, status, true));
 	expect(status, "Wei@example.org", "yes", "250 2.0.0 delivered");
 	expect(status, "bob@example.net", "unknown", "250 2.0.0 queued as 7");
@@ -157,12 +171,16 @@ an_alias_is_as_its_worst_member(void **state)
 
 	(void)state;
 	delivery_begin(&d, &arena, status);
-	tell(&d, HISTORY_EXPANDED, S("team@example.org"), S(""), S("<wei@example.org>, <bob@example.org>"), S(""));
+	tell(&d, HISTORY_EXPANDED, S("team@example.org"), S(""),
+		S("<wei@example.org>, <bob@example.org>"), S(""));
 	tell(&d, HISTORY_DELIVERED, S("wei@example.org"), S("mailbox"), S(""), S(""));
 	assert_false(delivery_end(&d, status, false));
-	assert_string_equal(json_string_value(json_object_get(json_object_get(status, "team@example.org"), "delivered")), "queued");
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(status, "team@example.org"), "delivered")),
+		"queued");
 	delivery_begin(&d, &arena, status);
-	tell(&d, HISTORY_EXPANDED, S("team@example.org"), S(""), S("<wei@example.org>, <bob@example.org>"), S(""));
+	tell(&d, HISTORY_EXPANDED, S("team@example.org"), S(""),
+		S("<wei@example.org>, <bob@example.org>"), S(""));
 	tell(&d, HISTORY_DELIVERED, S("wei@example.org"), S("mailbox"), S(""), S(""));
 	tell(&d, HISTORY_FAILED, S("bob@example.org"), S(""), S(""), S("the disk is full"));
 	tell(&d, HISTORY_SETTLED, S(""), S(""), S(""), S(""));

@@ -156,27 +156,105 @@ function saveWord(draft: Draft): string {
 	return words[draft.state.value];
 }
 
-export function Composer({ start, close }: { start: Start; close: () => void }) {
-	const draft = useMemo(() => new Draft(start, start.isHtml ?? settings.value.writesHtml), []);
-	const editor = useRef<EditorHandle | null>(null);
-	const files = useRef<HTMLInputElement>(null);
-	const box = useRef<HTMLElement>(null);
-	const isBusy = useSignal(false);
-	const isLater = useSignal(false);
-	const isDropping = useSignal(false);
+interface FootProps {
+	draft: Draft;
+	isBusy: boolean;
+	send: () => void;
+	later: () => void;
+	take: (files: FileList) => void;
+	close: () => void;
+}
 
+function Foot({ draft, isBusy, send: now, later, take, close }: FootProps) {
+	const files = useRef<HTMLInputElement>(null);
+	function discard(): void {
+		void draft.discard();
+		close();
+	}
+	return (
+		<div class="composer-foot">
+			<button type="button" class="primary" disabled={isBusy} onClick={now}>
+				{isBusy ? t().sending : t().send}
+			</button>
+			<button type="button" onClick={later}>
+				{t().sendLater}
+			</button>
+			<IconButton icon="attach" name={t().attach} act={() => files.current?.click()} />
+			<input
+				ref={files}
+				type="file"
+				multiple
+				hidden
+				onChange={(e) => {
+					if (e.currentTarget.files) take(e.currentTarget.files);
+					e.currentTarget.value = '';
+				}}
+			/>
+			<button type="button" class="quiet" onClick={() => switchForm(draft)}>
+				{draft.isHtml.value ? t().plainText : t().richText}
+			</button>
+			<IconButton icon="trash" name={t().discard} act={discard} />
+		</div>
+	);
+}
+
+/** Files that are dropped or pasted somewhere on the composer. A text that is pasted (which may come with its picture) is the editor's. */
+function useFiles(take: (list: FileList, mayStandIn: boolean) => void) {
+	const isOver = useSignal(false);
+	return {
+		isOver: isOver.value,
+		handlers: {
+			onPasteCapture(e: ClipboardEvent): void {
+				if (!e.clipboardData?.files.length || e.clipboardData.types.includes('text/plain')) return;
+				e.preventDefault();
+				e.stopPropagation();
+				take(e.clipboardData.files, true);
+			},
+			onDragOver(e: DragEvent): void {
+				if (!e.dataTransfer?.types.includes('Files')) return;
+				e.preventDefault();
+				isOver.value = true;
+			},
+			onDragLeave(e: DragEvent): void {
+				if (e.target === e.currentTarget) isOver.value = false;
+			},
+			onDropCapture(e: DragEvent): void {
+				isOver.value = false;
+				if (!e.dataTransfer?.files.length) return;
+				e.preventDefault();
+				e.stopPropagation();
+				take(e.dataTransfer.files, false);
+			},
+		},
+	};
+}
+
+/** What was written is not lost by closing: neither this window of the page, nor the page. */
+function useKeeping(draft: Draft, isBusy: () => boolean): void {
 	useEffect(() => {
-		if (start.to?.length) box.current?.querySelector<HTMLElement>('.writing')?.focus();
-		const warn = (e: Event) => (draft.isUnsaved() || isBusy.value) && e.preventDefault();
+		const warn = (e: Event) => (draft.isUnsaved() || isBusy()) && e.preventDefault();
 		addEventListener('beforeunload', warn);
 		return () => {
 			removeEventListener('beforeunload', warn);
 			void draft.save();
 		};
 	}, []);
+}
 
-	async function take(list: FileList | File[], mayStandIn: boolean): Promise<void> {
-		for (const file of [...list]) {
+export function Composer({ start, close }: { start: Start; close: () => void }) {
+	const draft = useMemo(() => new Draft(start, start.isHtml ?? settings.value.writesHtml), []);
+	const editor = useRef<EditorHandle | null>(null);
+	const box = useRef<HTMLElement>(null);
+	const isBusy = useSignal(false);
+	const isLater = useSignal(false);
+	const { isOver, handlers } = useFiles(take);
+	useKeeping(draft, () => isBusy.value);
+	useEffect(() => {
+		if (start.to?.length) box.current?.querySelector<HTMLElement>('.writing')?.focus();
+	}, []);
+
+	function take(list: FileList, mayStandIn: boolean): void {
+		for (const file of list) {
 			const inline = mayStandIn && draft.isHtml.value && file.type.startsWith('image/');
 			void draft.attach(file, inline).then((part) => part?.cid && editor.current?.insertImage(draft.imageUrl(part), part.name));
 		}
@@ -194,19 +272,6 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 		await draft.save();
 		await refresh().catch(() => undefined);
 	}
-	function onPaste(e: ClipboardEvent): void {
-		if (!e.clipboardData?.files.length || e.clipboardData.types.includes('text/plain')) return;
-		e.preventDefault();
-		e.stopPropagation();
-		void take(e.clipboardData.files, true);
-	}
-	function onDrop(e: DragEvent): void {
-		isDropping.value = false;
-		if (!e.dataTransfer?.files.length) return;
-		e.preventDefault();
-		e.stopPropagation();
-		void take(e.dataTransfer.files, false);
-	}
 	function onKey(e: KeyboardEvent): void {
 		if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) {
 			e.preventDefault();
@@ -216,21 +281,7 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 	}
 
 	return (
-		<section
-			ref={box}
-			class={isDropping.value ? 'composer is-dropping' : 'composer'}
-			role="dialog"
-			aria-label={start.subject || t().newMessage}
-			onPasteCapture={onPaste}
-			onDragOver={(e) => {
-				if (!e.dataTransfer?.types.includes('Files')) return;
-				e.preventDefault();
-				isDropping.value = true;
-			}}
-			onDragLeave={(e) => e.target === e.currentTarget && (isDropping.value = false)}
-			onDropCapture={onDrop}
-			onKeyDown={onKey}
-		>
+		<section ref={box} class={isOver ? 'composer is-dropping' : 'composer'} role="dialog" aria-label={start.subject || t().newMessage} onKeyDown={onKey} {...handlers}>
 			<div class="composer-head">
 				<h2>{draft.subject.value || t().newMessage}</h2>
 				<span class="state" role="status">
@@ -240,42 +291,13 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 			</div>
 			<Lines draft={draft} />
 			{draft.isHtml.value ? <Editor draft={draft} handle={(h) => (editor.current = h)} /> : <PlainEditor draft={draft} />}
-			{isDropping.value && <p class="drop-hint">{t().dropHere}</p>}
+			{isOver && <p class="drop-hint">{t().dropHere}</p>}
 			<ul class="attached" aria-label={t().attachments}>
 				{draft.attachments.value.map((part) => (
 					<AttachedItem key={part.key} part={part} draft={draft} />
 				))}
 			</ul>
-			<div class="composer-foot">
-				<button type="button" class="primary" disabled={isBusy.value} onClick={() => void go(null)}>
-					{isBusy.value ? t().sending : t().send}
-				</button>
-				<button type="button" onClick={() => (isLater.value = true)}>
-					{t().sendLater}
-				</button>
-				<IconButton icon="attach" name={t().attach} act={() => files.current?.click()} />
-				<input
-					ref={files}
-					type="file"
-					multiple
-					hidden
-					onChange={(e) => {
-						void take(e.currentTarget.files ?? [], false);
-						e.currentTarget.value = '';
-					}}
-				/>
-				<button type="button" class="quiet" onClick={() => switchForm(draft)}>
-					{draft.isHtml.value ? t().plainText : t().richText}
-				</button>
-				<IconButton
-					icon="trash"
-					name={t().discard}
-					act={() => {
-						void draft.discard();
-						close();
-					}}
-				/>
-			</div>
+			<Foot draft={draft} isBusy={isBusy.value} send={() => void go(null)} later={() => (isLater.value = true)} take={(list) => take(list, false)} close={close} />
 			{isLater.value && <LaterDialog close={() => (isLater.value = false)} choose={(at) => void go(at)} />}
 		</section>
 	);

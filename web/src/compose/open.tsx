@@ -43,11 +43,13 @@ export function toHtml(text: string): string {
 
 // ── answering ──
 
-function inlineParts(email: Email, all: boolean) {
-	return email.attachments
-		.filter((p) => p.blobId && (all || (p.cid && /^image\//.test(p.type))))
-		.map((p) => ({ name: p.name ?? t().unnamed, type: p.type, size: p.size, blobId: p.blobId!, cid: p.cid && /^image\//.test(p.type) && htmlOf(email)?.includes(`cid:${p.cid}`) ? p.cid : null }))
-		.filter((p) => all || p.cid !== null);
+/** Of the parts of a mail those that come along: all, or only the pictures that stand in its text. */
+function partsOf(email: Email, all: boolean): NonNullable<Start['attachments']> {
+	const html = htmlOf(email);
+	return email.attachments.flatMap((p) => {
+		const cid = p.cid && /^image\//.test(p.type) && html?.includes(`cid:${p.cid}`) ? p.cid : null;
+		return p.blobId && (all || cid !== null) ? [{ name: p.name ?? t().unnamed, type: p.type, size: p.size, blobId: p.blobId, cid }] : [];
+	});
 }
 
 /** The identity that the mail was written to. */
@@ -57,7 +59,7 @@ function identityFor(email: Email): { from?: string } {
 	return own ? { from: own } : {};
 }
 
-export async function answer(email: Email, all: boolean): Promise<void> {
+export function answer(email: Email, all: boolean): void {
 	const author = email.from?.[0];
 	const line = t().wrote(full(email.sentAt ?? email.receivedAt, locale()), author ? shortName(author) : '');
 	const html = htmlOf(email);
@@ -67,13 +69,13 @@ export async function answer(email: Email, all: boolean): Promise<void> {
 		...identityFor(email),
 		subject: replySubject(email.subject),
 		text: `\n\n${line}\n${quote(textOf(email))}\n`,
-		html: `<div><br></div><div>${escapeHtml(line)}</div><blockquote>${html ?? toHtml(textOf(email))}</blockquote>`,
-		attachments: settings.value.writesHtml && html !== null ? inlineParts(email, false) : [],
+		html: `<div><br></div><div><br></div><div>${escapeHtml(line)}</div><blockquote>${html ?? toHtml(textOf(email))}</blockquote>`,
+		attachments: settings.value.writesHtml && html !== null ? partsOf(email, false) : [],
 		marks: { emailId: email.id, keyword: '$answered' },
 	});
 }
 
-export async function forward(email: Email): Promise<void> {
+export function forward(email: Email): void {
 	const people = (list: Address[] | null) => (list ?? []).map(format).join(', ');
 	const heads = [
 		[t().from, people(email.from)],
@@ -88,7 +90,7 @@ export async function forward(email: Email): Promise<void> {
 		subject: forwardSubject(email.subject),
 		text: `\n\n${head}\n${textOf(email)}`,
 		html: `<div><br></div>${toHtml(head)}${htmlOf(email) ?? toHtml(textOf(email))}`,
-		attachments: inlineParts(email, true),
+		attachments: partsOf(email, true),
 		marks: { emailId: email.id, keyword: '$forwarded' },
 	});
 }
@@ -106,7 +108,7 @@ export async function editDraft(id: Id): Promise<void> {
 			text: textOf(email),
 			...(html === null ? {} : { html }),
 			isHtml: html !== null,
-			attachments: inlineParts(email, true),
+			attachments: partsOf(email, true),
 			...(email.inReplyTo ? { inReplyTo: email.inReplyTo } : {}),
 			...(email.references ? { references: email.references } : {}),
 			...identityFor(email),
@@ -118,12 +120,12 @@ export async function editDraft(id: Id): Promise<void> {
 }
 
 /** The last mail of the open conversation, by key. */
-async function lastOpened(act: (email: Email) => Promise<void>): Promise<void> {
+async function lastOpened(act: (email: Email) => void): Promise<void> {
 	const last = opened.value?.emails.filter((e) => !e.keywords['$draft']).at(-1);
 	if (!last) return;
 	try {
 		const email = await fetchLetter(last.id);
-		if (email) await act(email);
+		if (email) act(email);
 	} catch (error) {
 		tellError(error);
 	}

@@ -2,10 +2,9 @@
 // From a draft to the queue. It goes there at once, held for a few seconds or until a moment (FUTURERELEASE, RFC 4865, by RFC 8621 §7), so that closing the
 // page loses nothing; "Undo" asks the queue to drop it while it is held.
 
-import { effect } from '@preact/signals';
 import { locale, t } from '../i18n';
 import { call } from '../jmap';
-import { byRole, changedTypes, refresh } from '../store';
+import { byRole, refresh } from '../store';
 import { full, utc } from '../time';
 import { hush, tell, tellError } from '../toast';
 import type { Address, Id, Patch, SetError } from '../types';
@@ -13,7 +12,7 @@ import type { Draft } from './draft';
 import { editDraft } from './open';
 
 const holdSeconds = 10;
-const follow_ms = 5 * 60_000; // that long after sending, news of it are told
+const looks = [1, 3, 10, 30, 120, 300]; // seconds after the hold, at which the queue is asked what became of it
 
 const unknown: SetError = { type: 'serverFail' };
 
@@ -108,18 +107,16 @@ export async function cancel(id: Id, emailId: Id): Promise<void> {
 
 /** Says once what became of it: when all have it, or as soon as somebody has refused it. */
 function follow(id: Id): void {
-	const end = Date.now() + follow_ms;
-	const stop = effect(() => {
-		if (Date.now() > end) queueMicrotask(() => stop());
-		else if (changedTypes.value.types.includes('EmailSubmission')) check().catch(() => undefined);
-	});
+	const timers = looks.map((s) => window.setTimeout(() => void check().catch(() => undefined), (holdSeconds + s) * 1000));
+	const stop = () => timers.forEach((timer) => window.clearTimeout(timer));
+
 	async function check(): Promise<void> {
 		const submission = (await call('EmailSubmission/get', { ids: [id] }).answer).list[0];
 		if (!submission || submission.undoStatus === 'canceled') return stop();
 		const fates = Object.entries(submission.deliveryStatus ?? {});
-		const failed = fates.filter(([, f]) => f.delivered === 'no').map(([email]) => email);
+		const failed = fates.filter(([, fate]) => fate.delivered === 'no').map(([email]) => email);
 		if (failed.length) tell({ text: t().someFailed(failed.join(', ')), stays_ms: 20_000 });
-		else if (fates.length && fates.every(([, f]) => f.delivered !== 'queued') && submission.undoStatus === 'final') tell({ text: t().allDelivered });
+		else if (fates.length && fates.every(([, fate]) => fate.delivered !== 'queued')) tell({ text: t().allDelivered });
 		else return;
 		stop();
 	}

@@ -187,6 +187,7 @@ export const en = {
 	someFailed: (list: string) => `Could not be delivered to ${list}.`,
 
 	// keys
+	singleKeys: 'Shortcuts of a single key',
 	keys: 'Keyboard shortcuts',
 	keyNext: 'Next conversation',
 	keyPrevious: 'Previous conversation',

@@ -179,6 +179,7 @@ export const zh: Words = {
 	allDelivered: '已送达所有收件人。',
 	someFailed: (list) => `未能送达 ${list}。`,
 
+	singleKeys: '使用单键快捷键',
 	keys: '键盘快捷键',
 	keyNext: '下一个会话',
 	keyPrevious: '上一个会话',
