@@ -275,6 +275,8 @@ is_loopback(const struct sockaddr_storage *a)
 static const char *
 wrong_web(const struct config_listen *l)
 {
+	if (l->door == CONFIG_WEB && (l->proxy.n || l->xclient.n))
+		return "a web door knows neither `proxy` nor `xclient`";
 	for (size_t i = 0; l->door == CONFIG_WEB && l->has_no_tls && i < l->on_n; i++)
 		if (!is_loopback(&l->on[i]))
 			return "a web door with no-tls listens beyond loopback; leave no-tls out, "

@@ -2,6 +2,7 @@
 // node run.mjs SCENE: one scene of scenes/ in Debian's chromium, against the station that the environment names:
 //   BASE     its web door, "http://127.0.0.1:8080"
 //   SHOTS    directory for screenshots
+//   INPUT    JSON for the scene; with "world", a port of 127.0.0.1, every other host leads there
 // A scene is a default export, async (stage) => {}; what it throws is the failure.
 
 import { createRequire } from 'node:module';
@@ -17,7 +18,9 @@ const shots = process.env.SHOTS;
 const patience = 30_000; // a sanitizer build is slow; nothing asserts on time
 
 mkdirSync(shots, { recursive: true });
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+const input = process.env.INPUT ? JSON.parse(process.env.INPUT) : {};
+const world = input.world ? [`--host-resolver-rules=MAP * 127.0.0.1:${input.world}, EXCLUDE 127.0.0.1`] : [];
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', ...world] });
 const problems = [];
 
 /** A window of its own, with nobody signed in. Whatever the page complains about is a failure. */
@@ -49,7 +52,7 @@ function assert(condition, words) {
 	if (!condition) throw new Error(words);
 }
 
-const stage = { base, open, signIn, shot, assert, browser, require, expected: [/status of 401/], input: process.env.INPUT ? JSON.parse(process.env.INPUT) : {} };
+const stage = { base, open, signIn, shot, assert, browser, require, expected: [/status of 401/], input };
 let code = 0;
 try {
 	await (await import(`./scenes/${scene}.mjs`)).default(stage);

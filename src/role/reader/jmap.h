@@ -16,9 +16,9 @@ enum {
 	JMAP_CALLS_MAX = 64,		     /* maxCallsInRequest */
 	JMAP_OBJECTS_GET_MAX = 1000,	     /* maxObjectsInGet */
 	JMAP_OBJECTS_SET_MAX = 1000,	     /* maxObjectsInSet */
-	JMAP_REQUEST_MAX = 10 * 1024 * 1024, /* maxSizeRequest */
+	JMAP_REQUEST_MAX = 10 * 1000 * 1000, /* maxSizeRequest: what web takes (web.h) */
 	JMAP_UPLOAD_MAX =
-		50 * 1024 * 1024, /* maxSizeUpload; never more than limits.message of the file */
+		50 * 1000 * 1000, /* maxSizeUpload, the same; never more than limits.message of the file */
 	JMAP_DEPTH_MAX = 64,	  /* of nested JSON, and of a pointer into it */
 	JMAP_VALUES_MAX = 200 * 1000, /* values in a request: each costs many times its octets */
 	JMAP_ANSWER_MAX =
@@ -99,6 +99,8 @@ void jmap_states(struct reader *reader,
 json_t *jmap_check_arguments(const json_t *arguments, const char *const *names);
 /* An array of ids is at `name`, and each is in it once. *all: null was given, or nothing. False: *error is the answer. */
 bool jmap_ids(json_t *arguments, const char *name, size_t most, bool *all, json_t **error);
+/* ifInState (RFC 8620 §5.3): NULL: none was given, or this is the state; else the error's answer. */
+json_t *jmap_check_if_in_state(const json_t *arguments, const char *state);
 /* "#creation" → the id made in this request; any other stays. */
 struct str jmap_id(struct jmap_request *r, const json_t *id);
 struct str jmap_str(const json_t *j); /* of a JSON string; empty: it is none. Lives as long as j */

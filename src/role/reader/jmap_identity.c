@@ -201,6 +201,7 @@ set_all(struct jmap_request *r, const json_t *arguments, json_t *answer)
 	json_t *creates = json_object_get(arguments, "create"),
 	       *updates = json_object_get(arguments, "update"), *error, *made;
 	const json_t *destroys = json_object_get(arguments, "destroy");
+	struct str id;
 
 	for (void *at = json_object_iter(creates); at; at = json_object_iter_next(creates, at)) {
 		made = NULL;
@@ -214,20 +215,21 @@ set_all(struct jmap_request *r, const json_t *arguments, json_t *answer)
 	for (void *at = json_object_iter(updates); at; at = json_object_iter_next(updates, at)) {
 		json_t *key = json_string(json_object_iter_key(at));
 
-		error = update(r, jmap_id(r, key), json_object_iter_value(at));
-		jmap_set_result(answer, error ? "notUpdated" : "updated", json_object_iter_key(at),
-			error ? error : json_null());
+		id = jmap_id(r, key);
+		error = update(r, id, json_object_iter_value(at));
+		jmap_set_result(answer, error ? "notUpdated" : "updated",
+			error ? json_object_iter_key(at) : id.p, error ? error : json_null());
 		json_decref(key);
 	}
 	for (size_t i = 0; i < json_array_size(destroys); i++) {
-		const json_t *id = json_array_get(destroys, i);
+		const json_t *said = json_array_get(destroys, i);
 
-		error = destroy(r, jmap_id(r, id));
+		id = jmap_id(r, said);
+		error = destroy(r, id);
 		if (error)
-			jmap_set_result(answer, "notDestroyed", json_string_value(id), error);
+			jmap_set_result(answer, "notDestroyed", json_string_value(said), error);
 		else
-			json_array_append(
-				json_object_get(answer, "destroyed"), (json_t *)(uintptr_t)id);
+			jmap_set_destroyed(answer, id);
 	}
 }
 
@@ -240,8 +242,7 @@ jmap_identity_set(struct jmap_request *r, json_t *arguments, json_t **answer)
 	*answer = jmap_kept_check_set(r, KEPT_IDENTITY, arguments, names);
 	if (*answer)
 		return JMAP_DONE;
-	*answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState",
-		jmap_kept_state(r, KEPT_IDENTITY), "destroyed");
+	*answer = jmap_kept_set_answer(r, KEPT_IDENTITY);
 	set_all(r, arguments, *answer);
 	json_object_set_new(*answer, "newState", jmap_kept_state(r, KEPT_IDENTITY));
 	reader_news(r->reader);

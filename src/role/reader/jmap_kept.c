@@ -151,31 +151,44 @@ is_object_of_objects(const json_t *j, size_t *n)
 }
 
 json_t *
-jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, const json_t *arguments,
+jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, json_t *arguments,
 	const char *const *names)
 {
 	json_t *error = jmap_check_arguments(arguments, names);
-	const json_t *destroy = json_object_get(arguments, "destroy"),
-		     *state = json_object_get(arguments, "ifInState");
 	char now[KEPT_STATE];
 	size_t n = 0;
+	bool none;
 
-	if (error)
+	if (error || !jmap_ids(arguments, "destroy", JMAP_OBJECTS_SET_MAX, &none, &error))
 		return error;
 	if (!is_object_of_objects(json_object_get(arguments, "create"), &n) ||
-		!is_object_of_objects(json_object_get(arguments, "update"), &n) ||
-		(destroy && !json_is_null(destroy) && !json_is_array(destroy)))
-		return jmap_error("invalidArguments",
-			"create and update are objects of objects, destroy is an array");
-	for (size_t i = 0; i < json_array_size(destroy); i++)
-		if (!json_is_string(json_array_get(destroy, i)))
-			return jmap_error("invalidArguments", "destroy has what is no id");
-	if (n + json_array_size(destroy) > JMAP_OBJECTS_SET_MAX)
+		!is_object_of_objects(json_object_get(arguments, "update"), &n))
+		return jmap_error(
+			"invalidArguments", "create and update are objects of objects");
+	if (n + json_array_size(json_object_get(arguments, "destroy")) > JMAP_OBJECTS_SET_MAX)
 		return jmap_error("requestTooLarge", "more than %d objects", JMAP_OBJECTS_SET_MAX);
 	kept_state(r->kept, kind, now);
-	if (state && !json_is_null(state) && !str_eq(jmap_str(state), str_of(now)))
-		return jmap_error("stateMismatch", "the state is %s", now);
-	return NULL;
+	return jmap_check_if_in_state(arguments, now);
+}
+
+json_t *
+jmap_kept_set_answer(struct jmap_request *r, enum kept_kind kind)
+{
+	return json_pack("{s:s, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "accountId", JMAP_ACCOUNT,
+		"oldState", jmap_kept_state(r, kind), "created", "updated", "destroyed",
+		"notCreated", "notUpdated", "notDestroyed");
+}
+
+void
+jmap_set_destroyed(json_t *answer, struct str id)
+{
+	json_t *destroyed = json_object_get(answer, "destroyed");
+
+	if (!json_is_array(destroyed)) {
+		destroyed = json_array();
+		json_object_set_new(answer, "destroyed", destroyed);
+	}
+	json_array_append_new(destroyed, jmap_text(id));
 }
 
 void

@@ -181,13 +181,15 @@ update_all(struct set *s, json_t *updates)
 	json_t *patch;
 
 	json_object_foreach (updates, key, patch) {
-		json_t *id = json_string(key), *error = update(s, jmap_id(s->request, id), patch);
+		json_t *said = json_string(key), *error;
+		struct str id = jmap_id(s->request, said);
 
+		error = update(s, id, patch);
 		if (error)
 			json_object_set_new(s->not_updated, key, error);
 		else
-			json_object_set_new(s->updated, key, json_null());
-		json_decref(id);
+			json_object_setn_new(s->updated, id.p, id.n, json_null());
+		json_decref(said);
 	}
 }
 
@@ -226,16 +228,17 @@ destroy(struct set *s, struct str id)
 static void
 destroy_all(struct set *s, const json_t *ids)
 {
-	json_t *id;
+	json_t *said;
 	size_t i;
 
-	json_array_foreach (ids, i, id) {
-		json_t *error = destroy(s, jmap_id(s->request, id));
+	json_array_foreach (ids, i, said) {
+		struct str id = jmap_id(s->request, said);
+		json_t *error = destroy(s, id);
 
 		if (error)
-			json_object_set_new(s->not_destroyed, json_string_value(id), error);
+			json_object_set_new(s->not_destroyed, json_string_value(said), error);
 		else
-			json_array_append(s->destroyed, id);
+			json_array_append_new(s->destroyed, jmap_text(id));
 	}
 }
 
@@ -253,8 +256,7 @@ check(struct set *s, json_t *arguments, const char *state)
 	static const char *const names[] = { "ifInState", "create", "update", "destroy",
 		"onDestroyRemoveEmails", NULL };
 	const json_t *creations = json_object_get(arguments, "create"),
-		     *updates = json_object_get(arguments, "update"),
-		     *if_state = json_object_get(arguments, "ifInState");
+		     *updates = json_object_get(arguments, "update");
 	json_t *error = jmap_check_arguments(arguments, names);
 	bool none;
 
@@ -268,9 +270,7 @@ check(struct set *s, json_t *arguments, const char *state)
 			json_array_size(json_object_get(arguments, "destroy")) >
 		JMAP_OBJECTS_SET_MAX)
 		return jmap_error("requestTooLarge", "more than %d objects", JMAP_OBJECTS_SET_MAX);
-	if (if_state && !json_is_null(if_state) && !str_eq(jmap_str(if_state), str_of(state)))
-		return jmap_error("stateMismatch", "the state is %s", state);
-	return NULL;
+	return jmap_check_if_in_state(arguments, state);
 }
 
 /* RFC 8620 §5.3: null where there is none. */

@@ -166,8 +166,13 @@ read_order(const json_t *sort, struct order *o, json_t **error)
 	} orders[] = { { { "emailId", 7 }, "emailId" }, { { "threadId", 8 }, "threadId" },
 		{ { "sentAt", 6 }, "sendAt" } };
 	enum { ORDERS = sizeof orders / sizeof *orders };
+	bool is_ascending;
 
 	*o = (struct order){ 0 };
+	if (sort && !json_is_null(sort) && !json_is_array(sort)) {
+		*error = jmap_error("invalidArguments", "sort is not an array");
+		return false;
+	}
 	for (size_t i = 0; i < json_array_size(sort); i++) {
 		const json_t *comparator = json_array_get(sort, i);
 		size_t which = 0;
@@ -180,9 +185,10 @@ read_order(const json_t *sort, struct order *o, json_t **error)
 				"unsupportedSort", "sort by emailId, threadId or sentAt");
 			return false;
 		}
+		if (!jmap_read_bool(comparator, "isAscending", true, &is_ascending, error))
+			return false;
 		o->properties[o->n] = orders[which].property;
-		o->is_descending[o->n++] =
-			json_is_false(json_object_get(comparator, "isAscending"));
+		o->is_descending[o->n++] = !is_ascending;
 	}
 	return true;
 }
@@ -265,7 +271,7 @@ jmap_submission_query(struct jmap_request *r, json_t *arguments, json_t **answer
 		!read_order(json_object_get(arguments, "sort"), &order, answer))
 		return JMAP_DONE;
 	if (filter && !json_is_null(filter) && !filter_is_right(filter, 0)) {
-		*answer = jmap_error("unsupportedFilter", "see RFC 8621 §7.3");
+		*answer = jmap_error(json_is_object(filter) ? "unsupportedFilter" : "invalidArguments", "see RFC 8621 §7.3");
 		return JMAP_DONE;
 	}
 	n = kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &ids);

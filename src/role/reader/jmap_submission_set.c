@@ -206,7 +206,7 @@ update(struct setting *s, const char *key, const json_t *patch)
 	else
 		error = jmap_set_error("notFound", "there is no such submission");
 	if (turn == NEXT) {
-		jmap_set_result(s->answer, error ? "notUpdated" : "updated", key,
+		jmap_set_result(s->answer, error ? "notUpdated" : "updated", error ? key : id.p,
 			error ? error : json_null());
 		if (!error)
 			note_success(s, key, json_object_get(object, "emailId"));
@@ -233,8 +233,7 @@ destroy(struct setting *s, const json_t *key)
 		jmap_set_result(s->answer, "notDestroyed", json_string_value(key),
 			jmap_set_error("serverFail", "%s", e.text));
 	} else {
-		json_array_append(
-			json_object_get(s->answer, "destroyed"), (json_t *)(uintptr_t)key);
+		jmap_set_destroyed(s->answer, id);
 		note_success(s, json_string_value(key), json_object_get(object, "emailId"));
 	}
 	json_decref(object);
@@ -278,25 +277,21 @@ email_set(struct setting *s)
 
 /* Which mails the patches are for is known at the end only; that they are patches, at once. */
 static json_t *
-check(struct jmap_request *r, const json_t *arguments)
+check(struct jmap_request *r, json_t *arguments)
 {
 	static const char *const names[] = { "ifInState", "create", "update", "destroy",
 		"onSuccessUpdateEmail", "onSuccessDestroyEmail", NULL };
 	json_t *patches = json_object_get(arguments, "onSuccessUpdateEmail");
-	const json_t *ids = json_object_get(arguments, "onSuccessDestroyEmail");
 	json_t *error = jmap_kept_check_set(r, KEPT_SUBMISSION, arguments, names);
-	bool fits = (!patches || json_is_null(patches) || json_is_object(patches)) &&
-		    (!ids || json_is_null(ids) || json_is_array(ids));
+	bool none, fits = !patches || json_is_null(patches) || json_is_object(patches);
 
-	if (error)
+	if (error || !jmap_ids(arguments, "onSuccessDestroyEmail", JMAP_OBJECTS_SET_MAX, &none,
+			     &error))
 		return error;
 	for (void *at = json_object_iter(patches); at; at = json_object_iter_next(patches, at))
 		fits &= json_is_object(json_object_iter_value(at));
-	for (size_t i = 0; i < json_array_size(ids); i++)
-		fits &= json_is_string(json_array_get(ids, i));
 	return fits ? NULL
-		    : jmap_error("invalidArguments",
-			      "onSuccessUpdateEmail or onSuccessDestroyEmail is wrong");
+		    : jmap_error("invalidArguments", "onSuccessUpdateEmail has what is no patch");
 }
 
 static void
@@ -308,8 +303,7 @@ begin(struct jmap_request *r, json_t *arguments)
 	s->request = r;
 	s->arguments = json_incref(arguments);
 	s->mails = json_object();
-	s->answer = json_pack("{s:s, s:o, s:[]}", "accountId", JMAP_ACCOUNT, "oldState",
-		jmap_kept_state(r, KEPT_SUBMISSION), "destroyed");
+	s->answer = jmap_kept_set_answer(r, KEPT_SUBMISSION);
 	s->at = json_object_iter(json_object_get(arguments, "create"));
 	r->wait = s;
 	r->wait_free = setting_free;

@@ -152,15 +152,8 @@ jmap_mail_state(struct jmap_request *r)
 json_t *
 jmap_check_state(struct jmap_request *r, const json_t *arguments)
 {
-	const json_t *wanted = json_object_get(arguments, "ifInState");
 	char state[BOX_STATE];
 
-	if (!wanted || json_is_null(wanted))
-		return NULL;
-	if (!json_is_string(wanted))
-		return jmap_error("invalidArguments", "ifInState is no string");
 	box_state(r->box, BOX_MAILS, state);
-	if (!str_eq(jmap_str(wanted), str_of(state)))
-		return jmap_error("stateMismatch", "the state is %s", state);
-	return NULL;
+	return jmap_check_if_in_state(arguments, state);
 }

@@ -278,6 +278,8 @@ static const struct {
 	{ "filter f { at = \"unix:run/x\" }",
 		"posthouse.conf:1: `at = unix:run/x` is no place of a Milter; write one such as "
 		"unix:/run/rspamd/milter.sock or 127.0.0.1:11332" },
+	{ HEAD "listen web { on = \"127.0.0.1:80\"  proxy = {127.0.0.1} }\n",
+		"posthouse.conf: a web door knows neither `proxy` nor `xclient`" },
 	{ "web { imap = \"imap.example.org:993\" }",
 		"posthouse.conf:1: `imap = imap.example.org:993` is no server of IMAP; write one "
 		"such as imaps://imap.example.org or imap://imap.example.org:143" },

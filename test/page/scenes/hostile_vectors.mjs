@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each vector is opened as a mail, in the list's order. Then each wall of web/src/frame.ts is tried without the others: what the sanitizer left, in a document
+// that may do anything; and the raw vector, behind the server's policy alone. Last the control: a vector behind no wall is seen to run and to reach the world.
+
+const ran = 'a vector ran: ';
+
+/** Sees whatever a page or a frame in it does that a mail may not. */
+async function watch(page) {
+	const seen = [];
+	const shown = page.url();
+	await page.context().addInitScript((words) => {
+		window.alert = window.confirm = window.prompt = window.print = (n) => console.log(words + n);
+		window.addEventListener('message', (e) => console.log(`${words}a message, ${JSON.stringify(e.data)}`));
+		window.addEventListener('submit', () => console.log(`${words}a form`), true);
+	}, ran);
+	await page.reload();
+	page.on('console', (line) => line.text().startsWith(ran) && seen.push(line.text()));
+	page.on('dialog', (dialog) => (seen.push(`a dialog: ${dialog.message()}`), dialog.dismiss()));
+	page.on('popup', (popup) => (seen.push(`a popup: ${popup.url()}`), popup.close()));
+	page.on('download', (download) => seen.push(`a download: ${download.url()}`));
+	page.on('request', (r) => {
+		const isOfMail = r.frame() !== page.mainFrame() && !(r.isNavigationRequest() && /\/frame\/[0-9a-f]{32}$/.test(r.url()));
+		if (isOfMail && !/^data:/.test(r.url())) seen.push(`a request: ${r.method()} ${r.url()}`);
+		if (r.isNavigationRequest() && r.frame() === page.mainFrame() && !r.url().startsWith(shown.split('#')[0])) seen.push(`a navigation: ${r.url()}`);
+	});
+	return seen;
+}
+
+const frameOf = async (page) => (await page.locator('iframe.frame').elementHandle()).contentFrame();
+
+/** Waits for another mail than the last one; its subject, and the frame with it in. */
+async function opened(page, last) {
+	const heading = page.locator('.thread h2', { hasText: 'vector' });
+	await heading.and(page.locator('h2', { hasNotText: new RegExp(`^${last}$`) })).waitFor();
+	const frame = await frameOf(page);
+	await frame.waitForURL(/\/frame\//);
+	await frame.waitForLoadState('load');
+	return [(await heading.textContent()).trim(), frame];
+}
+
+/** What may not stand in a mail that is shown, if it can be told. */
+function remains() {
+	const bad = [];
+	for (const element of document.querySelectorAll('*')) {
+		if (/^(?:script|iframe|frame|object|embed|form|input|button|select|textarea|base|link|svg|math|audio|video|template|dialog)$/.test(element.localName)) bad.push(element.localName);
+		for (const { name, value } of element.attributes) {
+			if (/^on/i.test(name)) bad.push(name);
+			if (/^(?:href|src|action|formaction|background)$/.test(name) && !/^(?:https?:|mailto:|tel:|#|data:image\/|http:\/\/[\d.:]+\/#\/compose\/)/.test(value)) bad.push(`${name}=${value}`);
+		}
+	}
+	return bad;
+}
+
+async function readAll(page, vectors, check) {
+	const texts = [];
+	page.on('request', (r) => r.method() === 'POST' && /\/frame\?/.test(r.url()) && texts.push(r.postData()));
+	const subjects = new Set();
+	await page.locator('.rows [role=row]').first().click();
+	for (let last = ''; subjects.size < vectors.length; ) {
+		const [subject, frame] = await opened(page, last);
+		subjects.add((last = subject));
+		check(`${subject} in the page`, await frame.evaluate(remains));
+		const box = await page.locator('iframe.frame').boundingBox();
+		check(`${subject} in the page`, box.width < 1200 && box.x > 0 ? [] : ['it covers the page']);
+		await page.keyboard.press('j');
+	}
+	return texts;
+}
+
+/** A document with nothing around it: what runs here, runs. */
+async function alone(page, html) {
+	await page.goto('about:blank');
+	await page.setContent(html, { waitUntil: 'load' });
+	await page.evaluate(() => new Promise((r) => setTimeout(r, 20)));
+}
+
+async function behindPolicy(page, csrf, raw, remote) {
+	await page.evaluate(
+		async ([token, html, is]) => {
+			const answer = await fetch(`/frame?remote=${is}`, { method: 'POST', headers: { 'Content-Type': 'text/html', 'X-Posthouse-CSRF': token }, body: html });
+			const frame = document.createElement('iframe');
+			frame.src = (await answer.json()).url;
+			const done = new Promise((r) => frame.addEventListener('load', r, { once: true }));
+			document.body.replaceChildren(frame);
+			await done;
+			await new Promise((r) => setTimeout(r, 20));
+		},
+		[csrf, raw, remote],
+	);
+}
+
+export default async function (stage) {
+	const { signIn, open, shot, assert, input, base, expected } = stage;
+	const { vectors } = input;
+	expected.push(/./); // the browser tells of each thing that a policy forbids
+	const faults = [];
+	const alice = await signIn('alice@example.org', 'wonderland');
+	const seen = await watch(alice);
+	const check = (where, found) => {
+		for (const f of [...found, ...seen.splice(0)]) faults.push(`${where}: ${f}`);
+	};
+
+	const title = await alice.title();
+	const cleaned = await readAll(alice, vectors, check);
+	await alice.waitForTimeout(300);
+	check('the page', []);
+	await shot(alice, 'hostile-vectors');
+	assert(cleaned.length >= vectors.length, `${cleaned.length} frames were made`);
+	assert(/^\(?/.test(title) && (await alice.getByRole('button', { name: 'Compose' }).isVisible()), 'the page is harmed');
+
+	const { csrf } = await (await alice.request.get(`${base}/session`)).json();
+	for (const [n, raw] of vectors.entries()) {
+		await behindPolicy(alice, csrf, raw, 0);
+		check(`vector ${n + 1} behind the policy alone`, []);
+	}
+
+	const bare = await open();
+	const seenBare = await watch(bare);
+	for (const html of cleaned) {
+		await alone(bare, html);
+		for (const s of seenBare.splice(0)) faults.push(`left by the sanitizer: ${s}: ${html.slice(-400)}`);
+	}
+
+	await alone(bare, '<img src="http://control.example/x"><script>alert("control")</script>');
+	assert(seenBare.some((s) => s.includes('control')), 'the control was not seen to run');
+	assert(faults.length === 0, faults.slice(0, 30).join('\n'));
+}
