@@ -222,3 +222,16 @@ def test_a_host_that_does_not_greet(make_station):
     with two_hosts(make_station, Silent) as (station, _, other):
         station.logged_in().mail("alice@example.org", "b@dst.test", MESSAGE)
         other.wait_mails(1)
+
+
+def test_a_stop_waits_for_the_last_report_and_no_longer(make_station):
+    """A bounce that is still to be written when the station is told to stop is the first of all reports: it gets its segment."""
+    with Scripted(*HELLO, "550 5.7.1 no") as host:
+        station = make_station(routes=f'route "*" {{ via = "smtp://127.0.0.1:{host.port}" }}')
+        station.add_user("alice", "wonderland")
+        for _ in range(4):
+            station.hello(source=TRUSTED).mail("alice@example.org", "b@dst.test", MESSAGE)
+            station.wait_log("failed")
+            assert station.restart() == 0
+        assert "drain-late" not in station.log_text()
+        station.wait_mails("alice", 4)

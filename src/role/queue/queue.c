@@ -141,7 +141,9 @@ follow(struct queue *q, uint64_t number, uint64_t durable)
 static void
 make_more(struct queue *q)
 {
-	if (q->is_making || q->is_draining || (!q->own_wants_segment && q->wants_segments == 0))
+	if (q->is_making || (!q->own_wants_segment && q->wants_segments == 0))
+		return;
+	if (q->is_draining && q->bounces_n == 0) /* the last reports need one, nobody else does */
 		return;
 	q->is_making = true;
 	keeper_make_segment(q->keeper);
@@ -676,6 +678,7 @@ drain_late(void *owner)
 {
 	struct queue *q = owner;
 
+	log_event("drain-late", "reports=%u", (unsigned)q->bounces_n);
 	role_exit(&q->role, 0); /* what is under way is tried again after the start */
 }
 

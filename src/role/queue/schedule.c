@@ -402,9 +402,23 @@ errand_ended(struct queue *q, const struct errand *e)
 	line_check_left(q, e->line);
 }
 
-/* One err a recipient, in the errand's order. Takes the errand. */
+/* Of several hosts that were tried an earlier one may have told more, and its words are the outcome. */
+static struct str
+host_that_said(struct str steps, const struct err *words, struct str last)
+{
+	struct step s;
+
+	while (step_scan(&steps, &s))
+		if (err_is(&s.err) && s.err.code == words->code &&
+			strcmp(s.err.text, words->text) == 0)
+			return s.host.n ? s.host : s.address;
+	return last;
+}
+
+/* One err a recipient, in the errand's order; the last host that was tried. Takes the errand. */
 static void
-errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes, struct str host)
+errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes, struct str steps,
+	struct str host)
 {
 	uint32_t done[ERRAND_RECIPIENTS_MAX], later[ERRAND_RECIPIENTS_MAX],
 		failed[ERRAND_RECIPIENTS_MAX];
@@ -419,7 +433,7 @@ errand_settle_take(struct queue *q, struct errand *e, const struct err *outcomes
 			done[done_n++] = r;
 			continue;
 		}
-		recipient_note(q, r, &outcomes[i], host);
+		recipient_note(q, r, &outcomes[i], host_that_said(steps, &outcomes[i], host));
 		if (outcomes[i].class == ERR_PERMANENT)
 			failed[failed_n++] = r;
 		else
@@ -457,7 +471,7 @@ schedule_outcome(struct queue *q, struct ipc_outcome *m)
 	}
 	destination_learn(q, destination_at(e->to), m->steps, &host);
 	queue_note_attempt(q, e->mail, e->recipients, e->recipients_n, m->steps);
-	errand_settle_take(q, e, outcomes, host);
+	errand_settle_take(q, e, outcomes, m->steps, host);
 }
 
 void
@@ -471,7 +485,7 @@ schedule_stored(struct queue *q, struct ipc_stored *m)
 		return;
 	if (!codec_scan_err(&rest, &outcome))
 		err_set(&outcome, ERR_TEMPORARY, ERR_LOCAL, "the delivery ended without a word");
-	errand_settle_take(q, e, &outcome, S("mailbox"));
+	errand_settle_take(q, e, &outcome, S(""), S("mailbox"));
 }
 
 void
