@@ -15,7 +15,7 @@ packages_test="libcmocka-dev chromium fonts-wqy-microhei clang libclang-rt-dev c
 	libauthen-sasl-perl libmailtools-perl postfix python3 python3-pytest python3-pytest-xdist
 	python3-aiosmtpd python3-hypothesis libgmime-3.0-dev valgrind mandoc strace knot faketime iproute2
 	dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools rspamd testssl.sh mutt s-nail cron php-cli openssl bsdextrautils haproxy"
-packages_bench="postfix python3 python3-pytest python3-aiosmtpd libcurl4-openssl-dev"
+packages_bench="postfix python3 python3-pytest python3-aiosmtpd libcurl4-openssl-dev chromium"
 
 jobs=$(nproc)
 log=build/log
@@ -32,7 +32,7 @@ usage: ./do COMMAND
   test [SUITE…]        build and run the tests: gcc clang sanitize system page crash fuzz lint   (all of them: 25 minutes)
   crash [ROUNDS]       kill the roles under load, again and again (200), and count what was lost
   fuzz [SECONDS]       fuzz each parser that long (60)
-  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose box
+  bench [NAME…]        measure: relay idle spool patience handshake idle-tls loris isolation bulk compose webmail
                        (most need root: side by side with Postfix; bulk: with libcurl)
   lint                 layout, clang-tidy, cppcheck, layers
   install [--prefix P] install it (/usr/local)

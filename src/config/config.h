@@ -166,7 +166,7 @@ struct config {
 		struct str
 			trust; /* PEM file with the authorities that outbound verification trusts; empty: the system's */
 	} tls;
-	struct { /* web { … } */
+	struct {			 /* web { … } */
 		struct str imap_url;	 /* as written; empty: none */
 		struct config_imap imap; /* made of it */
 	} web;

@@ -110,3 +110,111 @@ def test_vectors(reading_room, world, testdata):  # noqa: F811
     play(reading_room, "hostile_vectors", world=world.port, vectors=found)
     assert [w for w in world.came if w[1] != "control.example"] == []
     assert world.came, "the control has not reached the world: this test sees nothing"
+
+
+# ── mails that lie, follow and lure ──
+
+FAR = '<p>Buy!</p><img src="http://pics.example/{n}.png"><img src="//pics.example/{n}-b.png" srcset="http://pics.example/{n}-s.png 1x"><p style="background:url(http://pics.example/{n}-c.png)">now</p>'
+LINKS = """<p><a href="javascript:alert(1)">script</a> <a href="data:text/html,<script>alert(1)</script>">data</a> <a href="file:///etc/passwd">file</a>
+<a href="blob:http://phish.example/1">blob</a> <a href="view-source:http://phish.example/">view</a>
+<p><a href="http://phish.example/">www.bank.example</a><p><a href="http://phish.example/">https://bank.example/login</a><p><a href="http://phish.example/">bank.example (safe)</a>
+<p><a href="http://phish.example/">Visit bank.example</a><p><a href="http://phish.example/">bank&#x200b;.example</a><p><a href="http://phish.example/">b&shy;ank.example</a>
+<p><a href="http://bank.example@phish.example/">https://bank.example@phish.example/</a>
+<p><a href="http://phish.example/" target="_top" rel="opener">honest</a><p><a href="http://www.honest.example/">www.honest.example</a><p><a href="http://\u0430\u0440\u0440\u04cf\u0435.com/">cyrillic</a>"""
+COVER = """<div style="position:fixed;inset:0;background:red;z-index:99999">covers all</div><style>*{position:fixed}</style><form action="http://evil.example/"><input name=a><button>x</button></form>
+<img src="http://evil.example/x.png" onerror="alert(1)"><script>alert(1)</script>"""
+
+
+def lies(testdata):
+    shop = "Shop <shop@offers.example>"
+    newsletter = testdata / "webmail/htmlsanitizer-email.html.txt"
+    yield from (letter(f"Offer {n}", FAR.format(n=n), shop) for n in ("one", "two", "three"))
+    yield letter("Another shop", FAR.format(n="other"), "Shop <shop@other.example>")
+    if newsletter.is_file():
+        yield letter("Newsletter", newsletter.read_text(errors="replace"), "News <news@letter.example>")
+    yield letter("Own pictures", '<img id="png" src="cid:one@x"><img id="svg" src="cid:two@x"><img id="none" src="cid:none@x">',
+                 parts=[(PIXEL, "image/png", "a.png", "one@x"), (SVG, "image/svg+xml", "b.svg", "two@x")])
+    yield letter("Links", LINKS)
+    yield letter("I am your bank", "<p>Hello</p>", '"service@bank.example" <thief@evil.example>')
+    yield letter("Turned \u202e gnp.exe \u200b\u200dsubject", "<p>Hello</p>", "\u202eelpmaxe.knab@ecivres\u2066\u200b <thief@evil.example>")
+    yield letter("Files", text="see below\n", parts=[
+        (SVG, "image/svg+xml", "picture.svg", None), (SPEAKS_OF_RUNNING, "text/html", "page.html", None), (SPEAKS_OF_RUNNING, "image/png", "sniffed.png", None),
+        (b"MZ", "application/octet-stream", "../../../etc/cron.d/evil", None), (b"MZ", "application/octet-stream", "..\\..\\evil.bat", None),
+        (b"MZ", "application/octet-stream", "invoice\u202efdp.exe", None), (b"MZ", "application/octet-stream", ".profile", None)])
+    yield letter("Cover", COVER)
+
+
+@pytest.mark.slow
+def test_mails_that_lie(reading_room, world, testdata):  # noqa: F811
+    letters = list(lies(testdata))
+    deliver(reading_room, letters)
+    world.pages["/"] = (b"<!doctype html><title>elsewhere</title>", "text/html")
+    play(reading_room, "hostile_mails", world=world.port, has_newsletter=len(letters) == 11)
+    pictures = [w for w in world.came if w[1] == "pics.example"]
+    assert {w[2] for w in pictures} >= {"/one.png", "/one-c.png", "/two.png", "/three.png"}
+    for method, _, path, heads in pictures:
+        assert method == "GET" and "other" not in path
+        assert "Mozilla" in heads["User-Agent"] and not {"Referer", "Cookie"} & set(heads), heads  # the browser came, not the station
+    assert not [w for w in world.came if w[1] in ("evil.example", "bank.example")]
+
+
+# ── the frame, and pages of other sites ──
+
+
+@pytest.mark.slow
+def test_other_sites(reading_room, world):  # noqa: F811
+    world.pages["/"] = (b"<!doctype html><title>evil</title>", "text/html")
+    play(reading_room, "hostile_sites", world=world.port)
+    assert sum(w[2] == "/" for w in world.came) > 20, "the evil page was not asked for"
+
+
+class Client:
+    """Somebody with a cookie, without a browser."""
+
+    def __init__(self, station, login, password):
+        self.port, self.headers = station.web_port, {}
+        status, headers, body = self.ask("POST", "/session", json.dumps({"login": login, "password": password}), **{"X-Posthouse": "1"})
+        assert status == 200, body
+        self.cookie = {"Cookie": headers["Set-Cookie"].split(";")[0]}
+        self.proof = {"X-Posthouse-CSRF": json.loads(body)["csrf"]}
+        self.headers = {**self.cookie, **self.proof}
+
+    def ask(self, method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body, {**self.headers, **headers})
+        answer = connection.getresponse()
+        octets = answer.read()
+        connection.close()
+        return answer.status, answer.headers, octets
+
+
+def test_frames_are_their_owners(reading_room):  # noqa: F811
+    """The frame of a mail: of one session, with a policy in every answer, and never without proof that the page asks."""
+    alice, again, bob = Client(reading_room, "alice", "wonderland"), Client(reading_room, "alice", "wonderland"), Client(reading_room, "bob", "builder")
+    html = {"Content-Type": "text/html"}
+    status, _, body = alice.ask("POST", "/frame?remote=0", "<p>secret</p>", **html)
+    url = json.loads(body)["url"]
+    assert status == 201
+    status, headers, body = alice.ask("GET", url)
+    policy = headers["Content-Security-Policy"]
+    assert status == 200 and body == b"<p>secret</p>"
+    for word in ("sandbox allow-popups allow-popups-to-escape-sandbox;", "default-src 'none'", "img-src data:;", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'self'"):
+        assert word in policy + ";", policy
+    assert "allow-scripts" not in policy and "allow-same-origin" not in policy
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"], headers["Cache-Control"], headers["X-DNS-Prefetch-Control"]) == ("nosniff", "no-referrer", "no-store", "off")
+    for other in (again, bob):
+        assert other.ask("GET", url)[0] == 404
+    for path in ("/frame/", "/frame/" + "0" * 32, url + "0", url[:-1], url + "/", "/frame/..%2fsession", "/frame/%00"):
+        status, headers, body = alice.ask("GET", path)
+        assert status == 404 and "default-src 'none'" in headers["Content-Security-Policy"] and b"secret" not in body, path
+    bob.headers = bob.cookie
+    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 403
+    bob.headers = {**bob.cookie, **alice.proof}
+    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 403
+    bob.headers = {}
+    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 401
+    assert alice.ask("POST", "/frame", **html, **{"Content-Length": str(9 << 20)})[0] == 413  # and is not waited for
+    for kind in ("image/svg+xml", "application/xhtml+xml", "text/xml"):
+        assert alice.ask("POST", "/frame", "<svg/>", **{"Content-Type": kind})[0] == 415
+    assert alice.ask("DELETE", "/session")[0] == 204
+    assert alice.ask("GET", url)[0] == 401

@@ -29,7 +29,7 @@ state_dir = {directory}/run
 log_path = {directory}/log
 auth_failure_delay = 0
 default_internal_user = {internal}
-default_internal_group = {internal}
+default_internal_group = {group}
 default_login_user = {login}
 service imap-login {{
   chroot =
@@ -43,6 +43,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 """
 CHINESE = "项目 二〇二六"
@@ -70,7 +73,7 @@ class Dovecot:
         self.trust = leaf.chain
         is_root = os.geteuid() == 0
         owner = (station.state / "mail").stat()
-        me = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+        me, group = (subprocess.run(["id", what], capture_output=True, text=True, check=True).stdout.strip() for what in ("-un", "-gn"))
         ask = self.directory / "ask-posthouse"
         ask.write_text(block("python").replace("587", str(station.submission_port)))
         ask.chmod(0o755)
@@ -81,7 +84,8 @@ class Dovecot:
             assert old in text, f"the page has no {old}"
             text = text.replace(old, str(new))
         (self.directory / "dovecot.conf").write_text(text + HERE.format(
-            directory=self.directory, port=self.port, internal="dovecot" if is_root else me, login="dovenull" if is_root else me))
+            directory=self.directory, port=self.port, internal="dovecot" if is_root else me, group="dovecot" if is_root else group,
+            login="dovenull" if is_root else me))
         self.process = subprocess.Popen([program, "-F", "-c", self.directory / "dovecot.conf"], stdin=subprocess.DEVNULL, start_new_session=True)
         until(lambda: answers(self.port) or self.process.poll() is not None, "Dovecot to listen")
         assert self.process.poll() is None, self.log()
@@ -192,6 +196,10 @@ def test_the_station_is_asked_for_passwords(station, dovecot, imap):
     with dovecot.imap(password=password) as phone:
         assert phone.noop()[0] == "OK"
     station.run("app-password", "remove", "alice@example.org", "imap")
+    station.add_user("wei", "密码 like nobody's")
+    with imaplib.IMAP4_SSL("127.0.0.1", dovecot.port, ssl_context=trusting(dovecot.trust), timeout=PATIENCE) as wei:
+        wei.authenticate("PLAIN", lambda _: "\0wei@example.org\0密码 like nobody's".encode())
+        assert wei.select("INBOX") == ("OK", [b"0"]), "nobody else's mail"
     for wrong in "wrong", "":
         with pytest.raises(imaplib.IMAP4.error, match="(?i)auth"):
             dovecot.imap(password=wrong)
@@ -377,7 +385,8 @@ def test_ids_after_the_index_was_lost(station, dovecot, jmap, imap):
     imap.append("INBOX", r"(\Flagged)", None, b"Subject: kept-id\r\n\r\n")
     before = until(lambda: by_subject(jmap, ["kept-id"]), "the mail in JMAP")["kept-id"]
     station.stop()
-    shutil.rmtree(station.state / "mail/example.org/alice/posthouse")
+    for file in (station.state / "mail/example.org/alice/posthouse").glob("index.db*"):
+        file.unlink()
     station.start()
     assert until(lambda: by_subject(jmap, ["kept-id"]), "the mail in the new index")["kept-id"] == before
     assert keywords(jmap, before) == {"$flagged"}

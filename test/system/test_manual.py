@@ -49,7 +49,7 @@ def codes(text):
 
 
 def commands():
-    return re.findall(r"^  (\w+) ", run("--help", expect=os.EX_OK).stdout, re.MULTILINE)
+    return re.findall(r"^  ([\w-]+) ", run("--help", expect=os.EX_OK).stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["send", "probe"])
@@ -84,7 +84,7 @@ def test_each_name_has_its_help(tmp_path, name, word):
 
 
 def test_the_overview_has_every_command_with_its_options_and_an_example():
-    listed = dict(re.findall(r"^\.Ss (\w+)\n(.*?)(?=^\.S[sh] )", OVERVIEW, re.MULTILINE | re.DOTALL))
+    listed = dict(re.findall(r"^\.Ss ([\w-]+)\n(.*?)(?=^\.S[sh] )", OVERVIEW, re.MULTILINE | re.DOTALL))
     assert list(listed) == commands()
     common = told(OVERVIEW.partition(".Sh COMMANDS")[0])
     for command, text in listed.items():
@@ -94,7 +94,7 @@ def test_the_overview_has_every_command_with_its_options_and_an_example():
 
 
 def test_the_first_screen_names_every_command():
-    listed = re.search(r"`(serve [a-z ]+)`", (SOURCE / "README.md").read_text())[1]
+    listed = re.search(r"`(serve [a-z -]+)`", (SOURCE / "README.md").read_text())[1]
     assert set(listed.split()) == set(commands())
 
 

@@ -18,8 +18,16 @@ export function format(a: Address): string {
 	return `${name} <${a.email}>`;
 }
 
+/** Without what turns the direction of writing: <bdi> is left by a lone U+2066, and then the address would stand where the name was. */
+export function straight(text: string): string {
+	return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
+}
+
+/** A name that looks like an address is not believed: then it is the address itself. */
 export function shortName(a: Address): string {
-	return a.name?.trim() || a.email.split('@')[0] || a.email;
+	const name = straight(a.name ?? '').trim();
+	if (/[@＠﹫]/.test(name)) return a.email;
+	return name || a.email.split('@')[0] || a.email;
 }
 
 /** At commas, semicolons and line ends, but not within quotes or angle brackets. */

@@ -9,6 +9,7 @@ import { Dialog, Questions } from './dialog';
 import { Folders, isMenuOpen, nameOf } from './folders';
 import { t } from './i18n';
 import { Icon } from './icons';
+import { Identities } from './identity';
 import { listen } from './jmap';
 import { isHelpOpen, KeysHelp, watchKeys } from './keys';
 import { List } from './list';
@@ -75,6 +76,7 @@ function Settings() {
 				<input type="checkbox" checked={settings.value.hasKeys} onChange={(e) => set({ hasKeys: e.currentTarget.checked })} />
 				{t().singleKeys}
 			</label>
+			<Identities done={() => (isSettingsOpen.value = false)} />
 			<div class="buttons">
 				<button
 					type="button"

@@ -31,6 +31,8 @@ interface Question {
 	yes: string;
 	/** Where a line is to be typed, its label. */
 	field?: string;
+	/** …and what stands there at first. */
+	line?: string;
 	answer: (line: string | null) => void;
 }
 
@@ -42,8 +44,8 @@ export async function confirm(text: string, yes: string): Promise<boolean> {
 }
 
 /** A question for a line; null: thought better of it. */
-export function prompt(text: string, field: string): Promise<string | null> {
-	return ask({ text, yes: t().ok, field });
+export function prompt(text: string, field: string, line = ''): Promise<string | null> {
+	return ask({ text, yes: t().ok, field, line });
 }
 
 function ask(q: Omit<Question, 'answer'>): Promise<string | null> {
@@ -73,7 +75,7 @@ export function Questions() {
 				{q.field && (
 					<label class="field">
 						{q.field}
-						<input ref={line} required />
+						<input ref={line} defaultValue={q.line} required />
 					</label>
 				)}
 				<div class="buttons">

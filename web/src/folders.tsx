@@ -2,14 +2,14 @@
 // The folders at the side, with what is unread in each.
 
 import { signal } from '@preact/signals';
-import { prompt } from './dialog';
+import { confirm, prompt } from './dialog';
 import { t } from './i18n';
 import { Icon, type IconName } from './icons';
 import { call } from './jmap';
-import { hashOf, place } from './place';
-import { loadMailboxes, mailboxes } from './store';
-import { tellError } from './toast';
-import type { Mailbox } from './types';
+import { goBox, hashOf, place } from './place';
+import { byRole, loadMailboxes, mailbox, mailboxes } from './store';
+import { tell, tellError } from './toast';
+import type { Mailbox, Methods } from './types';
 
 export const isMenuOpen = signal(false); // on a narrow screen, where the folders lie over the list
 
@@ -51,19 +51,39 @@ function Folder({ mailbox: m }: { mailbox: Mailbox }) {
 	);
 }
 
-async function makeFolder(): Promise<void> {
-	const name = (await prompt(t().newFolder, t().folderName))?.trim();
-	if (!name) return;
+/** True when it was done; else the reader was told. */
+async function change(order: Methods['Mailbox/set'][0]): Promise<boolean> {
 	try {
-		const answer = await call('Mailbox/set', { create: { f: { name, parentId: null } } }).answer;
-		if (answer.notCreated?.['f']) tellError(null);
+		const { notCreated, notUpdated, notDestroyed } = await call('Mailbox/set', order).answer;
+		const refused = Object.values({ ...notCreated, ...notUpdated, ...notDestroyed })[0];
+		if (refused) tell({ text: refused.type.startsWith('mailboxHas') ? t().folderNotEmpty : t().failed });
 		await loadMailboxes();
+		return !refused;
 	} catch (error) {
 		tellError(error);
+		return false;
 	}
 }
 
+async function makeFolder(): Promise<void> {
+	const name = (await prompt(t().newFolder, t().folderName))?.trim();
+	if (name) await change({ create: { f: { name, parentId: null } } });
+}
+
+async function renameFolder(m: Mailbox): Promise<void> {
+	const name = (await prompt(t().renameFolder, t().folderName, m.name))?.trim();
+	if (name && name !== m.name) await change({ update: { [m.id]: { name } } });
+}
+
+/** One with mails in it stays: what is thrown away with a folder could not be taken back. */
+async function removeFolder(m: Mailbox): Promise<void> {
+	if (!(await confirm(t().askRemoveFolder(m.name), t().removeFolder))) return;
+	const inbox = byRole('inbox');
+	if ((await change({ destroy: [m.id] })) && inbox) goBox(inbox.id);
+}
+
 export function Folders() {
+	const own = mailbox.value?.role === null ? mailbox.value : undefined;
 	return (
 		<nav id="folders" class={isMenuOpen.value ? 'folders is-open' : 'folders'} aria-label={t().folders}>
 			<ul>
@@ -74,6 +94,16 @@ export function Folders() {
 			<button type="button" class="quiet" onClick={() => void makeFolder()}>
 				{t().newFolder}
 			</button>
+			{own && (
+				<>
+					<button type="button" class="quiet" onClick={() => void renameFolder(own)}>
+						{t().renameFolder}
+					</button>
+					<button type="button" class="quiet" onClick={() => void removeFolder(own)}>
+						{t().removeFolder}
+					</button>
+				</>
+			)}
 		</nav>
 	);
 }

@@ -22,7 +22,7 @@ const config: Config & { RETURN_DOM: true } = {
 	USE_PROFILES: { html: true },
 	WHOLE_DOCUMENT: true,
 	RETURN_DOM: true,
-	FORBID_TAGS: ['form', 'input', 'button', 'select', 'option', 'optgroup', 'textarea', 'datalist', 'dialog', 'audio', 'video', 'source', 'track', 'base', 'link', 'meta'],
+	FORBID_TAGS: ['form', 'input', 'button', 'select', 'option', 'optgroup', 'textarea', 'datalist', 'dialog', 'audio', 'video', 'source', 'track', 'base', 'link', 'meta', 'template'],
 	FORBID_ATTR: ['action', 'formaction', 'ping', 'autofocus', 'popover', 'popovertarget', 'contenteditable', 'tabindex', 'accesskey', 'is', 'slot'],
 	ALLOW_DATA_ATTR: false,
 	ALLOW_ARIA_ATTR: true,
@@ -32,7 +32,7 @@ const config: Config & { RETURN_DOM: true } = {
 /** Attributes that fetch. */
 const fetching = ['src', 'srcset', 'background', 'poster', 'lowsrc', 'dynsrc'];
 
-const base = `html{background:#fff;color:#1d1d1b;color-scheme:light}body{margin:12px;font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
+const base = `html{background:#fff;color:#1d1d1b;color-scheme:light}body{margin:12px;font:15px/1.5 system-ui,sans-serif;overflow-wrap:break-word}
 img{max-width:100%;height:auto}pre{white-space:pre-wrap}blockquote{margin-inline:0;padding-inline-start:12px;border-inline-start:3px solid #ccc}
 .posthouse-host{font:600 12px system-ui,sans-serif;color:#8a1f11;background:#fff3e0;padding:0 4px;border-radius:3px}`;
 

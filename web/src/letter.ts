@@ -17,7 +17,8 @@ export async function fetchLetter(id: Id): Promise<Email | null> {
 	return list[0] ?? null;
 }
 
-const isImage = (type: string) => /^image\/(?:png|jpeg|gif|webp|avif)$/i.test(type);
+/** Pictures that every browser shows, and that the station lets it show (a drawing may carry a script). */
+export const isShownType = (type: string): boolean => /^image\/(?:png|jpeg|gif|webp|avif)$/i.test(type);
 
 /** The text of a mail: all its text parts. A part that is HTML only has its marks taken off. */
 export function textOf(email: Email): string {
@@ -36,7 +37,7 @@ export function htmlOf(email: Email): string | null {
 		.map((part) => {
 			const value = email.bodyValues[part.partId ?? '']?.value ?? '';
 			if (part.type === 'text/html') return value;
-			if (isImage(part.type) && part.cid) return `<p><img src="cid:${escapeHtml(part.cid)}" alt=""></p>`;
+			if (isShownType(part.type) && part.cid) return `<p><img src="cid:${escapeHtml(part.cid)}" alt=""></p>`;
 			return value && `<pre>${escapeHtml(value)}</pre>`;
 		})
 		.join('\n');
@@ -87,7 +88,7 @@ export async function inlineImages(email: Email, html: string): Promise<{ images
 	let leftOut = false;
 	if (!/cid:/i.test(html)) return { images, leftOut };
 	for (const part of [...email.attachments, ...email.htmlBody]) {
-		if (!part.cid || !part.blobId || !isImage(part.type) || images.has(part.cid)) continue;
+		if (!part.cid || !part.blobId || !isShownType(part.type) || images.has(part.cid)) continue;
 		if (part.size > room) {
 			leftOut = true;
 			continue;
@@ -100,7 +101,7 @@ export async function inlineImages(email: Email, html: string): Promise<{ images
 
 /** What is listed below the mail: not the pictures that stand in it. */
 export function listed(email: Email, html: string | null): Part[] {
-	return email.attachments.filter((part) => !(html && part.cid && isImage(part.type) && html.includes(`cid:${part.cid}`)));
+	return email.attachments.filter((part) => !(html && part.cid && isShownType(part.type) && html.includes(`cid:${part.cid}`)));
 }
 
-export const isShownImage = (part: Part): boolean => isImage(part.type) && part.size <= imagesMax;
+export const isShownImage = (part: Part): boolean => isShownType(part.type) && part.size <= imagesMax;

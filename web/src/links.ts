@@ -43,12 +43,26 @@ export function hostOf(href: string): string | null {
 	}
 }
 
+const invisible = /[\p{Cf}\u034f\u115f\u1160\u3164]/gu;
+const named = /(https?:\/\/)?(?<![\p{L}\p{N}@._-])((?:[\p{L}\p{N}-]+\.)+(?:xn--[a-z0-9-]+|\p{L}{2,}))(?![\p{L}\p{N}-])(@?)/giu;
+const isFile = /\.(?:pdf|docx?|xlsx?|pptx?|html?|txt|js|png|jpe?g|gif)$/i; // no top-level domain is called so
+
+/** The hosts that a text names; not those of mail addresses, unless before them stands https://. */
+function hostsIn(text: string): string[] {
+	const plain = text.normalize('NFKC').replace(invisible, '').replace(/。/g, '.');
+	return [...plain.matchAll(named)].filter(([, scheme, host, at]) => (scheme || !at) && !isFile.test(host!)).map((m) => m[2]!);
+}
+
 /** Does the text of a link claim a host that it does not lead to? Returns the true one, else null. */
 export function disguised(text: string, href: string): string | null {
 	const real = hostOf(href);
-	const shown = /^\s*(?:https?:\/\/)?((?:[\p{L}\p{N}-]+\.)+[\p{L}]{2,})(?=[/:?#\s]|$)/iu.exec(text)?.[1];
-	if (!real || !shown) return null;
-	const claimed = hostOf(`https://${shown}`) ?? shown;
+	if (!real) return null;
 	const bare = (host: string) => host.toLowerCase().replace(/^www\./, '');
-	return bare(claimed) === bare(real) || bare(real).endsWith(`.${bare(claimed)}`) ? null : real;
+	const isTrue = (host: string) => {
+		const claimed = bare(hostOf(`https://${host}`) ?? host);
+		return claimed === bare(real) || bare(real).endsWith(`.${claimed}`);
+	};
+	// Where words have no blanks between them, a host in ASCII has letters around it.
+	const isHonest = (host: string) => isTrue(host) || (host.match(/[a-z0-9.-]+/gi) ?? []).some(isTrue);
+	return hostsIn(text).every(isHonest) ? null : real;
 }

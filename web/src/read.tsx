@@ -2,7 +2,7 @@
 // One mail of a conversation: who, to whom, what it says, what hangs on it, what became of it.
 
 import { useEffect, useState } from 'preact/hooks';
-import { parseMailto, same } from './address';
+import { parseMailto, same, straight } from './address';
 import { answer, editDraft, forward, write } from './compose/open';
 import { frameUrl } from './frame-loader';
 import { language, locale, t } from './i18n';
@@ -22,7 +22,7 @@ import type { Address, Email, EmailSummary, Part } from './types';
 function Person({ address }: { address: Address }) {
 	return (
 		<span class="person">
-			{address.name && <bdi class="person-name">{address.name}</bdi>} <span class="person-email">&lt;{address.email}&gt;</span>
+			{address.name && <bdi class="person-name">{straight(address.name)}</bdi>} <span class="person-email">&lt;{address.email}&gt;</span>
 		</span>
 	);
 }
@@ -215,14 +215,14 @@ function Opened({ id }: { id: string }) {
 
 export function Message({ email, isOpen, toggle }: { email: EmailSummary; isOpen: boolean; toggle: () => void }) {
 	const author = email.from?.[0];
-	const name = author?.name || author?.email || t().noSender;
+	const name = straight(author?.name ?? '') || author?.email || t().noSender;
 	const isDraft = Boolean(email.keywords['$draft']);
 	return (
 		<article class={isOpen ? 'message is-open' : 'message'} aria-label={t().messageFrom(name)}>
 			<header>
 				<button type="button" class="message-head" aria-expanded={isOpen} onClick={toggle}>
 					<span class="person">
-						<bdi class="person-name">{author?.name || (author ? '' : t().noSender)}</bdi> {author && <span class="person-email">&lt;{author.email}&gt;</span>}
+						<bdi class="person-name">{straight(author?.name ?? '') || (author ? '' : t().noSender)}</bdi> {author && <span class="person-email">&lt;{author.email}&gt;</span>}
 					</span>
 					{!isOpen && <span class="preview">{email.preview}</span>}
 					<time dateTime={email.receivedAt}>{brief(email.receivedAt, locale())}</time>

@@ -187,7 +187,7 @@ interface Query {
 /** Method → what it is asked, what it answers. `accountId` is put in by the client. */
 export interface Methods {
 	'Mailbox/get': [{ ids: Id[] | null }, Get<Mailbox>];
-	'Mailbox/set': [{ create?: Record<string, { name: string; parentId: Id | null }> }, Set<Mailbox>];
+	'Mailbox/set': [{ create?: Record<string, { name: string; parentId: Id | null }>; update?: Record<Id, Patch>; destroy?: Id[] }, Set<Mailbox>];
 	'Thread/get': [{ ids: Id[] }, Get<Thread>];
 	'Email/query': [
 		{ filter: Filter; sort: { property: string; isAscending: boolean }[]; collapseThreads: boolean; position: number; limit: number; calculateTotal: boolean },
@@ -200,6 +200,7 @@ export interface Methods {
 	'Email/set': [{ create?: Record<string, NewEmail>; update?: Record<Id, Patch>; destroy?: Id[] }, Set<Email>];
 	'SearchSnippet/get': [{ filter: Filter; emailIds: Id[] }, { list: Snippet[] }];
 	'Identity/get': [{ ids: Id[] | null }, Get<Identity>];
+	'Identity/set': [{ update: Record<Id, Patch> }, Set<Identity>];
 	'EmailSubmission/query': [{ filter: { emailIds: Id[] } }, Query];
 	'EmailSubmission/get': [{ ids: Id[] }, Get<Submission>];
 	'EmailSubmission/set': [{ create?: Record<string, Patch>; update?: Record<Id, Patch>; onSuccessUpdateEmail?: Record<string, Patch> }, Set<Submission>];

@@ -29,4 +29,6 @@ test('a text that claims another host is found out', () => {
 	assert.equal(disguised('bank.example', 'https://login.bank.example/'), null);
 	assert.equal(disguised('click here', 'https://evil.example/'), null);
 	assert.equal(disguised('Version 1.2', 'https://evil.example/'), null);
+	for (const claim of ['Visit bank.example now', 'bank\u200b.example', 'b\u00adank.example', 'bank．example', '请看bank.example/x', 'https://bank.example@evil.example/']) assert.equal(disguised(claim, 'https://evil.example/'), 'evil.example', claim);
+	for (const honest of ['请看evil.example/x', 'report.pdf', 'ann@bank.example', 'evil.example']) assert.equal(disguised(honest, 'https://evil.example/'), null, honest);
 });

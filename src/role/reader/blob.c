@@ -181,7 +181,7 @@ open_upload(struct reader *r, struct str id, struct blob *b)
 	if (fd < 0)
 		return false;
 	good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= JMAP_UPLOAD_MAX;
-	b->own.max = good ? (size_t)st.st_size : 0;
+	b->own.max = good ? (size_t)st.st_size + 1 : 1; /* an upload may be empty */
 	good = good && file_read_whole(fd, &b->own);
 	close(fd);
 	b->octets = buf_str(&b->own);

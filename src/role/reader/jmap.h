@@ -18,8 +18,9 @@ enum {
 	JMAP_OBJECTS_SET_MAX = 1000,	     /* maxObjectsInSet */
 	JMAP_REQUEST_MAX = 10 * 1000 * 1000, /* maxSizeRequest: what web takes (web.h) */
 	JMAP_UPLOAD_MAX =
-		50 * 1000 * 1000, /* maxSizeUpload, the same; never more than limits.message of the file */
-	JMAP_DEPTH_MAX = 64,	  /* of nested JSON, and of a pointer into it */
+		50 * 1000 *
+		1000, /* maxSizeUpload, the same; never more than limits.message of the file */
+	JMAP_DEPTH_MAX = 64,	      /* of nested JSON, and of a pointer into it */
 	JMAP_VALUES_MAX = 200 * 1000, /* values in a request: each costs many times its octets */
 	JMAP_ANSWER_MAX =
 		64 * 1024 *
@@ -104,7 +105,7 @@ json_t *jmap_check_if_in_state(const json_t *arguments, const char *state);
 /* "#creation" → the id made in this request; any other stays. */
 struct str jmap_id(struct jmap_request *r, const json_t *id);
 struct str jmap_str(const json_t *j); /* of a JSON string; empty: it is none. Lives as long as j */
-json_t *jmap_text(struct str s);      /* a JSON string; what is no UTF-8 becomes U+FFFD */
+json_t *jmap_text(struct str s);      /* a JSON string; what is no UTF-8 becomes U+FFFD, NUL is dropped */
 json_t *jmap_date(int64_t ms);	      /* "2026-11-23T18:00:00Z" */
 bool jmap_read_date(const json_t *j, int64_t *ms); /* UTCDate or Date */
 /* The next step of a JSON Pointer, behind its '/'; `token` needs a cap. False: a wrong "~". */

@@ -188,11 +188,12 @@ jmap_text(struct str s)
 
 	if (!s.n)
 		return json_string("");
-	if (str_is_utf8(s) && (j = json_stringn(s.p, s.n)))
+	if (str_is_utf8(s) && str_find(s, '\0') == s.n && (j = json_stringn(s.p, s.n)))
 		return j;
 	for (size_t n; s.n; s = str_from(s, n ? n : 1)) {
 		n = character(s);
-		buf_add(&mended, n ? str_part(s, 0, n) : S("\xef\xbf\xbd"));
+		if (s.p[0]) /* RFC 8621 §4.1.2.1 */
+			buf_add(&mended, n ? str_part(s, 0, n) : S("\xef\xbf\xbd"));
 	}
 	j = json_stringn(mended.p, mended.n);
 	buf_free(&mended);

@@ -151,8 +151,8 @@ is_object_of_objects(const json_t *j, size_t *n)
 }
 
 json_t *
-jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, json_t *arguments,
-	const char *const *names)
+jmap_kept_check_set(
+	struct jmap_request *r, enum kept_kind kind, json_t *arguments, const char *const *names)
 {
 	json_t *error = jmap_check_arguments(arguments, names);
 	char now[KEPT_STATE];
@@ -163,8 +163,7 @@ jmap_kept_check_set(struct jmap_request *r, enum kept_kind kind, json_t *argumen
 		return error;
 	if (!is_object_of_objects(json_object_get(arguments, "create"), &n) ||
 		!is_object_of_objects(json_object_get(arguments, "update"), &n))
-		return jmap_error(
-			"invalidArguments", "create and update are objects of objects");
+		return jmap_error("invalidArguments", "create and update are objects of objects");
 	if (n + json_array_size(json_object_get(arguments, "destroy")) > JMAP_OBJECTS_SET_MAX)
 		return jmap_error("requestTooLarge", "more than %d objects", JMAP_OBJECTS_SET_MAX);
 	kept_state(r->kept, kind, now);

@@ -271,7 +271,9 @@ jmap_submission_query(struct jmap_request *r, json_t *arguments, json_t **answer
 		!read_order(json_object_get(arguments, "sort"), &order, answer))
 		return JMAP_DONE;
 	if (filter && !json_is_null(filter) && !filter_is_right(filter, 0)) {
-		*answer = jmap_error(json_is_object(filter) ? "unsupportedFilter" : "invalidArguments", "see RFC 8621 §7.3");
+		*answer = jmap_error(
+			json_is_object(filter) ? "unsupportedFilter" : "invalidArguments",
+			"see RFC 8621 §7.3");
 		return JMAP_DONE;
 	}
 	n = kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &ids);

@@ -285,8 +285,8 @@ check(struct jmap_request *r, json_t *arguments)
 	json_t *error = jmap_kept_check_set(r, KEPT_SUBMISSION, arguments, names);
 	bool none, fits = !patches || json_is_null(patches) || json_is_object(patches);
 
-	if (error || !jmap_ids(arguments, "onSuccessDestroyEmail", JMAP_OBJECTS_SET_MAX, &none,
-			     &error))
+	if (error ||
+		!jmap_ids(arguments, "onSuccessDestroyEmail", JMAP_OBJECTS_SET_MAX, &none, &error))
 		return error;
 	for (void *at = json_object_iter(patches); at; at = json_object_iter_next(patches, at))
 		fits &= json_is_object(json_object_iter_value(at));

@@ -14,11 +14,28 @@ struct summary {
 	struct buf *json;
 };
 
+/* NUL is no character of a text (RFC 8621 §4.1.2.1), though a transfer encoding may hide one. */
+static void
+add_text(struct summary *s, struct str text)
+{
+	struct buf kept = { .max = text.n + 1 };
+
+	if (str_find(text, '\0') == text.n) {
+		codec_add_json(s->json, text);
+		return;
+	}
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i])
+			buf_add_char(&kept, text.p[i]);
+	codec_add_json(s->json, buf_str(&kept));
+	buf_free(&kept);
+}
+
 static void
 add_text_or_null(struct summary *s, struct str text)
 {
 	if (text.n)
-		codec_add_json(s->json, text);
+		add_text(s, text);
 	else
 		buf_add(s->json, S("null"));
 }
@@ -31,7 +48,7 @@ add_ids(struct summary *s, struct str raw)
 
 	for (size_t i = 0; i < n; i++) {
 		buf_add_char(s->json, i ? ',' : '[');
-		codec_add_json(s->json, ids[i]);
+		add_text(s, ids[i]);
 	}
 	buf_add(s->json, n ? S("]") : S("null"));
 }
@@ -48,7 +65,7 @@ add_addresses(struct summary *s, struct str raw)
 		buf_add(s->json, shown++ ? S(",{\"name\":") : S("[{\"name\":"));
 		add_text_or_null(s, list[i].name);
 		buf_add(s->json, S(",\"email\":"));
-		codec_add_json(s->json, list[i].email);
+		add_text(s, list[i].email);
 		buf_add_char(s->json, '}');
 	}
 	buf_add(s->json, shown ? S("]") : S("[]"));
@@ -59,7 +76,7 @@ add_subject(struct summary *s, struct str raw)
 {
 	buf_reset(&s->text);
 	letter_field_text(raw, &s->text);
-	codec_add_json(s->json, buf_str(&s->text));
+	add_text(s, buf_str(&s->text));
 }
 
 /* "2026-11-23T05:19:00+08:00": RFC 3339 §5.6, with the sender's own zone. */
@@ -119,7 +136,7 @@ letter_summary(struct letter *l, struct buf *json)
 	buf_reset(&s.text);
 	letter_preview(l, &s.text);
 	buf_add(json, S(",\"preview\":"));
-	codec_add_json(json, buf_str(&s.text));
+	add_text(&s, buf_str(&s.text));
 	buf_addf(json, ",\"hasAttachment\":%s}", letter_view(l)->has_attachment ? "true" : "false");
 	buf_free(&s.text);
 }

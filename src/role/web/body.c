@@ -5,7 +5,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "io/file.h"
+
+enum { BLOCK = 64 * 1024 }; /* of a body in a memfd that goes out at once */
 
 void
 body_open(struct body *b)
@@ -46,6 +49,36 @@ body_free(struct body *b)
 	body_open(b);
 }
 
+static ssize_t
+block_read(void *owner, uint64_t at, char *to, size_t room)
+{
+	ssize_t n = pread(*(int *)owner, to, room, (off_t)at);
+
+	return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void
+block_close(void *owner)
+{
+	close(*(int *)owner);
+	free(owner);
+}
+
+/* libmicrohttpd would read a file by pieces of 4 KiB, with a turn of the loop for each. */
+static struct MHD_Response *
+response_from_fd(uint64_t size, int fd)
+{
+	int *kept = malloc(sizeof *kept);
+	struct MHD_Response *response;
+
+	must(kept);
+	*kept = fd;
+	response = MHD_create_response_from_callback(size, BLOCK, block_read, kept, block_close);
+	if (!response)
+		free(kept);
+	return response;
+}
+
 struct MHD_Response *
 body_response(const struct body *b)
 {
@@ -56,7 +89,7 @@ body_response(const struct body *b)
 		return MHD_create_response_from_buffer(
 			b->small.n, b->small.p, MHD_RESPMEM_MUST_COPY);
 	fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 0);
-	response = fd < 0 ? NULL : MHD_create_response_from_fd64(b->size, fd);
+	response = fd < 0 ? NULL : response_from_fd(b->size, fd);
 	if (!response && fd >= 0)
 		close(fd);
 	return response;

@@ -20,11 +20,12 @@ enum {
 
 static const char closed_policy[] = "sandbox allow-popups allow-popups-to-escape-sandbox; "
 				    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-				    "font-src 'none'; form-action 'none'; base-uri 'none'";
+				    "font-src 'none'; form-action 'none'; base-uri 'none'; "
+				    "frame-ancestors 'self'";
 static const char remote_policy[] =
 	"sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src "
 	"'unsafe-inline'; img-src data: https: http:; "
-	"font-src 'none'; form-action 'none'; base-uri 'none'";
+	"font-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'";
 
 struct frame {
 	struct list link; /* in web->frames */
@@ -147,5 +148,6 @@ frame_show(struct request *r)
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/html; charset=utf-8"));
 	answer_header(response, "Content-Security-Policy",
 		f->has_remote ? str_of(remote_policy) : str_of(closed_policy));
+	answer_header(response, "X-DNS-Prefetch-Control", S("off")); /* links are not looked up */
 	return answer_send_take(r, MHD_HTTP_OK, response);
 }

@@ -6,7 +6,7 @@
 
 /*
  * libmicrohttpd inside our loop: it has an epoll descriptor, which we watch, and a timeout, which is our timer; neither threads nor a listener. A turn of it
- * is MHD_run.
+ * is a few times MHD_run.
  *
  * The life of a request, of which libmicrohttpd calls each line:
  *
@@ -20,6 +20,7 @@
  */
 
 enum {
+	STEPS = 16,		       /* of libmicrohttpd in a turn; then others have theirs */
 	CONNECTION_MEMORY = 32 * 1024, /* octets: of a header above all */
 	SILENT_MOST_S = 75,	       /* without an octet in either direction */
 	HEAD_MOST_MS = 20000,	       /* from the request line to the end of the header */
@@ -29,17 +30,19 @@ enum {
 
 /* ── the loop ── */
 
+/* A step of a request may leave the next one to another MHD_run: the loop would come back to it only a millisecond later. */
 static void
 http_turn(void *owner)
 {
 	struct web *w = owner;
-	MHD_UNSIGNED_LONG_LONG in_ms;
+	MHD_UNSIGNED_LONG_LONG in_ms = 0;
+	bool is_timed = true;
 
-	MHD_run(w->http);
-	if (MHD_get_timeout(w->http, &in_ms) == MHD_YES)
-		loop_timer_set(w->http_timer, (int64_t)in_ms);
-	else
-		loop_timer_set(w->http_timer, -1);
+	for (unsigned i = 0; i < STEPS && is_timed && in_ms == 0; i++) {
+		MHD_run(w->http);
+		is_timed = MHD_get_timeout(w->http, &in_ms) == MHD_YES;
+	}
+	loop_timer_set(w->http_timer, is_timed ? (int64_t)in_ms : -1);
 }
 
 static void

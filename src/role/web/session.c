@@ -126,29 +126,6 @@ is_believed(const struct session *s, int64_t now_ms)
 	       now_ms - s->checked_ms <= BELIEVED_MS;
 }
 
-void
-session_tick(struct web *w, int64_t now_ms)
-{
-	struct session *s, *gone = NULL;
-
-	for (size_t at = 0; (s = map_next(&w->sessions, &at));)
-		if (s->users == 0 && s->ask == 0 && now_ms - s->checked_ms > BELIEVED_MS)
-			gone = s; /* one a tick: nothing may be removed on the way */
-	if (gone)
-		session_free(w, gone);
-	list_each_safe (at, &w->requests) {
-		struct request *r = list_of(at, struct request, link);
-
-		if ((r->wait == WAITS_FOR_SESSION || r->wait == WAITS_FOR_VAULT) &&
-			now_ms - r->wait_ms > ANSWER_MOST_MS) {
-			r->is_late = true;
-			if (r->session)
-				r->session->ask = 0;
-			request_go_on(r);
-		}
-	}
-}
-
 /* ── may they? ── */
 
 static enum turn
@@ -254,7 +231,7 @@ session_admit(struct request *r)
 			return answer_slow_down(r);
 		return session_ask(r);
 	}
-	if (r->is_late || r->session->result == CHECKED_LATER)
+	if (r->session->result == CHECKED_LATER)
 		return answer_later(r);
 	if (r->session->result == CHECKED_REFUSED)
 		return answer_refused(r);
@@ -343,6 +320,30 @@ session_lost_vault(struct web *w)
 		if (r->wait == WAITS_FOR_VAULT) {
 			r->begun = CHECKED_LATER;
 			request_go_on(r);
+		}
+	}
+}
+
+void
+session_tick(struct web *w, int64_t now_ms)
+{
+	struct session *s, *gone = NULL;
+
+	for (size_t at = 0; (s = map_next(&w->sessions, &at));)
+		if (s->users == 0 && s->ask == 0 && now_ms - s->checked_ms > BELIEVED_MS)
+			gone = s; /* one a tick: nothing may be removed on the way */
+	if (gone)
+		session_free(w, gone);
+	list_each_safe (at, &w->requests) {
+		struct request *r = list_of(at, struct request, link);
+
+		if ((r->wait == WAITS_FOR_SESSION || r->wait == WAITS_FOR_VAULT) &&
+			now_ms - r->wait_ms > ANSWER_MOST_MS) {
+			r->is_late = !r->session;
+			if (r->session)
+				session_learn(w, r->session, CHECKED_LATER, S(""));
+			else
+				request_go_on(r);
 		}
 	}
 }

@@ -90,7 +90,7 @@ function Lines({ draft }: { draft: Draft }) {
 					<select
 						value={draft.identity.value?.id}
 						onChange={(e) => {
-							draft.identity.value = identities.value.find((i) => i.id === e.currentTarget.value);
+							draft.chosen.value = identities.value.find((i) => i.id === e.currentTarget.value);
 							changed();
 						}}
 					>
@@ -254,10 +254,7 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 	}, []);
 
 	function take(list: FileList, mayStandIn: boolean): void {
-		for (const file of list) {
-			const inline = mayStandIn && draft.isHtml.value && file.type.startsWith('image/');
-			void draft.attach(file, inline).then((part) => part?.cid && editor.current?.insertImage(draft.imageUrl(part), part.name));
-		}
+		for (const file of list) void draft.attach(file, mayStandIn).then((part) => part?.cid && editor.current?.insertImage(draft.imageUrl(part), part.name));
 	}
 	async function go(at: Date | null): Promise<void> {
 		isLater.value = false;

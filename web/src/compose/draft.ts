@@ -4,7 +4,7 @@
 
 import { computed, signal, type Signal } from '@preact/signals';
 import { call, downloadUrl, MethodError, upload } from '../jmap';
-import { htmlToText } from '../letter';
+import { htmlToText, isShownType } from '../letter';
 import { byRole, identities, refresh } from '../store';
 import { t } from '../i18n';
 import { tell, tellError } from '../toast';
@@ -52,7 +52,9 @@ export class Draft {
 	readonly text: Signal<string>;
 	readonly html: Signal<string>;
 	readonly attachments = signal<Attached[]>([]);
-	readonly identity: Signal<Identity | undefined>;
+	readonly chosen = signal<Identity | undefined>(undefined);
+	/** Whoever is quick begins to write before the identities have come. */
+	readonly identity = computed(() => this.chosen.value ?? identities.value.find((i) => i.email.toLowerCase() === this.start.from?.toLowerCase()) ?? identities.value[0]);
 	readonly state = signal<'new' | 'changed' | 'saving' | 'saved' | 'failed'>('new');
 	readonly isUploading = computed(() => this.attachments.value.some((a) => a.blobId === null));
 	savedAs: Id | null;
@@ -72,7 +74,6 @@ export class Draft {
 		this.text = signal(start.text ?? '');
 		this.html = signal(start.html ?? '');
 		this.savedAs = start.savedAs ?? null;
-		this.identity = signal(identities.value.find((i) => i.email.toLowerCase() === start.from?.toLowerCase()) ?? identities.value[0]);
 		for (const a of start.attachments ?? []) this.addPart({ ...a, key: keys++, share: signal(1), stop: new AbortController() });
 	}
 
@@ -82,10 +83,10 @@ export class Draft {
 		this.attachments.value = [...this.attachments.value, part];
 	}
 
-	/** Uploads at once; the promise is kept when the octets are there, or undefined when they are not. */
-	async attach(file: File, isInline = false): Promise<Attached | undefined> {
+	/** Uploads at once; the promise is kept when the octets are there, or undefined when they are not. Only a picture can stand in the text. */
+	async attach(file: File, mayStandIn = false): Promise<Attached | undefined> {
 		const key = keys++;
-		const cid = isInline ? `${crypto.randomUUID()}@page` : null;
+		const cid = mayStandIn && this.isHtml.value && isShownType(file.type) ? `${crypto.randomUUID()}@page` : null;
 		const part: Attached = { key, name: file.name || 'image.png', type: file.type || 'application/octet-stream', size: file.size, blobId: null, cid, share: signal(0), stop: new AbortController() };
 		this.addPart(part);
 		try {

@@ -106,7 +106,7 @@ export function Editor({ draft, handle }: { draft: Draft; handle: (h: EditorHand
 						const file = e.currentTarget.files?.[0];
 						e.currentTarget.value = '';
 						const part = file && (await draft.attach(file, true));
-						if (part) editor.current?.insertImage(draft.imageUrl(part), { alt: part.name });
+						if (part?.cid) editor.current?.insertImage(draft.imageUrl(part), { alt: part.name });
 					}}
 				/>
 			</div>

@@ -5,6 +5,7 @@ import { signal } from '@preact/signals';
 import type { FunctionComponent } from 'preact';
 import { format, same, shortName } from '../address';
 import { locale, t } from '../i18n';
+import { download, upload } from '../jmap';
 import { escapeHtml, fetchLetter, htmlOf, textOf } from '../letter';
 import { forwardSubject, quote, recipients, replySubject, threading } from '../reply';
 import { identities, opened, ownAddresses } from '../store';
@@ -95,6 +96,12 @@ export function forward(email: Email): void {
 	});
 }
 
+/** Uploaded anew: the blob of a part goes with its mail, and every save, of this window or another, destroys the mail of the one before. */
+async function ownPart(part: NonNullable<Start['attachments']>[number]): Promise<typeof part> {
+	const { blobId } = await upload(await download(part.blobId, part.type), () => undefined);
+	return { ...part, blobId };
+}
+
 export async function editDraft(id: Id): Promise<void> {
 	try {
 		const email = await fetchLetter(id);
@@ -108,7 +115,7 @@ export async function editDraft(id: Id): Promise<void> {
 			text: textOf(email),
 			...(html === null ? {} : { html }),
 			isHtml: html !== null,
-			attachments: partsOf(email, true),
+			attachments: await Promise.all(partsOf(email, true).map(ownPart)),
 			...(email.inReplyTo ? { inReplyTo: email.inReplyTo } : {}),
 			...(email.references ? { references: email.references } : {}),
 			...identityFor(email),

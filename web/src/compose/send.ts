@@ -4,7 +4,7 @@
 
 import { locale, t } from '../i18n';
 import { call } from '../jmap';
-import { byRole, refresh } from '../store';
+import { byRole, loadIdentities, refresh } from '../store';
 import { full, utc } from '../time';
 import { hush, tell, tellError } from '../toast';
 import type { Address, Id, Patch, SetError } from '../types';
@@ -56,6 +56,7 @@ function filed(isSent: boolean): Patch {
 export async function send(draft: Draft, at: Date | null): Promise<boolean> {
 	try {
 		await draft.hold();
+		if (!draft.identity.value) await loadIdentities();
 		const refusal = await handIn(draft, at);
 		if (refusal === null) return true;
 		tell({ text: reason(refusal), stays_ms: 15_000 });

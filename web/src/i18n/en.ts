@@ -34,6 +34,14 @@ export const en = {
 	licences: 'Licences of the parts',
 	newFolder: 'New folder',
 	folderName: 'Name of the folder',
+	renameFolder: 'Rename folder',
+	removeFolder: 'Remove folder',
+	askRemoveFolder: (name: string) => `Remove the folder “${name}”?`,
+	folderNotEmpty: 'The folder is not empty. Move or delete what is in it first.',
+	yourName: (email: string) => `Your name, as ${email}`,
+	signature: 'Signature',
+	save: 'Save',
+	keptIdentity: 'Saved.',
 
 	// folders with a role
 	inbox: 'Inbox',
