@@ -153,10 +153,11 @@ page_tools()
 		say "no npm: the page is left out"
 		return 0
 	}
-	[ ! web/package-lock.json -nt web/node_modules/.package-lock.json ] || {
+	cmp -s web/package-lock.json web/node_modules/.of-this-list || {
 		say "fetching what the page is built with (npm)"
 		mkdir -p build
-		(cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >"$log" 2>&1 || {
+		(cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error &&
+			cp package-lock.json node_modules/.of-this-list) >"$log" 2>&1 || {
 			tail -n 20 "$log" >&2
 			say "npm could not fetch it: the page is left out"
 		}
@@ -330,7 +331,7 @@ lint_tidy()
 lint_cppcheck()
 {
 	cppcheck --quiet -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=test/cppcheck-suppressions -DPOSTHOUSE_VERSION='""' -I src src
+		--suppressions-list=test/cppcheck-suppressions --library=test/cppcheck.cfg -DPOSTHOUSE_VERSION='""' -I src src
 }
 
 lint_shell()

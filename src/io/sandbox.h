@@ -24,7 +24,7 @@ enum sandbox_may {
 	SANDBOX_DIALS_UNIX = 8, /* connects to UNIX sockets */
 	SANDBOX_ASKS = 16,	/* speaks UDP, and learns the machine's own addresses */
 	SANDBOX_SECRET = 32,	/* its memory is not to be looked at by its own user */
-	SANDBOX_PAIRS = 64,	/* makes pairs of UNIX sockets, which lead nowhere but to each other */
+	SANDBOX_PAIRS = 64, /* makes pairs of UNIX sockets, which lead nowhere but to each other */
 };
 
 enum { SANDBOX_LINES_MAX = 4096 }; /* octets of sandbox_describe */

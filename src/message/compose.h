@@ -57,7 +57,8 @@ struct compose_part {
 struct compose {
 	struct str from; /* a mailbox, with or without a name; so are those: */
 	const struct str *to, *cc, *reply_to;
-	const struct str *bcc; /* written too: of a draft, which is not sent as it is (RFC 5322 §3.6.3) */
+	const struct str
+		*bcc; /* written too: of a draft, which is not sent as it is (RFC 5322 §3.6.3) */
 	size_t to_n, cc_n, reply_to_n, bcc_n;
 	struct str subject;
 	int64_t unix_seconds;

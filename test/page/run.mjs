@@ -21,7 +21,8 @@ const input = JSON.parse(process.env.INPUT ?? '{}');
 const patience = 30_000; // a sanitizer build is slow; nothing asserts on time
 
 mkdirSync(shots, { recursive: true });
-const world = input.world ? [`--host-resolver-rules=MAP * 127.0.0.1:${input.world}, EXCLUDE 127.0.0.1`] : [];
+const own = ['google.com', 'googleapis.com', 'gstatic.com', 'gvt1.com'].map((host) => `MAP *.${host} ~NOTFOUND`); // the browser itself asks there
+const world = input.world ? [`--host-resolver-rules=${own.join(', ')}, MAP * 127.0.0.1:${input.world}, EXCLUDE 127.0.0.1`] : [];
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', ...world] });
 const problems = [];
 

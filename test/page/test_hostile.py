@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTML mail is hostile: what strangers send, opened in the real page. The world (every host but the station) is one listener here, which remembers who came."""
 import base64
+import contextlib
 import email.message
 import email.policy
 import http.client
 import http.server
 import json
 import re
+import socket
 import threading
 
 import pytest
@@ -40,6 +42,11 @@ class Visitor(http.server.BaseHTTPRequestHandler):
         super().setup()
         self.at = len(self.server.came)
         self.server.came.append(["", "", "a connection", {}])
+        self.connection.settimeout(10)
+        with contextlib.suppress(OSError):
+            hello = self.connection.recv(4096, socket.MSG_PEEK)
+            if hello[:1] == b"\x16":  # TLS, which is not spoken here; but whom it was for stands in it
+                self.server.came[self.at][1] = b" ".join(re.findall(rb"[a-z0-9-]+(?:\.[a-z0-9-]+)+", hello)).decode()
 
     def do_GET(self):
         octets, kind = self.server.pages.get(self.path, (PIXEL, "image/png"))
@@ -108,8 +115,10 @@ def test_vectors(reading_room, world, testdata):  # noqa: F811
     assert len(found) == 139
     deliver(reading_room, [letter(f"vector {n}", html) for n, html in enumerate(found, 1)])
     play(reading_room, "hostile_vectors", world=world.port, vectors=found)
-    assert [w for w in world.came if w[1] != "control.example"] == []
-    assert world.came, "the control has not reached the world: this test sees nothing"
+    hosts = [w[1] for w in world.came]
+    assert "control.example" in hosts, "the control has not reached the world: this test sees nothing"
+    before = world.came[:hosts.index("control.example")]
+    assert [w[:3] for w in before] == [], before
 
 
 # ── mails that lie, follow and lure ──

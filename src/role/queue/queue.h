@@ -175,8 +175,8 @@ struct queue {
 	unsigned bounces_n; /* all that are not settled */
 	struct buf scratch, message, packed;
 	struct list controls;
-	struct list seats;    /* reader.c's own */
-	uint64_t newest_fate; /* ticket */
+	struct list seats;	/* reader.c's own */
+	uint64_t newest_fate;	/* ticket */
 	struct story *story;	/* story.c's own */
 	struct buf suspensions; /* suspend.c's own: packed */
 	bool is_draining;

@@ -105,8 +105,9 @@ json_t *jmap_check_if_in_state(const json_t *arguments, const char *state);
 /* "#creation" → the id made in this request; any other stays. */
 struct str jmap_id(struct jmap_request *r, const json_t *id);
 struct str jmap_str(const json_t *j); /* of a JSON string; empty: it is none. Lives as long as j */
-json_t *jmap_text(struct str s);      /* a JSON string; what is no UTF-8 becomes U+FFFD, NUL is dropped */
-json_t *jmap_date(int64_t ms);	      /* "2026-11-23T18:00:00Z" */
+json_t *jmap_text(
+	struct str s);	       /* a JSON string; what is no UTF-8 becomes U+FFFD, NUL is dropped */
+json_t *jmap_date(int64_t ms); /* "2026-11-23T18:00:00Z" */
 bool jmap_read_date(const json_t *j, int64_t *ms); /* UTCDate or Date */
 /* The next step of a JSON Pointer, behind its '/'; `token` needs a cap. False: a wrong "~". */
 bool jmap_scan_token(struct str *pointer, struct buf *token);

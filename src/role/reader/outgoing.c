@@ -85,7 +85,8 @@ static void
 read_header(struct outgoing *o, struct str message)
 {
 	bool is_left_out = false;
-	char mended[2];
+	char mended[2] = "";
+	size_t last_n;
 
 	o->header.max = 2 * message.n + 4;
 	o->is_behind_line = true;
@@ -97,12 +98,16 @@ read_header(struct outgoing *o, struct str message)
 			is_left_out = is_blind(line);
 		if (is_left_out)
 			continue;
-		for (size_t i = 0; i < line.n; i++)
-			buf_add(&o->header, (struct str){ mended, put(o, line.p[i], mended) });
+		for (size_t i = 0; i < line.n; i++) {
+			size_t n = put(o, line.p[i], mended);
+
+			buf_add(&o->header, (struct str){ mended, n });
+		}
 		if (str_eq(line, S("\n")) || str_eq(line, S("\r\n")))
 			break;
 	}
-	buf_add(&o->header, (struct str){ mended, put_end(o, mended) });
+	last_n = put_end(o, mended);
+	buf_add(&o->header, (struct str){ mended, last_n });
 	o->body = message;
 	must(!o->header.overflow);
 }

@@ -266,9 +266,10 @@ void
 door_caller(struct receive *r, int fd)
 {
 	const struct door d = { .house = r, .kind = DOOR_READER };
+	const struct sockaddr_storage nobody = { 0 };
 
 	if (has_descriptors(r, fd))
-		session_begin(&d, fd, NULL);
+		session_begin(&d, fd, &nobody);
 	else
 		turn_away(&d, fd);
 }

@@ -415,7 +415,8 @@ ask_to_begin(struct request *r)
 							.login = login,
 							.secret = password,
 							.client = str_of(r->guest->client) });
-		explicit_bzero(r->body.small.p, r->body.small.n);
+		if (r->body.small.p)
+			explicit_bzero(r->body.small.p, r->body.small.n);
 		request_wait(r, WAITS_FOR_VAULT);
 		turn = WAIT;
 	}

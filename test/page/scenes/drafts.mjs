@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mail begins with the writer's signature. A draft keeps itself: it is there after its window was closed, and two windows that write on the same one lose nothing.
 
-export default async function ({ signIn, shot, assert, until, input }) {
+export default async function ({ signIn, shot, assert, until }) {
 	const first = await signIn('alice', 'wonderland');
 	await first.getByRole('button', { name: 'Settings' }).click();
 	await first.getByRole('textbox', { name: 'Your name, as alice@example.org' }).fill('Alice Liddell');

@@ -129,7 +129,8 @@ export default async function (stage) {
 		for (const s of seenBare.splice(0)) faults.push(`left by the sanitizer: ${s}: ${html.slice(-400)}`);
 	}
 
-	await alone(bare, '<img src="http://control.example/x"><script>alert("control")</script>');
+	await bare.goto('http://control.example/'); // who comes to the world from here on, does not count
+	await alone(bare, '<script>alert("control")</script>');
 	assert(seenBare.some((s) => s.includes('control')), 'the control was not seen to run');
 	assert(faults.length === 0, faults.slice(0, 30).join('\n'));
 }

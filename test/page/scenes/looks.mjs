@@ -39,7 +39,7 @@ export default async function (stage) {
 	for (const [locale, colorScheme] of isPhone ? [['en', 'dark'], ['zh-CN', 'light']] : [['en', 'light'], ['zh-CN', 'dark']]) await tour(locale, colorScheme);
 
 	async function tour(locale, colorScheme) {
-		const page = await open({ locale, colorScheme, ...(isPhone ? phone : {}) });
+		const page = await open({ locale, colorScheme, reducedMotion: 'reduce', ...(isPhone ? phone : {}) });
 		const n = names[locale];
 		const button = (name) => page.getByRole('button', { name, exact: true });
 		const view = async (name) => {

@@ -26,6 +26,7 @@ export default async function ({ signIn, shot, assert }) {
 	await row.click();
 	await bob.getByText('See you at noon.').first().waitFor();
 	await bob.getByText('alice@example.org').first().waitFor();
+	await bob.locator('iframe.frame').waitFor(); // which pushes down what hangs on the mail
 	const download = bob.waitForEvent('download');
 	await bob.getByText('菜单 menu.txt').first().click();
 	const file = await download;

@@ -513,8 +513,8 @@ test_mailboxes_are_made_changed_destroyed(void **state)
 	assert_json(at(set, "notCreated/bad/properties"), "['name']");
 	assert_json(at(set, "notCreated/role/properties"), "['role']");
 	assert_json(at(set, "notCreated/lost/properties"), "['parentId']");
-	assert_true(json_is_null(
-		json_object_get(at(set, "updated"), text_at(set, "created/out/id"))));
+	assert_true(
+		json_is_null(json_object_get(at(set, "updated"), text_at(set, "created/out/id"))));
 	assert_string_equal(text_at(set, "notUpdated/nobody/type"), "notFound");
 	assert_int_equal(json_object_size(at(set, "notUpdated")), 2);
 	assert_string_equal(text_at(set, "notDestroyed/#out/type"), "mailboxHasChild");
