@@ -164,6 +164,17 @@ page_tools()
 	}
 }
 
+# meson looks for these when it sets a directory up, and not again.
+page_possible()
+{
+	command -v node >/dev/null && [ -d web/node_modules ]
+}
+
+page_in() # page_in DIRECTORY: it was set up with the page
+{
+	! grep -q 'role/web/no_page\.c' "$1/build.ninja"
+}
+
 # compile DIRECTORY COMPILER [MESON OPTION…]
 compile()
 {
@@ -173,6 +184,8 @@ compile()
 	if [ ! -f "$directory/build.ninja" ]; then
 		rm -rf "$directory/meson-private" # of a setup that was interrupted
 		quiet "setting up $directory ($compiler${*:+ $*})" env CC="$compiler" meson setup "$directory" "$@"
+	elif page_possible && ! page_in "$directory"; then
+		quiet "setting up $directory again: now it can have the page" meson setup --reconfigure "$directory"
 	fi
 	quiet "building $directory" ninja -C "$directory" -j "$jobs"
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -49,13 +50,20 @@ on_signal(int number)
 enum { LETHAL = 4 };
 static const int lethal[LETHAL] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
-/* They cut the reading short (no SA_RESTART), so that no signal can leave the terminal silent. */
+/* From here on they are held back, but for the wait in await_line, which they cut short: so none can come between a look at the flag and
+ * the wait, nor leave the terminal silent. */
 static void
-catch_signals(struct sigaction before[LETHAL])
+catch_signals(struct sigaction before[LETHAL], sigset_t *former)
 {
 	struct sigaction caught = { .sa_handler = on_signal };
 
+	sigset_t held;
+
 	interrupted_by = 0;
+	sigemptyset(&held);
+	for (size_t i = 0; i < LETHAL; i++)
+		sigaddset(&held, lethal[i]);
+	sigprocmask(SIG_BLOCK, &held, former);
 	for (size_t i = 0; i < LETHAL; i++) {
 		sigaction(lethal[i], NULL, &before[i]);
 		if (before[i].sa_handler != SIG_IGN)
@@ -65,12 +73,22 @@ catch_signals(struct sigaction before[LETHAL])
 
 /* Whoever was to end ends now, with the terminal as it was. */
 static void
-restore_signals(const struct sigaction before[LETHAL])
+restore_signals(const struct sigaction before[LETHAL], const sigset_t *former)
 {
 	for (size_t i = 0; i < LETHAL; i++)
 		sigaction(lethal[i], &before[i], NULL);
+	sigprocmask(SIG_SETMASK, former, NULL);
 	if (interrupted_by)
 		raise(interrupted_by);
+}
+
+/* A terminal gives whole lines: what is there now is read without waiting. */
+static bool
+await_line(int terminal, const sigset_t *former)
+{
+	struct pollfd line = { .fd = terminal, .events = POLLIN };
+
+	return ppoll(&line, 1, NULL, former) > 0;
 }
 
 static bool
@@ -78,19 +96,21 @@ read_hidden(struct secret *s, int terminal, const struct termios *shown, struct 
 {
 	struct termios hidden = *shown;
 	struct sigaction before[LETHAL];
+	sigset_t former;
 	bool ok;
 
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
 	/* whoever was stopped comes back to a terminal that shows what is typed */
 	hidden.c_cc[VSUSP] = _POSIX_VDISABLE;
-	catch_signals(before);
+	catch_signals(before, &former);
 	tcsetattr(terminal, TCSAFLUSH, &hidden);
-	ok = secret_read_line(s, terminal, e);
+	ok = await_line(terminal, &former) ? secret_read_line(s, terminal, e)
+					   : err_set_errno(e, "cannot read the password");
 	tcsetattr(terminal, TCSAFLUSH, shown);
 	dprintf(terminal, "\n");
 	if (interrupted_by)
 		secret_wipe(s);
-	restore_signals(before);
+	restore_signals(before, &former);
 	return ok;
 }
 

@@ -185,15 +185,17 @@ static void
 ipc_send(struct ipc *c, struct buf *b, int fd)
 {
 	struct packet *p;
-	int sent;
+	int sent, own = -1;
 
 	must(!b->overflow); /* askers keep texts below IPC_TEXT_MAX */
-	if (!c || c->is_gone)
+	if (!c || c->is_gone || c->is_stuck)
 		return;
 	sent = c->waiting_n ? 0 : packet_send(c->fd, buf_str(b), fd);
 	if (sent != 0)
 		return; /* taken; or the peer is gone, which reading will tell */
-	if (c->waiting_n >= IPC_WAITING_MAX) {
+	if (c->waiting_n < IPC_WAITING_MAX && fd >= 0)
+		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (c->waiting_n >= IPC_WAITING_MAX || (fd >= 0 && own < 0)) {
 		if (!c->is_stuck)
 			log_event("peer-stuck", "role=%s", ipc_role_name(c->peer));
 		c->is_stuck = true;
@@ -202,7 +204,7 @@ ipc_send(struct ipc *c, struct buf *b, int fd)
 	}
 	p = malloc(sizeof *p + b->n);
 	must(p);
-	*p = (struct packet){ .fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1, .n = b->n };
+	*p = (struct packet){ .fd = own, .n = b->n };
 	memcpy(p->octets, b->p, b->n);
 	list_append(&c->waiting, &p->link);
 	c->waiting_n++;

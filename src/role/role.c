@@ -139,7 +139,7 @@ role_came(void *owner, struct ipc *from, struct ipc_message *m)
 		break;
 	case IPC_caller:
 		must(r->hooks->caller);
-		r->hooks->caller(r->owner, m->caller.fd);
+		r->hooks->caller(r->owner, m->caller.seat, m->caller.fd);
 		break;
 	case IPC_begin:
 		r->hooks->begin(r->owner);

@@ -7,6 +7,17 @@
 #include "io/loop.h"
 #include "role/profile.h"
 
+/* What two roles must agree on about readers, web and master above all. */
+enum {
+	ROLE_READERS_MAX = 256, /* at the same time */
+	ROLE_BODY_INLINE_MAX =
+		48 * 1024, /* octets of a body that travel in a message; more lie in a memfd */
+	ROLE_REQUEST_MAX = 10 * 1000 * 1000, /* octets of a request of JMAP */
+	ROLE_UPLOAD_MAX = 50 * 1000 * 1000,  /* octets of an upload */
+	ROLE_REQUESTS_AT_ONCE = 16,	     /* of a login; RFC 8620 §2, maxConcurrentRequests */
+	ROLE_UPLOADS_AT_ONCE = 4,	     /* of a login; maxConcurrentUpload */
+};
+
 /*
  * How a role lives: master starts it with its channel as descriptor 3 and hands over, in this
  * order, the configuration, listeners, channels to its peers, and `begin`. Later come new peers
@@ -47,8 +58,9 @@ struct role_hooks {
 	void (*mailbox)(void *owner, const struct ipc_mailbox *m);
 	/* The reader of that seat, whose `peer` has come, has this mailbox. May be NULL. */
 	void (*seated)(void *owner, unsigned seat, struct str login);
-	void (*caller)(void *owner, int fd); /* a reader's connection, to receive. May be NULL */
-	void (*drain)(void *owner);	     /* finish what is under way, then role_exit */
+	void (*caller)(void *owner, unsigned seat,
+		int fd);	    /* a reader's connection, to receive. May be NULL */
+	void (*drain)(void *owner); /* finish what is under way, then role_exit */
 };
 
 /* The whole life of a role's process: returns its exit code. `owner` is given to the hooks; *r is

@@ -100,6 +100,14 @@ def deliver(station, letters, user="alice"):
 
 # ── the vectors ──
 
+# CSS to whoever reads it first; elements, if what is cut out of it lets its neighbours join. The host of an iframe is connected to before a policy refuses it.
+JOINS = "<style>{css}</style>"
+FRAME_JOINS = JOINS.format(css='<@import x;/style><@import x;iframe src="https://u1234.evil.example/"><@import x;/iframe>')
+LINK_JOINS = JOINS.format(css='<@import x;/style><@import x;a href="http://evil.example/paypal" rel=opener target=_blank>https://www.paypal.com/<@import x;/a>')
+TWICE_JOINS = JOINS.format(css='<@im@import x;port y;/style><@im@import x;port y;iframe src="https://u1235.evil.example/"><@im@import x;port y;/iframe>')
+OWN_VECTORS = [FRAME_JOINS, LINK_JOINS, TWICE_JOINS, f"<html><head>{FRAME_JOINS}{LINK_JOINS}</head><body>text</body></html>",
+               '<p class="posthouse-host">forged</p><a href="http://evil.example/" rel=opener target=_top>https://www.paypal.com/</a>']
+
 
 def vectors(testdata):
     path = testdata / "webmail/h5sc-vectors.txt"
@@ -113,6 +121,7 @@ def test_vectors(reading_room, world, testdata):  # noqa: F811
     """Each mailed by itself and opened in the page; nothing runs, nothing leaves, nothing is posted, and the page goes on."""
     found = vectors(testdata)
     assert len(found) == 139
+    found += OWN_VECTORS
     deliver(reading_room, [letter(f"vector {n}", html) for n, html in enumerate(found, 1)])
     play(reading_room, "hostile_vectors", world=world.port, vectors=found)
     hosts = [w[1] for w in world.came]
@@ -131,7 +140,9 @@ LINKS = """<p><a href="javascript:alert(1)">script</a> <a href="data:text/html,<
 <p><a href="http://bank.example@phish.example/">https://bank.example@phish.example/</a>
 <p><a href="http://phish.example/" target="_top" rel="opener">honest</a><p><a href="http://www.honest.example/">www.honest.example</a><p><a href="http://\u0430\u0440\u0440\u04cf\u0435.com/">cyrillic</a>"""
 COVER = """<div style="position:fixed;inset:0;background:red;z-index:99999">covers all</div><style>*{position:fixed}</style><form action="http://evil.example/"><input name=a><button>x</button></form>
-<img src="http://evil.example/x.png" onerror="alert(1)"><script>alert(1)</script>"""
+<img src="http://evil.example/x.png" onerror="alert(1)"><script>alert(1)</script>""" + FRAME_JOINS + LINK_JOINS
+FORGED_HEADS = """<body style="display:none" class="x"></div></p><style>h2,p,hr,header{display:none!important}</style><div style="position:fixed;inset:0;background:red;z-index:99999">From: your bank</div>
+<div style="margin-top:-900px;height:900px;background:blue">From: your bank</div><p>the end of it"""
 
 
 def lies(testdata):
@@ -151,6 +162,7 @@ def lies(testdata):
         (b"MZ", "application/octet-stream", "../../../etc/cron.d/evil", None), (b"MZ", "application/octet-stream", "..\\..\\evil.bat", None),
         (b"MZ", "application/octet-stream", "invoice\u202efdp.exe", None), (b"MZ", "application/octet-stream", ".profile", None)])
     yield letter("Cover", COVER)
+    yield letter("Forged heads", FORGED_HEADS)
 
 
 @pytest.mark.slow
@@ -158,13 +170,13 @@ def test_mails_that_lie(reading_room, world, testdata):  # noqa: F811
     letters = list(lies(testdata))
     deliver(reading_room, letters)
     world.pages["/"] = (b"<!doctype html><title>elsewhere</title>", "text/html")
-    play(reading_room, "hostile_mails", world=world.port, has_newsletter=len(letters) == 11)
+    play(reading_room, "hostile_mails", world=world.port, has_newsletter=len(letters) == 12)
     pictures = [w for w in world.came if w[1] == "pics.example"]
     assert {w[2] for w in pictures} >= {"/one.png", "/one-c.png", "/two.png", "/three.png"}
     for method, _, path, heads in pictures:
         assert method == "GET" and "other" not in path
         assert "Mozilla" in heads["User-Agent"] and not {"Referer", "Cookie"} & set(heads), heads  # the browser came, not the station
-    assert not [w for w in world.came if w[1] in ("evil.example", "bank.example")]
+    assert not [w for w in world.came if "evil.example" in w[1] or w[1] == "bank.example"], world.came
 
 
 # ── the frame, and pages of other sites ──

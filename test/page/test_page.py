@@ -131,6 +131,7 @@ def test_keyboard(reading_room):
 @pytest.mark.parametrize("device", ("desk", "phone"))
 def test_looks(reading_room, device):
     """Each view in both languages and both colours: no fault of accessibility, no word of the other language, nothing out of reach."""
+    reading_room.run("alias", "add", "info@example.org", "alice")  # a second address to write under
     page = "<h1>Sale</h1><p>Everything <b>must</b> go. <a href='https://shop.example.net/x'>Look</a></p><img src='https://shop.example.net/p.png'>"
     arrive(reading_room,
            letter("A plain mail with quite a long subject that does not fit into one line of a list", "Hello,\n\n> quoted\n>> twice\n\nsee https://example.org/x\n-- \nCarol"),

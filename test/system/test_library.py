@@ -712,10 +712,11 @@ def test_a_mail_that_is_in_line_already():
         LIBRARY.ph_pool_done(pool, hook, None)
         for mail in (a, b, b):
             LIBRARY.ph_pool_add(pool, ctypes.c_void_p(mail.p))
-        assert told == [(b.p, INVALID)] and "already" in b.wrong()
+        assert (b.p, INVALID) in told and "already" in b.wrong()  # the first may be through by now
         LIBRARY.ph_pool_run(pool, ctypes.c_size_t(0))
         LIBRARY.ph_pool_free(pool)
-        assert told[1:] == [(a.p, SENT), (b.p, SENT)] and len(sink.mails) == 2
+        told.remove((b.p, INVALID))
+        assert told == [(a.p, SENT), (b.p, SENT)] and len(sink.mails) == 2
 
 
 # ── giving up ──

@@ -126,7 +126,8 @@ def test_half_a_file_and_a_damaged_one_are_never_sent(away, person):
     (person.outbox / ("0" * 32 + ".new")).write_bytes(octets[:-5])
     (person.outbox / ("1" * 32)).write_bytes(octets[:-5])
     away.start()
-    assert "damaged" in person.sendmail("-q", code=69)
+    said = person.sendmail("-q", code=69)
+    assert "damaged" in said or "given up" in said  # the sender in the background may have met it first
     away.wait_drained()
     assert b"it waits" in away.wait_mails("bob", 1)[0]
     assert person.call("mailq").count("damaged") == 2

@@ -282,7 +282,7 @@ def test_who_is_asked_for_a_password_can_go(home, end):
     process = subprocess.Popen(
         [POSTHOUSE, "send", "b@dst.test", "--from", "a@src.test", "-m", "x", "--via", "smtp://wei@127.0.0.1:1"], stdin=terminal,
         stdout=terminal, stderr=terminal, env={**os.environ, "HOME": str(home)}, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
+        preexec_fn=lambda: (fcntl.ioctl(terminal, termios.TIOCSCTTY, 0), signal.signal(signal.SIGINT, signal.SIG_DFL)))
     said = b""
     while b"Password of wei" not in said:
         said += os.read(master, 4096)

@@ -3,7 +3,12 @@
 is told of each recipient."""
 import base64
 import calendar
+import contextlib
 import json
+import os
+import signal
+import sqlite3
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -12,7 +17,7 @@ import urllib.request
 import pytest
 
 from peers import Sink
-from station import until
+from station import PATIENCE, alive, children, command_line, until
 
 USING = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail", "urn:ietf:params:jmap:submission"]
 LONG = 3600
@@ -155,6 +160,15 @@ def test_what_is_held_can_be_called_back(house):
     assert not house.mailbox("bob") and not house.sink.mails
 
 
+def test_it_is_called_back_by_a_queue_that_has_just_begun(house):
+    alice = house.alice
+    made = alice.send(alice.draft(to=["bob@example.org"]), held("bob@example.org", HOLDFOR=str(LONG)))
+    house.kill("queue")
+    house.pid("queue")
+    until(lambda: alice.cancel(made["id"]).get("updated"), "the mail to be called back", patience=10)
+    assert alice.submission(made["id"])["undoStatus"] == "canceled"
+
+
 def test_what_is_held_goes_when_its_moment_comes(house):
     alice = house.alice
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
@@ -199,6 +213,45 @@ def test_nobody_writes_in_anothers_name(house):
     assert refused["type"] == "forbiddenFrom"
 
 
+def bobs_mails(house, subject):
+    return house.bob.call("Email/query", filter={"subject": subject})["ids"]
+
+
+def test_what_cannot_be_kept_is_not_sent(house):
+    alice = house.alice
+    mail = alice.draft(to=["bob@example.org"], subject="once")
+    alice.identity()
+    file = next(f for f in house.directory.rglob("kept.db") if "alice" in str(f))
+    lock = sqlite3.connect(file, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    refused = alice.submit(mail)[0][1]["notCreated"]["s"]
+    assert str(house.directory) not in refused["description"]
+    lock.execute("ROLLBACK")
+    lock.close()
+    made = alice.send(mail)
+    alice.wait_delivered(made["id"], "bob@example.org", "yes")
+    house.wait_drained()
+    assert len(until(lambda: bobs_mails(house, "once"), "bob to see it")) == 1
+    assert alice.call("EmailSubmission/query")["ids"] == [made["id"]]
+
+
+def imported(jmap, octets):
+    blob = json.loads(jmap.http("/jmap/upload/a", octets, **{"Content-Type": "message/rfc822"})[2])["blobId"]
+    answer = jmap.call("Email/import", emails={"d": {"blobId": blob, "mailboxIds": {jmap.folder("drafts"): True}}})
+    return answer["created"]["d"]["id"]
+
+
+def test_a_lone_cr_hides_no_field(house):
+    alice = house.alice
+    text = b"From: alice@example.org\r\nTo: bob@example.org\r\nSubject: quiet\r%s\r\n\r\nhello\r\n"
+    made = alice.send(imported(alice, text % b"Bcc: carol@example.net"))
+    assert [r["email"] for r in made["envelope"]["rcptTo"]] == ["bob@example.org", "carol@example.net"]
+    for octets in (*house.wait_mails("bob", 1), house.sink.wait_mails(1)[0][2]):
+        assert b"Subject: quiet" in octets and b"Bcc" not in octets
+    refused = alice.submit(imported(alice, text % b"From: bob@example.org"))[0][1]["notCreated"]["s"]
+    assert refused["type"] == "forbiddenFrom"
+
+
 def test_identities_are_kept(house):
     alice = house.alice
     first = alice.call("Identity/get", ids=None)
@@ -225,3 +278,37 @@ def test_what_was_uploaded_can_be_downloaded(house):
     assert headers["Content-Disposition"].startswith("attachment") and "sandbox" in headers["Content-Security-Policy"]
     assert house.bob.http(f"/jmap/download/a/{blob['blobId']}/x")[0] == 404
     assert house.alice.http("/jmap/download/a/U00000000000000000000000000000000/x")[0] == 404
+
+
+def pid_of(house, role):
+    return next((pid for pid in children(house.process.pid) if role in command_line(pid) and alive(pid)), None)
+
+
+def test_a_stop_waits_for_the_mail_that_is_handed_in(house):
+    """The reader leaves when receive has answered, and what its person has sent is known of afterwards."""
+    mail = house.alice.draft(to=["bob@example.org"])
+    wish = {"identityId": house.alice.identity(), "emailId": mail}
+    receive, reader = house.pid("receive"), pid_of(house, "reader")
+    house.may_end = "role=web"
+
+    def ask():
+        with contextlib.suppress(OSError):  # web is killed
+            house.alice.calls(("EmailSubmission/set", {"create": {"s": wish}}))
+    os.kill(receive, signal.SIGSTOP)
+    try:
+        request = threading.Thread(target=ask, daemon=True)
+        request.start()
+        time.sleep(1)  # it is with the reader, and receive says nothing
+        os.kill(pid_of(house, "web"), signal.SIGKILL)  # which would wait for the answer first
+        house.process.terminate()
+        until(lambda: not pid_of(house, "web"), "web to be gone")
+        time.sleep(0.5)
+        assert alive(reader)
+    finally:
+        os.kill(receive, signal.SIGCONT)
+    assert house.process.wait(PATIENCE) == 0
+    request.join(PATIENCE)
+    house.start()
+    sent = house.alice.call("EmailSubmission/get", ids=None)["list"]
+    assert [s["emailId"] for s in sent] == [mail]
+    house.wait_mails("bob", 1)

@@ -176,8 +176,8 @@ def test_the_name_is_that_of_the_mx(make_station, authority, good):
                                resolver=f'forward = "{dns.forward}"  allow = "127.0.0.0/8"')
         send_to(station, ["dst.test", "odd.test"])
         assert "TLS" == until(lambda: outcome(station, peer, "b@dst.test"), "the mail to be there")
-        assert peer.names[0] in ("mx.dst.test", "liar.odd.test") and set(peer.names) == {"mx.dst.test", "liar.odd.test"}
         assert "waits: tls" == until(lambda: outcome(station, peer, "b@odd.test"), "the other to wait")
+        assert set(peer.names) == {"mx.dst.test", "liar.odd.test"}
         shown = json.loads(station.run("explain", "route", "b@dst.test", "--json").stdout)
         assert shown["tls"] == "verify"
         assert "verify" in station.run("explain", "route", "b@dst.test").stdout

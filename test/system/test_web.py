@@ -222,6 +222,48 @@ def test_who_guesses_has_to_wait(fresh):
     assert wei.get("/session")[0] == 200  # who is in stays in
 
 
+def test_who_guesses_many_at_once_has_to_wait(fresh):
+    fresh.say("deaf")
+    body = b'{"login":"wei","password":"wrong"}'
+    ask = f"POST /session HTTP/1.1\r\nHost: x\r\nX-Posthouse: 1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(contextlib.closing(fresh.connect())) for _ in range(5)]
+        for s in waiting:
+            s.sendall(ask)
+        until(lambda: len(fresh.seen("sign_in", SIGN_IN_BEGIN)) == 5, "the questions")
+        assert raw(fresh, ask).split(b" ")[1] == b"429"
+        assert fresh.ask("GET", "/.well-known/jmap", basic("ling", "right"))[0] == 429
+        fresh.say("vault")
+        assert [s.recv(65536).split(b" ")[1] for s in waiting] == [b"503"] * 5
+    fresh.say("hears")
+    assert Person(fresh).get("/session")[0] == 200  # nobody was refused
+
+
+def test_right_passwords_are_no_guesses(fresh):
+    for _ in range(8):
+        Person(fresh)
+    assert all(fresh.ask("GET", "/.well-known/jmap", basic(f"wei{i}", "right"))[0] == 200 for i in range(8))
+
+
+def test_a_secret_ends_however_it_comes(web):
+    wei = Person(web)
+    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    assert web.ask("GET", "/session", bearer)[0] == 200
+    window = Events(web, "/jmap/events?types=*&closeafter=no&ping=30", bearer)
+    window.next()
+    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("GET", "/session", bearer)[0] == 401
+    assert window.next() is None
+    window.close()
+
+
+def test_two_cookies_are_nobodys(web):
+    wei = Person(web)
+    status, headers, _ = web.ask("GET", "/session", {"Cookie": f"posthouse=planted; {wei.headers['Cookie']}"})
+    assert status == 401 and headers["Set-Cookie"].startswith("posthouse=;") and "Max-Age=0" in headers["Set-Cookie"]
+    assert web.ask("GET", "/session", {"Cookie": f"other=1; {wei.headers['Cookie']}"})[0] == 200
+
+
 def basic(login, password):
     return {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()}
 
@@ -273,6 +315,39 @@ def test_what_is_too_long_is_not_taken(web):
     status, _, _ = wei.post("/jmap/api", chunks())
     assert status == 413
     web.is_well()
+
+
+def test_what_jmap_says_of_a_request_as_a_whole(fresh):
+    """RFC 8620 §3.6.1: the type of its body, its length, and how many of them there are at the same time."""
+    wei = Person(fresh)
+    for kind in ("text/plain", "application/jsonp", "application/x-www-form-urlencoded", ""):
+        status, headers, body = wei.post("/jmap/api", "{}", **{"Content-Type": kind})
+        assert (status, json.loads(body)["type"]) == (400, "urn:ietf:params:jmap:error:notJSON"), kind
+        assert headers["Content-Type"] == "application/problem+json"
+    assert wei.post("/jmap/api", "{}", **{"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
+    status, _, body = wei.post("/jmap/api", (b" " * 1_000_000 for _ in range(11)))
+    assert status == 413 and (json.loads(body)["type"], json.loads(body)["limit"]) == ("urn:ietf:params:jmap:error:limit", "maxSizeRequest")
+    for path, most, limit in (("/jmap/api", 16, "maxConcurrentRequests"), ("/jmap/upload/a", 4, "maxConcurrentUpload")):
+        calls = len(fresh.seen("call"))
+        for _ in range(most):
+            raw(fresh, f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines({**wei.csrf, **JSON})}Content-Length: 6\r\n\r\nsilent".encode(), wait=False)
+        until(lambda: len(fresh.seen("call")) == calls + most, f"{most} requests under way")
+        status, _, body = wei.post(path, "{}")
+        assert status == 429 and (json.loads(body)["type"], json.loads(body)["limit"]) == ("urn:ietf:params:jmap:error:limit", limit)
+    assert wei.get("/.well-known/jmap")[0] == 200
+
+
+def test_a_secret_that_was_signed_out_is_over_by_any_header(web):
+    """Web believes vault for a minute: not of a session that it has itself ended."""
+    wei = Person(web)
+    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    assert web.ask("GET", "/.well-known/jmap", bearer)[0] == 200 and wei.get("/session")[0] == 200
+    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("GET", "/.well-known/jmap", bearer)[0] == 401 and wei.get("/session")[0] == 401
+    wei = Person(web)
+    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    assert wei.get("/session")[0] == 200 and web.ask("DELETE", "/session", bearer)[0] == 204
+    assert wei.get("/session")[0] == 401
 
 
 def lines(headers):
@@ -465,6 +540,78 @@ def test_odd_requests(web, octets, status):
     web.is_well()
 
 
+@pytest.mark.parametrize("framing", [
+    "Content-Length: 0\r\nContent-Length: 30",
+    "Content-Length: 30\r\nContent-Length: 0",
+    "Content-Length: 30\r\nContent-Length: 30",
+    "Content-Length: 35\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: gzip, chunked",
+])
+def test_framing_that_contradicts_itself(web, framing):
+    said = raw(web, f"POST /session HTTP/1.1\r\nHost: x\r\nX-Posthouse: 1\r\n{framing}\r\n\r\n".encode() +
+               b"0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 400 ") and said.count(b"HTTP/1.1 ") == 1 and b"\r\nConnection: close\r\n" in said
+    web.is_well()
+
+
+def unread(web, person, body):
+    """A connection that asks, and takes no more of the answer than the first octets: those, and the connection."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(PATIENCE)
+    s.connect(("127.0.0.1", web.port))
+    s.sendall(f"POST /jmap/api HTTP/1.1\r\nHost: x\r\n{lines({**person.csrf, **JSON})}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return s.recv(12)[9:], s
+
+
+def unread_until_refused(web, person, body, most):
+    statuses, connections = zip(*[unread(web, person, body) for _ in range(most + 1)])
+    assert wei_and_ling_differ(web)
+    for s in connections:
+        s.close()
+    assert statuses == (b"200",) * most + (b"429",)
+    until(lambda: person.post("/jmap/api", body)[0] == 200, "the answers that nobody took to be gone")
+
+
+def wei_and_ling_differ(web):
+    return Person(web, "ling").post("/jmap/api", "big")[0] == 200
+
+
+def test_answers_that_nobody_takes(fresh):
+    unread_until_refused(fresh, Person(fresh), "huge", 6)  # of 128 MiB
+
+
+def test_many_answers_that_nobody_takes(fresh):
+    unread_until_refused(fresh, Person(fresh), "big", 16)
+
+
+def test_bodies_that_do_not_end_are_not_many(fresh):
+    wei = Person(fresh)
+    head = f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.csrf)}Content-Length: 49000000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            s = stack.enter_context(contextlib.closing(fresh.connect()))
+            s.sendall(head.encode() + b"x")
+            assert wei.post("/jmap/api", "{}")[0] == 200  # the head was read
+        status, _, body = Person(fresh, "ling").post("/jmap/upload/a", b"x" * 3_000_000)
+        assert status == 201
+        assert wei.post("/jmap/upload/a", b"x" * 1000)[0] == 201  # what is small takes no place
+        assert raw(fresh, head.encode()).split(b" ")[1] == b"429"
+    until(lambda: wei.post("/jmap/upload/a", b"x" * 3_000_000)[0] == 201, "room")
+
+
+def test_halves_of_headers_make_room(fresh):
+    with contextlib.ExitStack() as stack:
+        for _ in range(256):
+            s = stack.enter_context(contextlib.closing(fresh.connect()))
+            s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(3):
+            fresh.is_well()
+    assert "too-many" not in fresh.log_text()
+
+
 def test_pipelining(web):
     wei = Person(web)
     one = f"GET /session HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}\r\n"
@@ -508,7 +655,8 @@ def test_over_tls(secure):
     headers = secure.is_well()
     assert headers["Strict-Transport-Security"].startswith("max-age=")
     wei = Person(secure)
-    assert "; Secure" in wei.cookie_line
+    assert wei.cookie_line.startswith("__Host-posthouse=") and "; Secure" in wei.cookie_line and "; Path=/" in wei.cookie_line
+    assert secure.ask("GET", "/session", {"Cookie": wei.headers["Cookie"].removeprefix("__Host-")})[0] == 401
     body = os.urandom(3_000_000)
     status, _, answer = wei.post("/jmap/upload/a", body)
     assert status == 201 and json.loads(answer)["size"] == len(body)

@@ -67,8 +67,8 @@ def test_jmap_over_tls(station, context):
 
 def test_limits_are_those_of_the_page(station, context):
     core = Jmap(f"https://localhost:{station.web_port}", "alice@example.org", "wonderland", context).session()["capabilities"]["urn:ietf:params:jmap:core"]
-    assert "10 MB, 64 calls, 1,000 objects in a get or set; 4 at once" in PAGE
-    assert (core["maxCallsInRequest"], core["maxObjectsInGet"], core["maxObjectsInSet"], core["maxConcurrentRequests"]) == (64, 1000, 1000, 4)
+    assert "10 MB, 64 calls, 1,000 objects in a get or set; 16 at once" in PAGE
+    assert (core["maxCallsInRequest"], core["maxObjectsInGet"], core["maxObjectsInSet"], core["maxConcurrentRequests"]) == (64, 1000, 1000, 16)
     assert core["maxSizeRequest"] == 10 * 1000 * 1000 and core["maxSizeUpload"] == 50 * 1000 * 1000
 
 

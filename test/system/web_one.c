@@ -28,10 +28,10 @@
  *   drain              to its end
  *
  * wei@example.org and ling@example.org have the password "right". A reader answers with what it was asked, as JSON; of a body it gives length and checksum. Bodies
- * with a meaning: "die", "silent", "big" (an answer of 3 MiB). Each sign_in and call is a line of JSON.
+ * with a meaning: "die", "silent", "big" (an answer of 3 MiB), "huge" (of 20). Each sign_in and call is a line of JSON.
  */
 
-enum { SEATS = 8, SESSIONS = 64, BIG = 3 * 1024 * 1024 };
+enum { SEATS = 8, SESSIONS = 64, BIG = 3 * 1024 * 1024, HUGE = 20 * 1024 * 1024 };
 
 struct seat {
 	struct play *play;
@@ -96,7 +96,7 @@ reply(struct seat *s, const struct ipc_call *call, const char *type, struct str 
 static void
 answer_call(struct seat *s, const struct ipc_call *call, struct str body)
 {
-	struct buf text = { .max = 65536 }, large = { .max = BIG };
+	struct buf text = { .max = 65536 }, large = { .max = HUGE };
 
 	buf_addf(&text,
 		"{\"login\":\"%s\",\"what\":%u,\"size\":%zu,\"crc\":%u,\"base\":\"%.*s\",\"path\":",
@@ -106,9 +106,11 @@ answer_call(struct seat *s, const struct ipc_call *call, struct str body)
 	if (str_eq(body, S("die"))) {
 		ipc_close(&s->web);
 		s->login[0] = '\0';
-	} else if (str_eq(body, S("big"))) {
-		memset(buf_room(&large, BIG), 'x', BIG);
-		buf_grew(&large, BIG);
+	} else if (str_eq(body, S("big")) || str_eq(body, S("huge"))) {
+		size_t n = str_eq(body, S("big")) ? BIG : HUGE;
+
+		memset(buf_room(&large, n), 'x', n);
+		buf_grew(&large, n);
 		reply(s, call, "text/plain", S(""), buf_str(&large));
 	} else if (call->what == CALL_STATES) {
 		reply(s, call, "application/json", S("{\"Email\":\"1\",\"Mailbox\":\"1\"}"), S(""));

@@ -3,7 +3,7 @@
 
 import { confirm } from './dialog';
 import { t } from './i18n';
-import { call } from './jmap';
+import { call, MethodError } from './jmap';
 import { go, place } from './place';
 import { byRole, cursor, mailbox, moveCursor, opened, refresh, rows, selection, type Member, type Row } from './store';
 import { hush, tell, tellError } from './toast';
@@ -102,12 +102,44 @@ export async function remove(list = targets()): Promise<void> {
 	leave(list);
 	selection.value = new Map();
 	try {
-		for (let at = 0; at < ids.length; at += most) await call('Email/set', { destroy: ids.slice(at, at + most) }).answer;
-		tell({ text: t().destroyed(list.length) });
+		let failed = false;
+		for (let at = 0; at < ids.length; at += most) {
+			const { notDestroyed } = await call('Email/set', { destroy: ids.slice(at, at + most) }).answer;
+			failed ||= Object.keys(notDestroyed ?? {}).length > 0;
+		}
+		if (failed) tellError(null);
+		else tell({ text: t().destroyed(list.length) });
 		await refresh();
 	} catch (error) {
 		tellError(error);
 	}
+}
+
+/** Page by page: what comes in meanwhile goes too, and what cannot go ends it. */
+export async function emptyFolder(box: Mailbox): Promise<void> {
+	if (!(await confirm(t().askEmptyFolder(nameOf(box)), t().destroy))) return;
+	selection.value = new Map();
+	go({ thread: null });
+	try {
+		for (;;) {
+			const { ids } = await call('Email/query', {
+				filter: { inMailbox: box.id },
+				sort: [{ property: 'receivedAt', isAscending: false }],
+				collapseThreads: false,
+				position: 0,
+				limit: most,
+				calculateTotal: false,
+			}).answer;
+			if (!ids.length) break;
+			const { notDestroyed } = await call('Email/set', { destroy: ids }).answer;
+			const failed = Object.values(notDestroyed ?? {}).some((e) => e.type !== 'notFound'); // gone already is as good
+			if (failed) throw new MethodError('notDestroyed');
+		}
+		tell({ text: t().emptied(nameOf(box)) });
+	} catch (error) {
+		tellError(error);
+	}
+	await refresh().catch(() => undefined);
 }
 
 // ── flags ──

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses as people write them, to and fro. Not the grammar of RFC 5322, which the server has, but what is typed or pasted into a line.
 
+import { decode } from './links';
 import type { Address } from './types';
 
 /** Enough to tell an address from a word; whether it exists, the other side says. */
@@ -84,12 +85,4 @@ export function parseMailto(url: string): { to: Address[]; cc: Address[]; subjec
 		subject: field('subject'),
 		body: field('body'),
 	};
-}
-
-function decode(text: string): string {
-	try {
-		return decodeURIComponent(text);
-	} catch {
-		return text;
-	}
 }

@@ -17,7 +17,7 @@ import { go, goBox, mailto, place } from './place';
 import { session, signOut } from './session';
 import { set, settings, type Theme } from './settings';
 import { LanguageChoice } from './signin';
-import { beginList, byRole, changedTypes, loadIdentities, loadMailboxes, loadThread, mailbox, refresh } from './store';
+import { beginList, byRole, changedTypes, loadHoldMost, loadIdentities, loadMailboxes, loadThread, isListLost, mailbox, only, refresh } from './store';
 import { Conversation } from './thread';
 import { Toasts, tellError } from './toast';
 import { IconButton, ListBar, MoveDialog } from './toolbar';
@@ -133,7 +133,7 @@ function title(): string {
 const isReady = signal(false); // folders are known, so a place can be shown
 
 async function begin(): Promise<void> {
-	await Promise.all([loadMailboxes(), loadIdentities()]);
+	await Promise.all([loadMailboxes(), loadIdentities(), loadHoldMost()]);
 	isReady.value = true;
 	const inbox = byRole('inbox');
 	if (!mailbox.value && place.value.search === null && inbox) goBox(inbox.id);
@@ -149,8 +149,12 @@ export function App() {
 	const { mailbox: box, search, thread } = place.value;
 	const ready = isReady.value;
 
+	const start = () => {
+		isListLost.value = false;
+		begin().catch(() => (isListLost.value = true));
+	};
 	useEffect(() => {
-		begin().catch(tellError);
+		start();
 		const stop = [listen(onNews, (is) => (isOnline.value = is)), watchKeys()];
 		return () => {
 			isReady.value = false;
@@ -158,8 +162,8 @@ export function App() {
 		};
 	}, []);
 	useEffect(() => {
-		if (ready) beginList().catch(tellError);
-	}, [ready, box, search]);
+		if (ready) beginList().catch(() => undefined); // the list itself says so
+	}, [ready, box, search, only.value]);
 	useEffect(() => {
 		if (ready) loadThread().catch(tellError);
 	}, [ready, thread]);
@@ -188,7 +192,7 @@ export function App() {
 					<h1 class="hidden">{where}</h1>
 					<section class="list" aria-label={where}>
 						<ListBar />
-						<List />
+						<List retry={() => (ready ? void beginList().catch(() => undefined) : start())} />
 					</section>
 					<Conversation />
 				</main>

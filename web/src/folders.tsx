@@ -7,13 +7,12 @@ import { t } from './i18n';
 import { Icon, type IconName } from './icons';
 import { call } from './jmap';
 import { goBox, hashOf, place } from './place';
-import { byRole, loadMailboxes, mailbox, mailboxes } from './store';
+import { byRole, loadMailboxes, mailbox, mailboxes, roles } from './store';
 import { tell, tellError } from './toast';
 import type { Mailbox, Methods } from './types';
 
 export const isMenuOpen = signal(false); // on a narrow screen, where the folders lie over the list
 
-const roles = ['inbox', 'drafts', 'sent', 'archive', 'junk', 'trash'] as const;
 const icons: Record<string, IconName> = { inbox: 'inbox', drafts: 'compose', sent: 'send', archive: 'archive', junk: 'junk', trash: 'trash' };
 
 /** A folder that has a role is called in the reader's language. */

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTML of a mail, made harmless. Three walls, each enough by itself:
+// HTML of a mail, made harmless. Three walls, and what each does:
 //
-//	1. DOMPurify: no script, no handler, no form, no foreign namespace.
-//	2. What is left is gone through here: nothing remote but what was allowed, links that say where they lead.
-//	3. The server gives it back under a URL of its own with a Content-Security-Policy that forbids script, forms, fonts and every connection, in a sandbox
-//	   without origin. Even HTML that fooled 1 and 2 runs nothing, fetches nothing and reaches nothing there.
+//	1. DOMPurify: no script, no handler, no form, no foreign namespace, and no element that fetches or leads elsewhere by itself but pictures.
+//	2. What is left is gone through here: nothing remote but what was allowed, links that say where they lead. Whatever is changed here is written, read again
+//	   and goes through 1 and 2 once more until nothing changes; the last to touch it is DOMPurify. So no change of ours can make an element out of a text.
+//	3. The server gives it back under a URL of its own with a Content-Security-Policy that forbids script, forms, fonts, frames and every fetch but the pictures
+//	   that were allowed, in a sandbox without origin.
 //
-// So what 2 misses (an escape within CSS, say) is not fetched; it is only not counted as blocked.
+// Behind 3 alone nothing runs, posts or reads. But it is no wall against being followed: Chromium connects to the host of an iframe before its policy refuses
+// it, and nothing of 3 says where a link leads. For these two, 1 and 2 must hold. What 2 misses of a style (an escape within CSS, say) is not fetched, by 3; it
+// is only not counted as blocked.
 
 import DOMPurify, { type Config } from 'dompurify';
+import { cleanCss } from './css';
 import { t } from './i18n';
-import { disguised, hostOf } from './links';
+import { decode, disguised, hostOf } from './links';
 import { ask } from './session';
 
 export interface Made {
@@ -18,7 +22,7 @@ export interface Made {
 	hasRemote: boolean; // something was to be fetched from elsewhere
 }
 
-const config: Config & { RETURN_DOM: true } = {
+const config = {
 	USE_PROFILES: { html: true },
 	WHOLE_DOCUMENT: true,
 	RETURN_DOM: true,
@@ -27,7 +31,10 @@ const config: Config & { RETURN_DOM: true } = {
 	ALLOW_DATA_ATTR: false,
 	ALLOW_ARIA_ATTR: true,
 	ADD_ATTR: ['background'],
-};
+} satisfies Config & { RETURN_DOM: true };
+
+/** The last time, links open in a tab of their own: that is ours by then. */
+const lastConfig = { ...config, ADD_ATTR: ['background', 'target'] };
 
 /** Attributes that fetch. */
 const fetching = ['src', 'srcset', 'background', 'poster', 'lowsrc', 'dynsrc'];
@@ -36,25 +43,45 @@ const base = `html{background:#fff;color:#1d1d1b;color-scheme:light}body{margin:
 img{max-width:100%;height:auto}pre{white-space:pre-wrap}blockquote{margin-inline:0;padding-inline-start:12px;border-inline-start:3px solid #ccc}
 .posthouse-host{font:600 12px system-ui,sans-serif;color:#8a1f11;background:#fff3e0;padding:0 4px;border-radius:3px}`;
 
-export function makeHarmless(html: string, images: ReadonlyMap<string, string>, remote: boolean): Made {
-	const root = DOMPurify.sanitize(html, config) as HTMLElement; // WHOLE_DOCUMENT: <html>
+const roundsMax = 4; // two for nearly every mail
+
+/** `heads`, HTML of ours, stand on top where a mail is printed; then the mail stands in a box that it cannot leave, and without its style sheets. */
+export function makeHarmless(html: string, images: ReadonlyMap<string, string>, remote: boolean, heads = ''): Made {
 	const found = { hasRemote: false };
+	let made = html;
+	for (let round = 0; round < roundsMax; round++) {
+		const before = made;
+		made = cleaned(made, images, remote, found);
+		if (made === before) break;
+	}
+	const body = bodyOf(DOMPurify.sanitize(`<!doctype html>${made}`, lastConfig) as HTMLElement);
+	return { html: `<!doctype html><html><head><meta charset="utf-8"><style>${base}</style></head>${heads ? boxed(body, heads) : body.outerHTML}</html>`, hasRemote: found.hasRemote };
+}
+
+/** The body after one round. Cleaning what is clean changes nothing. */
+function cleaned(html: string, images: ReadonlyMap<string, string>, remote: boolean, found: { hasRemote: boolean }): string {
+	const root = DOMPurify.sanitize(`<!doctype html>${html}`, config) as HTMLElement; // WHOLE_DOCUMENT: <html>
+	for (const note of root.querySelectorAll('.posthouse-host')) note.remove(); // of the round before; or forged
 	for (const element of root.querySelectorAll('*')) {
 		cleanSources(element, images, remote, found);
 		cleanStyle(element, remote, found);
 		if (element.matches('a[href],area[href]')) cleanLink(element);
 		else element.removeAttribute('href');
 	}
-	const style = `<style>${base}</style>`;
-	return { html: `<!doctype html><html><head><meta charset="utf-8">${style}</head>${inner(root)}</html>`, hasRemote: found.hasRemote };
+	return bodyOf(root).outerHTML;
 }
 
 /** Style elements may stand in the head of a mail: they come along, in front of the body. */
-function inner(root: HTMLElement): string {
-	const styles = [...root.querySelectorAll('head style')].map((s) => s.outerHTML).join('');
-	const body = root.querySelector('body');
-	body?.insertAdjacentHTML('afterbegin', styles);
-	return body?.outerHTML ?? '';
+function bodyOf(root: HTMLElement): HTMLElement {
+	const body = root.querySelector('body')!;
+	body.prepend(...root.querySelectorAll('head style'));
+	return body;
+}
+
+/** What stands in a box with paint and layout of its own covers nothing outside, however it is placed. */
+function boxed(body: HTMLElement, heads: string): string {
+	for (const style of body.querySelectorAll('style')) style.remove();
+	return `<body>${heads}<div style="contain:layout paint">${body.innerHTML}</div></body>`;
 }
 
 function cleanSources(element: Element, images: ReadonlyMap<string, string>, remote: boolean, found: { hasRemote: boolean }): void {
@@ -63,7 +90,7 @@ function cleanSources(element: Element, images: ReadonlyMap<string, string>, rem
 		if (value === undefined) continue;
 		const cid = /^cid:(.*)$/is.exec(value)?.[1];
 		if (cid !== undefined) {
-			const image = images.get(unescaped(cid));
+			const image = images.get(decode(cid));
 			if (image) element.setAttribute(name, image);
 			else element.removeAttribute(name);
 		} else if (!/^data:image\//i.test(value)) {
@@ -75,14 +102,6 @@ function cleanSources(element: Element, images: ReadonlyMap<string, string>, rem
 	}
 }
 
-function unescaped(cid: string): string {
-	try {
-		return decodeURIComponent(cid);
-	} catch {
-		return cid;
-	}
-}
-
 function cleanStyle(element: Element, remote: boolean, found: { hasRemote: boolean }): void {
 	const inElement = element.localName === 'style' ? element.textContent : null;
 	if (inElement) element.textContent = cleanCss(inElement, remote, found);
@@ -90,17 +109,7 @@ function cleanStyle(element: Element, remote: boolean, found: { hasRemote: boole
 	if (own) element.setAttribute('style', cleanCss(own, remote, found));
 }
 
-export function cleanCss(css: string, remote: boolean, found: { hasRemote: boolean }): string {
-	const withoutImports = css.replace(/@import[^;]*;?/gi, () => {
-		found.hasRemote = true;
-		return '';
-	});
-	return withoutImports.replace(/url\(\s*(["']?)(.*?)\1\s*\)/gis, (whole, _quote, url: string) => {
-		if (/^\s*data:image\//i.test(url)) return whole;
-		found.hasRemote = true;
-		return remote && /^\s*https?:/i.test(url) ? whole : 'none';
-	});
-}
+const composing = () => `${location.origin}/#/compose/`;
 
 /** A link opens in a tab of its own, knows nothing of us, and says where it leads; loudly, where its text claims another place. */
 function cleanLink(link: Element): void {
@@ -109,8 +118,9 @@ function cleanLink(link: Element): void {
 	const host = hostOf(href);
 	link.setAttribute('rel', 'noopener noreferrer');
 	link.setAttribute('target', '_blank');
+	if (href.startsWith(composing())) return; // a mailto: of the round before
 	if (host !== null) link.setAttribute('title', t().leadsTo(host));
-	else if (/^mailto:/i.test(href)) link.setAttribute('href', `${location.origin}/#/compose/${encodeURIComponent(href)}`);
+	else if (/^mailto:/i.test(href)) link.setAttribute('href', composing() + encodeURIComponent(href));
 	else if (!/^tel:/i.test(href)) link.removeAttribute('href');
 
 	const real = disguised(link.textContent ?? '', href);

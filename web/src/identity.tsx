@@ -28,17 +28,22 @@ function IdentityForm({ identity, done }: { identity: Identity; done: () => void
 				void keep(identity.id, e.currentTarget, done);
 			}}
 		>
-			<label class="field">
-				{t().yourName(identity.email)}
-				<input name="name" defaultValue={identity.name} autocomplete="name" />
-			</label>
-			<label class="field">
-				{t().signature}
-				<textarea name="signature" rows={3} defaultValue={identity.textSignature} />
-			</label>
-			<div class="buttons">
-				<button type="submit">{t().save}</button>
-			</div>
+			<fieldset>
+				<legend>{identity.email}</legend>
+				<label class="field">
+					{t().yourName}
+					<input name="name" defaultValue={identity.name} autocomplete="name" />
+				</label>
+				<label class="field">
+					{t().signature}
+					<textarea name="signature" rows={3} defaultValue={identity.textSignature} />
+				</label>
+				<div class="buttons">
+					<button type="submit" aria-label={t().saveFor(identity.email)}>
+						{t().save}
+					</button>
+				</div>
+			</fieldset>
 		</form>
 	);
 }

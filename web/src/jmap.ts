@@ -41,6 +41,8 @@ interface Waiting {
 	reject: (error: Error) => void;
 }
 
+const silence_ms = 5000; // without a connection, before the reader is told
+
 let turn: Waiting[] = [];
 
 function isReference(value: unknown): value is Reference {
@@ -91,6 +93,16 @@ function settle(calls: Waiting[], responses: [string, never, string][]): void {
 	});
 }
 
+interface Served {
+	accounts: Record<Id, { accountCapabilities: Record<string, { maxDelayedSend?: number }> }>;
+}
+
+/** How long the station holds what it is given, in seconds (RFC 8621 §1.3.2). */
+export async function fetchHoldMost(): Promise<number> {
+	const { accounts } = (await (await ask('/.well-known/jmap')).json()) as Served;
+	return accounts[account]?.accountCapabilities['urn:ietf:params:jmap:submission']?.maxDelayedSend ?? 0;
+}
+
 export interface Uploaded {
 	blobId: Id;
 	type: string;
@@ -126,11 +138,13 @@ export async function download(blobId: Id, type: string): Promise<Blob> {
 
 /**
  * Tells of every change of state (RFC 8620 §7.3). EventSource connects again by itself, but not when the server refused it (a restart of the station): then
- * we do, ever more patiently. After a gap nobody knows what was missed: that counts as a change of everything.
+ * we do, ever more patiently, and ask whether we are still signed in (another tab may have ended it). A reader that ends makes one connection anew, so
+ * only a longer silence is told. After a gap nobody knows what was missed: that counts as a change of everything.
  */
 export function listen(changed: (types: string[]) => void, online: (is: boolean) => void): () => void {
 	let source: EventSource;
 	let timer: number | undefined;
+	let silence: number | undefined;
 	let patience_ms = 1000;
 	let was_lost = false;
 
@@ -138,14 +152,17 @@ export function listen(changed: (types: string[]) => void, online: (is: boolean)
 		source = new EventSource(`/jmap/events?types=*&closeafter=no&ping=30`);
 		source.onopen = () => {
 			patience_ms = 1000;
+			window.clearTimeout(silence);
+			silence = undefined;
 			online(true);
 			if (was_lost) changed(['Email', 'Mailbox', 'EmailSubmission']);
 			was_lost = false;
 		};
 		source.onerror = () => {
 			was_lost = true;
-			online(false);
+			silence ??= window.setTimeout(() => online(false), silence_ms);
 			if (source.readyState !== EventSource.CLOSED) return;
+			ask('/session').catch(() => undefined); // a 401 signs the page out
 			timer = window.setTimeout(connect, patience_ms);
 			patience_ms = Math.min(patience_ms * 2, 60_000);
 		};
@@ -158,6 +175,7 @@ export function listen(changed: (types: string[]) => void, online: (is: boolean)
 	connect();
 	return () => {
 		window.clearTimeout(timer);
+		window.clearTimeout(silence);
 		source.close();
 	};
 }

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where links are in a text, and where a link really leads.
 
+/** %41 → A; what is not encoded rightly, `otherwise`. */
+export function decode(text: string, otherwise = text): string {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return otherwise;
+	}
+}
+
 export interface Piece {
 	text: string;
 	href?: string;

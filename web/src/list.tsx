@@ -9,8 +9,9 @@ import { editDraft } from './compose/open';
 import { locale, t } from './i18n';
 import { Icon } from './icons';
 import { go, place } from './place';
-import { cursor, cursorIndex, isOutgoing, mailbox, moveCursor, ownAddresses, rows, selection, show, toggle, total, type Row } from './store';
+import { cursor, cursorIndex, isOutgoing, mailbox, moveCursor, ownAddresses, rows, selection, isListLost, show, toggle, total, type Member, type Row } from './store';
 import { brief, full } from './time';
+import { Lost } from './toolbar';
 import type { Address } from './types';
 
 const rowHeight = 64; // px, as in style.css
@@ -22,13 +23,18 @@ export function open(row: Row): void {
 	else go({ thread: row.email.threadId });
 }
 
-function people(row: Row): string {
+/** What is only begun has no author yet: the word "Draft" stands for it. */
+export const isDraft = (m: Member): boolean => Boolean(m.keywords['$draft']);
+
+export function people(row: Row): string {
 	const names = (list: Address[]) => {
 		const each = list.map((a) => (ownAddresses.value.some((own) => same(own, a.email)) ? t().me : shortName(a)));
 		return [...new Set(each)].slice(0, 3).join(', ');
 	};
 	if (isOutgoing.value) return t().toWhom(names(row.email.to ?? []));
-	const authors = [...row.members].sort((a, b) => a.receivedAt.localeCompare(b.receivedAt)).flatMap((m) => m.from ?? []);
+	const written = row.members.filter((m) => !isDraft(m));
+	if (!written.length) return '';
+	const authors = [...written].sort((a, b) => a.receivedAt.localeCompare(b.receivedAt)).flatMap((m) => m.from ?? []);
 	return names(authors) || t().noSender;
 }
 
@@ -55,7 +61,9 @@ function ListRow({ row, index }: { row: Row; index: number }) {
 	const isCursor = cursor.value === email.threadId || (cursorIndex.value < 0 && index === 0);
 	const isTicked = selection.value.has(email.threadId);
 	const tab = isCursor ? 0 : -1;
-	const name = `${people(row)}, ${email.subject || t().noSubject}`;
+	const hasDraft = !isOutgoing.value && members.some(isDraft);
+	const number = members.filter((m) => !isDraft(m)).length;
+	const name = [people(row), hasDraft && t().draft, email.subject || t().noSubject].filter(Boolean).join(', ');
 	const received = members.reduce((last, m) => (m.receivedAt > last ? m.receivedAt : last), email.receivedAt);
 
 	useEffect(() => {
@@ -82,7 +90,8 @@ function ListRow({ row, index }: { row: Row; index: number }) {
 			</span>
 			<span role="gridcell" class="people">
 				<span class="names">{people(row)}</span>
-				{members.length > 1 && <span class="number" title={t().messages(members.length)}>{members.length}</span>}
+				{number > 1 && <span class="number" title={t().messages(number)}>{number}</span>}
+				{hasDraft && <span class="draft">{t().draft}</span>}
 			</span>
 			<span role="gridcell" class="middle">
 				<Subject row={row} />
@@ -114,7 +123,7 @@ function onKey(e: KeyboardEvent): void {
 	moveCursor(by);
 }
 
-export function List() {
+export function List({ retry }: { retry: () => void }) {
 	const scroller = useRef<HTMLDivElement>(null);
 	const [sight, setSight] = useState({ first: 0, last: 20 });
 	const { mailbox: box, search } = place.value;
@@ -147,7 +156,9 @@ export function List() {
 	const shown = [...rows.value].filter(([index]) => index >= sight.first && index <= sight.last).sort(([a], [b]) => a - b);
 	return (
 		<div ref={scroller} class="rows" onScroll={look} onKeyDown={onKey}>
-			{total.value === 0 ? (
+			{isListLost.value ? (
+				<Lost retry={retry} />
+			) : total.value === 0 ? (
 				<p class="empty">{search === null ? t().emptyList : t().nothingFound}</p>
 			) : (
 				<div role="grid" aria-label={t().mails} aria-rowcount={total.value ?? -1} aria-multiselectable="true" aria-busy={total.value === null} style={{ height: `${(total.value ?? 0) * rowHeight}px` }}>

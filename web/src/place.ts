@@ -4,6 +4,7 @@
 //	#/box/MAILBOX[/THREAD]      #/search/WORDS[/THREAD]      #/compose/MAILTO
 
 import { signal } from '@preact/signals';
+import { decode } from './links';
 import type { Id } from './types';
 
 export interface Place {
@@ -18,20 +19,12 @@ export const place = signal<Place>({ mailbox: null, search: null, thread: null }
 export const mailto = signal<string | null>(null);
 
 function read(): void {
-	const [, kind, what = '', thread] = location.hash.split('/').map(decode);
+	const [, kind, what = '', thread] = location.hash.split('/').map((part) => decode(part, ''));
 	if (kind === 'compose') {
 		mailto.value = what;
 		go({ mailbox: null, search: null, thread: null });
 	} else if (kind === 'search' && what) place.value = { mailbox: null, search: what, thread: thread ?? null };
 	else place.value = { mailbox: kind === 'box' && what ? what : null, search: null, thread: thread ?? null };
-}
-
-function decode(part: string): string {
-	try {
-		return decodeURIComponent(part);
-	} catch {
-		return '';
-	}
 }
 
 export function hashOf(to: Place): string {

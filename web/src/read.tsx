@@ -16,7 +16,7 @@ import { ownAddresses } from './store';
 import { PlainText } from './text';
 import { brief, full, size } from './time';
 import { tell, tellError } from './toast';
-import { IconButton } from './toolbar';
+import { IconButton, Lost } from './toolbar';
 import type { Address, Email, EmailSummary, Part } from './types';
 
 function Person({ address }: { address: Address }) {
@@ -127,9 +127,9 @@ function HtmlBody({ email, html }: { email: Email; html: string }) {
 		setWanted(true);
 	}
 
-	if (!shown) return <p class="empty">{t().loading}</p>;
+	if (!shown) return <p class="frame-room empty">{t().loading}</p>;
 	return (
-		<>
+		<div class="frame-room">
 			{shown.hasRemote && !wanted && (
 				<div class="notice">
 					<span>{t().remoteBlocked}</span>
@@ -145,7 +145,7 @@ function HtmlBody({ email, html }: { email: Email; html: string }) {
 			)}
 			{shown.leftOut && <p class="notice">{t().imagesLeftOut}</p>}
 			<iframe class="frame" title={t().mailBody} sandbox="allow-popups allow-popups-to-escape-sandbox" referrerpolicy="no-referrer" src={shown.url} />
-		</>
+		</div>
 	);
 }
 
@@ -168,7 +168,7 @@ async function print(email: Email, asHtml: boolean): Promise<void> {
 	if (html === null || !asHtml) return window.print();
 	const line = (label: string, list: Address[] | null) => (list?.length ? `<b>${escapeHtml(label)}:</b> ${list.map((a) => escapeHtml(`${a.name ?? ''} <${a.email}>`)).join(', ')}<br>` : '');
 	const heads = `<h2>${escapeHtml(email.subject ?? t().noSubject)}</h2><p>${line(t().from, email.from)}${line(t().to, email.to)}${line(t().cc, email.cc)}${escapeHtml(full(email.receivedAt, locale()))}</p><hr>`;
-	const { url } = await frameUrl(email, heads + html, settings.value.remoteSenders.includes(email.from?.[0]?.email.toLowerCase() ?? ''));
+	const { url } = await frameUrl(email, html, settings.value.remoteSenders.includes(email.from?.[0]?.email.toLowerCase() ?? ''), heads);
 	window.open(url, '_blank', 'noopener');
 	tell({ text: t().printTab });
 }
@@ -196,10 +196,17 @@ function MessageBar({ email, asHtml, toggleHtml }: { email: Email; asHtml: boole
 
 function Opened({ id }: { id: string }) {
 	const [email, setEmail] = useState<Email | null>(null);
+	const [isLost, setLost] = useState(false);
 	const [asHtml, setHtml] = useState(true);
-	useEffect(() => {
-		fetchLetter(id).then(setEmail, tellError);
-	}, [id]);
+	function load(): void {
+		setLost(false);
+		fetchLetter(id).then(
+			(found) => (found ? setEmail(found) : setLost(true)),
+			() => setLost(true),
+		);
+	}
+	useEffect(load, [id]);
+	if (isLost) return <Lost retry={load} />;
 	if (!email) return <p class="empty">{t().loading}</p>;
 	const isMine = email.from?.some((a) => ownAddresses.value.some((own) => same(own, a.email)));
 	return (

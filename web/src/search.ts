@@ -65,28 +65,24 @@ const words: Record<string, Word> = {
 		const id = folder(value, mailboxes);
 		return id === null ? null : { inMailbox: id };
 	},
-	before: (value) => dated('before', day(value)),
-	after: (value) => dated('after', day(value)),
+	before: (value) => known('before', day(value)),
+	after: (value) => known('after', day(value)),
 	on: (value) => {
 		const [after, before] = [day(value), day(value, 1)];
 		return after && before ? { after, before } : null;
 	},
-	larger: (value) => sized('minSize', octets(value)),
-	smaller: (value) => sized('maxSize', octets(value)),
+	larger: (value) => known('minSize', octets(value)),
+	smaller: (value) => known('maxSize', octets(value)),
 };
 
-function dated(name: 'before' | 'after', value: string | null): Condition | null {
-	return value === null ? null : { [name]: value };
-}
-
-function sized(name: 'minSize' | 'maxSize', value: number | null): Condition | null {
-	return value === null ? null : { [name]: value };
+function known<K extends keyof Condition>(name: K, value: Condition[K] | null): Condition | null {
+	return value === null ? null : ({ [name]: value } as Condition);
 }
 
 /** A word that means nothing here (`re:`, a URL, a folder that is not) is text like any other. */
 function condition(term: Term, mailboxes: Mailbox[]): Condition {
-	const known = Object.hasOwn(words, term.key) ? words[term.key]!(term.value, mailboxes) : null;
-	return known ?? { text: term.key ? `${term.key}:${term.value}` : term.value };
+	const found = Object.hasOwn(words, term.key) ? words[term.key]!(term.value, mailboxes) : null;
+	return found ?? { text: term.key ? `${term.key}:${term.value}` : term.value };
 }
 
 /** Junk and trash are left out, unless the search says where. */

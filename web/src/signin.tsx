@@ -7,6 +7,7 @@ import { Refused, signIn } from './session';
 import { chooseLanguage } from './settings';
 
 function reason(error: unknown): string {
+	if (error instanceof TypeError) return t().noConnection; // so fetch fails
 	const status = error instanceof Refused ? error.status : 0;
 	if (status === 401 || status === 400) return t().wrongLogin;
 	return status === 429 ? t().tooOften : t().failed;
@@ -54,7 +55,7 @@ export function SignIn() {
 				</h1>
 				<label class="field">
 					{t().login}
-					<input ref={login} name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required autofocus />
+					<input ref={login} name="username" placeholder="you@example.org" autocomplete="username" autocapitalize="none" spellcheck={false} required autofocus />
 				</label>
 				<label class="field">
 					{t().password}

@@ -3,9 +3,11 @@
 // only this file and actions.ts write them, and always from answers of the server: nothing is guessed ahead.
 
 import { computed, signal } from '@preact/signals';
-import { call } from './jmap';
+import { same } from './address';
+import { call, fetchHoldMost } from './jmap';
 import { go, place } from './place';
 import { filterOf, hasText } from './search';
+import { tellError } from './toast';
 import type { EmailSummary, Filter, Id, Identity, Mailbox, Snippet } from './types';
 
 export type Member = Pick<EmailSummary, 'id' | 'threadId' | 'mailboxIds' | 'keywords' | 'from' | 'to' | 'receivedAt' | 'hasAttachment'>;
@@ -21,8 +23,11 @@ export const page = 50; // rows asked for at once
 
 export const mailboxes = signal<Mailbox[]>([]);
 export const identities = signal<Identity[]>([]);
+export const holdMost_s = signal(Infinity); // for so long the station holds what is to be sent later; 0: it does not
 export const rows = signal<ReadonlyMap<number, Row>>(new Map());
 export const total = signal<number | null>(null); // null: not yet known
+export const isListLost = signal(false); // it could not be loaded
+export const only = signal<'all' | 'unread' | 'flagged'>('all'); // of the list, the reader wants to see
 export const cursor = signal<Id | null>(null); // a thread
 export const selection = signal<ReadonlyMap<Id, Row>>(new Map()); // by thread
 export const opened = signal<{ id: Id; emails: EmailSummary[] } | null>(null);
@@ -39,11 +44,12 @@ const rowProperties = [...memberProperties, 'blobId', 'size', 'subject', 'previe
 
 // ── folders ──
 
-const order = ['inbox', 'drafts', 'sent', 'archive', 'junk', 'trash'];
+/** In the order in which they stand at the side. */
+export const roles = ['inbox', 'drafts', 'sent', 'archive', 'junk', 'trash'] as const;
 
 function rank(m: Mailbox): number {
-	const at = m.role ? order.indexOf(m.role) : -1;
-	return at < 0 ? order.length : at;
+	const at = roles.findIndex((r) => r === m.role);
+	return at < 0 ? roles.length : at;
 }
 
 export async function loadMailboxes(): Promise<void> {
@@ -51,16 +57,27 @@ export async function loadMailboxes(): Promise<void> {
 	mailboxes.value = list.sort((a, b) => rank(a) - rank(b) || a.sortOrder - b.sortOrder || a.name.localeCompare(b.name));
 }
 
+export async function loadHoldMost(): Promise<void> {
+	holdMost_s.value = await fetchHoldMost();
+}
+
 export async function loadIdentities(): Promise<void> {
-	identities.value = (await call('Identity/get', { ids: null }).answer).list;
+	const { list } = await call('Identity/get', { ids: null }).answer;
+	identities.value = list.sort((a, b) => Number(a.mayDelete) - Number(b.mayDelete)); // the login's own before those that it shares with a team
+}
+
+/** As whom one writes: under the address that is named, else under the login's own. */
+export function identityAs(from?: string): Identity | undefined {
+	return identities.value.find((i) => from !== undefined && same(i.email, from)) ?? identities.value.find((i) => !i.mayDelete) ?? identities.value[0];
 }
 
 // ── the list ──
 
 function filter(): Filter | null {
 	const { mailbox: id, search } = place.value;
-	if (search !== null) return filterOf(search, mailboxes.value);
-	return id === null ? null : { inMailbox: id };
+	const of: Filter | null = search !== null ? filterOf(search, mailboxes.value) : id === null ? null : { inMailbox: id };
+	if (of === null || only.value === 'all') return of;
+	return { operator: 'AND', conditions: [of, only.value === 'unread' ? { notKeyword: '$seen' } : { hasKeyword: '$flagged' }] };
 }
 
 /** One page of rows, with the conversations behind them, in one request. */
@@ -99,12 +116,12 @@ let visible = { first: 0, last: 0 };
 /** The view tells what it shows; what is missing there is fetched. */
 export function show(first: number, last: number): void {
 	visible = { first, last };
-	for (let at = Math.floor(first / page); at <= Math.floor(last / page); at++) if (!asked.has(at)) void loadPage(at);
+	for (let at = Math.floor(first / page); at <= Math.floor(last / page); at++) if (!asked.has(at)) loadPage(at).catch(tellError);
 }
 
 async function loadPage(at: number): Promise<void> {
 	const of = filter();
-	const here = place.value;
+	const here = hereNow();
 	if (!of) return;
 	asked.add(at);
 	try {
@@ -114,20 +131,29 @@ async function loadPage(at: number): Promise<void> {
 		got.rows.forEach((row, index) => next.set(at * page + index, row));
 		rows.value = next;
 		total.value = got.total;
-	} catch {
+		isListLost.value = false;
+	} catch (error) {
+		if (!samePlace(here)) return;
 		asked.delete(at);
+		isListLost.value = total.value === null;
+		throw error;
 	}
 }
 
-function samePlace(here: { mailbox: Id | null; search: string | null }): boolean {
-	return here.mailbox === place.value.mailbox && here.search === place.value.search;
+function hereNow() {
+	return { mailbox: place.value.mailbox, search: place.value.search, only: only.value };
 }
 
-/** Another folder or another search: everything anew. */
+function samePlace(here: ReturnType<typeof hereNow>): boolean {
+	return here.mailbox === place.value.mailbox && here.search === place.value.search && here.only === only.value;
+}
+
+/** Another folder, another search, another choice of what to see: everything anew. */
 export function beginList(): Promise<void> {
 	asked.clear();
 	rows.value = new Map();
 	total.value = null;
+	isListLost.value = false;
 	cursor.value = null;
 	selection.value = new Map();
 	visible = { first: 0, last: 0 };
@@ -137,7 +163,7 @@ export function beginList(): Promise<void> {
 /** The pages in sight once more; the others are forgotten and come again when they are scrolled to. */
 async function reloadList(): Promise<void> {
 	const of = filter();
-	const here = place.value;
+	const here = hereNow();
 	if (!of) return;
 	const pages: number[] = [];
 	for (let at = Math.floor(visible.first / page); at <= Math.floor(visible.last / page); at++) pages.push(at);
@@ -149,6 +175,7 @@ async function reloadList(): Promise<void> {
 	pages.forEach((at) => asked.add(at));
 	rows.value = next;
 	total.value = got[0]?.total ?? 0;
+	isListLost.value = false;
 	selection.value = new Map([...selection.value].map(([id, row]) => [id, [...next.values()].find((r) => r.email.threadId === id) ?? row]));
 }
 

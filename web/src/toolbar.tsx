@@ -2,12 +2,12 @@
 // What can be done with the conversations that are chosen; the same buttons over the list and over an open conversation.
 
 import { signal } from '@preact/signals';
-import { archive, isFlagged, isUnread, junk, markRead, moveInto, remove, targets, toggleFlag } from './actions';
+import { archive, emptyFolder, isFlagged, isUnread, junk, markRead, moveInto, remove, targets, toggleFlag } from './actions';
 import { Dialog } from './dialog';
 import { nameOf } from './folders';
 import { t } from './i18n';
 import { Icon, type IconName } from './icons';
-import { mailbox, mailboxes, refresh, rows, selectAll, selection, total } from './store';
+import { isListLost, mailbox, mailboxes, only, refresh, rows, selectAll, selection, total } from './store';
 import { tellError } from './toast';
 
 const isMoving = signal(false);
@@ -17,6 +17,18 @@ export function IconButton({ icon, name, act, filled }: { icon: IconName; name: 
 		<button type="button" class="icon" aria-label={name} title={name} onClick={act}>
 			<Icon name={icon} filled={filled ?? false} />
 		</button>
+	);
+}
+
+/** In place of what could not be loaded. */
+export function Lost({ retry }: { retry: () => void }) {
+	return (
+		<div class="empty" role="alert">
+			<p>{t().lost}</p>
+			<button type="button" onClick={retry}>
+				{t().tryAgain}
+			</button>
+		</div>
 	);
 }
 
@@ -66,25 +78,57 @@ export function MoveDialog() {
 	);
 }
 
+/** What is thrown away, out of the world in one act. */
+function EmptyFolder() {
+	const box = mailbox.value;
+	if (!box?.totalEmails || (box.role !== 'trash' && box.role !== 'junk')) return null;
+	return (
+		<button type="button" class="quiet" onClick={() => void emptyFolder(box)}>
+			{t().emptyFolder(nameOf(box))}
+		</button>
+	);
+}
+
+function Filters() {
+	const choices = [
+		['all', t().onlyAll],
+		['unread', t().onlyUnread],
+		['flagged', t().onlyFlagged],
+	] as const;
+	return (
+		<div class="filters" role="group" aria-label={t().show}>
+			{choices.map(([which, name]) => (
+				<button key={which} type="button" class="quiet" aria-pressed={only.value === which} onClick={() => (only.value = which)}>
+					{name}
+				</button>
+			))}
+		</div>
+	);
+}
+
 export function ListBar() {
 	const n = selection.value.size;
 	const all = n > 0 && n >= rows.value.size;
 	return (
-		<div class="bar" role="toolbar" aria-label={t().mails}>
-			<label class="tick">
-				<input type="checkbox" aria-label={t().selectAll} checked={all} indeterminate={n > 0 && !all} onChange={(e) => selectAll(e.currentTarget.checked)} />
-			</label>
-			{n > 0 ? (
-				<>
-					<span class="bar-text">{t().selected(n)}</span>
-					<Deeds />
-				</>
-			) : (
-				<>
-					<span class="bar-text">{total.value === null ? t().loading : t().total(total.value)}</span>
-					<IconButton icon="refresh" name={t().refresh} act={() => void refresh().catch(tellError)} />
-				</>
-			)}
-		</div>
+		<>
+			<div class="bar" role="toolbar" aria-label={t().mails}>
+				<label class="tick">
+					<input type="checkbox" aria-label={t().selectAll} checked={all} indeterminate={n > 0 && !all} onChange={(e) => selectAll(e.currentTarget.checked)} />
+				</label>
+				{n > 0 ? (
+					<>
+						<span class="bar-text">{t().selected(n)}</span>
+						<Deeds />
+					</>
+				) : (
+					<>
+						<span class="bar-text">{total.value !== null ? t().total(total.value) : isListLost.value ? '' : t().loading}</span>
+						<EmptyFolder />
+						<IconButton icon="refresh" name={t().refresh} act={() => void refresh().catch(tellError)} />
+					</>
+				)}
+			</div>
+			<Filters />
+		</>
 	);
 }

@@ -84,6 +84,7 @@ export interface Identity {
 	email: string;
 	textSignature: string;
 	htmlSignature: string;
+	mayDelete: boolean; // false: the login's own address
 }
 
 /** RFC 8621 §7 */

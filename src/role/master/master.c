@@ -138,10 +138,12 @@ static void
 role_start(struct process *p)
 {
 	forget_cuts(p);
-	if (start_role(p, role_died, master_came))
-		say_status(p->master);
-	else
+	if (!start_role(p, role_died, master_came)) {
 		role_pause(p, 0);
+		return;
+	}
+	seat_join(p);
+	say_status(p->master);
 }
 
 /* ── what roles say ── */

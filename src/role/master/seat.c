@@ -11,7 +11,16 @@
 #include "base/must.h"
 #include "io/sandbox.h"
 
-enum { TEXTS_MAX = IPC_TEXT_MAX };
+enum {
+	TEXTS_MAX = IPC_TEXT_MAX,
+	SEATS_SPARE = 16,	/* when fewer are free, one that nobody reads in is ended */
+	SILENT_MS = 120 * 1000, /* who reads is asked for at least every minute */
+	SPEAKS_MOST =
+		2000, /* of a reader in SPEAKS_MS: far more than a call of 1000 submissions needs */
+	SPEAKS_MS = 10 * 1000,
+	ANSWERS_WAIT_MOST = 64, /* of a reader that does not take them */
+	CALLERS_WAIT_MOST = 64, /* at receive: each has a descriptor of ours */
+};
 
 static unsigned
 number_of(const struct seat *s)
@@ -79,6 +88,14 @@ reader_came(void *owner, struct ipc *from, struct ipc_message *m)
 	}
 }
 
+/* From now on it is nobody's; its number is free again when it is dead. */
+static void
+end(struct seat *s)
+{
+	ipc_close(&s->process.channel);
+	kill(s->process.pid, SIGKILL);
+}
+
 static struct seat *
 seat_of(struct master *m, struct str login)
 {
@@ -89,12 +106,35 @@ seat_of(struct master *m, struct str login)
 	return NULL;
 }
 
+static void
+end_most_silent(struct master *m)
+{
+	struct seat *silent = NULL;
+	size_t lives = 0;
+
+	for (size_t i = 0; i < READERS_MAX; i++) {
+		struct seat *s = m->seats[i];
+
+		if (!s || !s->process.channel)
+			continue;
+		lives++;
+		if (!silent || s->asked_ms < silent->asked_ms)
+			silent = s;
+	}
+	if (lives < READERS_MAX - SEATS_SPARE ||
+		loop_now_ms(m->loop) - silent->asked_ms < SILENT_MS)
+		return;
+	log_event("seat-idle", "login=%s readers=%zu", log_quote(buf_str(&silent->login)), lives);
+	end(silent);
+}
+
 static struct seat *
 seat_new(struct master *m, const struct ipc_seat *from)
 {
 	size_t i = 0;
 	struct seat *s;
 
+	end_most_silent(m);
 	while (i < READERS_MAX && m->seats[i])
 		i++;
 	if (i == READERS_MAX) {
@@ -147,10 +187,16 @@ void
 seat_take(struct master *m, const struct ipc_seat *from)
 {
 	struct seat *s = seat_of(m, from->login);
-	bool is_new = !s;
+	bool is_new;
 
+	if (s && !str_eq(buf_str(&s->directory), from->directory)) {
+		end(s); /* the mailbox has moved, and a reader reaches no other directory than its first */
+		s = NULL;
+	}
+	is_new = !s;
 	if (is_new && !(s = seat_new(m, from)))
 		return;
+	s->asked_ms = loop_now_ms(m->loop);
 	set_text(&s->directory, from->directory);
 	set_text(&s->token, from->token);
 	set_text(&s->addresses, from->addresses);
@@ -165,17 +211,51 @@ seat_take(struct master *m, const struct ipc_seat *from)
 }
 
 void
+seat_join(struct process *p)
+{
+	struct master *m = p->master;
+
+	if (p->place != MASTER_WEB && p->place != MASTER_QUEUE)
+		return;
+	for (size_t i = 0; i < READERS_MAX; i++)
+		if (m->seats[i] && m->seats[i]->process.channel)
+			join(m->seats[i], p->place,
+				p->place == MASTER_WEB ? &m->seats[i]->web : &m->seats[i]->queue);
+}
+
+static bool
+speaks_too_much(struct seat *s)
+{
+	int64_t now = loop_now_ms(s->process.master->loop);
+
+	if (s->speaks == 0 || now - s->speaks_since_ms > SPEAKS_MS) {
+		s->speaks = 0;
+		s->speaks_since_ms = now;
+	}
+	return ++s->speaks > SPEAKS_MOST || ipc_waiting(s->process.channel) > ANSWERS_WAIT_MOST;
+}
+
+void
 seat_speak(struct process *reader, uint64_t ask)
 {
 	struct ipc *receive = reader->master->processes[MASTER_RECEIVE].channel;
 	struct ipc_dialled answer = { .fd = -1, .ask = ask, .cause = ECONNREFUSED };
 	int pair[2];
 
-	if (receive &&
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+	if (speaks_too_much(reader->seat)) {
+		log_event("fault", "role=reader says=station why=speaks-too-much login=%s",
+			log_quote(buf_str(&reader->seat->login)));
+		end(reader->seat);
+		return;
+	}
+	if (ipc_waiting(receive) > CALLERS_WAIT_MOST) {
+		answer.cause = EAGAIN;
+	} else if (receive &&
+		   socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		answer.cause = (uint32_t)errno;
 	} else if (receive) {
-		ipc_send_caller(receive, &(struct ipc_caller){ .fd = pair[0] });
+		ipc_send_caller(receive, &(struct ipc_caller){ .fd = pair[0],
+						 .seat = (uint16_t)number_of(reader->seat) });
 		answer.fd = pair[1];
 		answer.cause = 0;
 	}
@@ -190,5 +270,5 @@ void
 seat_end(struct master *m, unsigned seat)
 {
 	if (seat < READERS_MAX && m->seats[seat])
-		kill(m->seats[seat]->process.pid, SIGKILL);
+		end(m->seats[seat]);
 }

@@ -12,7 +12,10 @@
 
 /* What vault says: the mailbox has its reader, which is joined to web and queue, and has the fresh token. */
 void seat_take(struct master *m, const struct ipc_seat *s);
-/* A connection between it and receive, to hand in mail. */
+/* Web or queue, which has begun anew, is joined to all readers that live. */
+void seat_join(struct process *p);
+/* A connection between it and receive, to hand in mail. A reader that wants too many, or does not take them, is ended: each is a descriptor in
+ * master and in receive. */
 void seat_speak(struct process *reader, uint64_t ask);
 void seat_end(struct master *m, unsigned seat); /* somebody has lost it */
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "io/ipc.h"
 #include "io/loop.h"
+#include "role/role.h"
 #include "role/master/master.h"
 #include "role/master/words.h"
 
@@ -16,7 +17,7 @@
  * and gives it what is its own; master.c decides when, hears what it says, and buries it.
  */
 
-enum { PROCESSES = MASTER_READER, READERS_MAX = 256 };
+enum { PROCESSES = MASTER_READER, READERS_MAX = ROLE_READERS_MAX };
 
 struct process {
 	enum ipc_role role;
@@ -48,6 +49,9 @@ struct seat {
 	struct process process;
 	struct buf login, directory, token, addresses;
 	pid_t web, queue; /* those that it is joined to */
+	int64_t asked_ms; /* vault last spoke of it */
+	int64_t speaks_since_ms;
+	unsigned speaks; /* connections to receive that it wanted since then */
 };
 
 struct master {

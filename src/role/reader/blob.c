@@ -152,15 +152,15 @@ blob_upload(struct reader *r, const struct ipc_call *call, struct str octets)
 	snprintf(id, sizeof id, "U%s", mail_id_text(mail_id_random(), hex));
 	if (octets.n > blob_size_max(r))
 		reader_problem(r, call->ask, 413, "urn:ietf:params:jmap:error:limit",
-			"maxSizeUpload: the file is too large");
+			"maxSizeUpload", "the file is too large");
 	else if (!uploads_look(r, &there, &e))
-		reader_problem(r, call->ask, 500, "about:blank", e.text);
+		reader_problem(r, call->ask, 500, "about:blank", NULL, e.text);
 	else if (there.n >= UPLOADS_MAX || there.octets + octets.n > uploads_octets_max)
 		reader_problem(r, call->ask, 429, "urn:ietf:params:jmap:error:limit",
-			"too much was uploaded today: it goes after a day");
+			"maxUploadsOfADay", "too much was uploaded today: it goes after a day");
 	else if (!upload_write(r, str_of(id), octets, &e))
 		reader_problem(r, call->ask, e.cause == ENOSPC || e.cause == EDQUOT ? 507 : 500,
-			"about:blank", e.text);
+			"about:blank", NULL, e.text);
 	else
 		upload_answer(r, call, str_of(id), octets.n);
 }
@@ -428,7 +428,7 @@ blob_download(struct reader *r, const struct ipc_call *call)
 
 	blob_scan_path(call->path, &wish);
 	if (wish.id.overflow || !blob_open(r, buf_str(&wish.id), &b)) {
-		reader_problem(r, call->ask, 404, "about:blank", "there is no such blob");
+		reader_problem(r, call->ask, 404, "about:blank", NULL, "there is no such blob");
 	} else {
 		blob_add_type(&type, wish.type.n ? buf_str(&wish.type) : b.type);
 		buf_add_char(&type, '\0');

@@ -109,6 +109,12 @@ box_look(struct box *b, int64_t budget_ms, struct err *e)
 }
 
 bool
+box_is_broken(const struct box *b)
+{
+	return b->is_broken || !b->db;
+}
+
+bool
 box_is_whole(const struct box *b)
 {
 	return b->is_whole;

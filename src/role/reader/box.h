@@ -47,6 +47,8 @@ int box_watched(const struct box *b);
 /* Not all of it is watched: look every second. A sandbox forbids new watches (they follow names, which no other lock would hold back): then
  * those of the folders that were there at the first box_look are all there are. */
 bool box_is_blind(const struct box *b);
+/* The index takes nothing and tells nothing any more, until the next box_look has opened it anew: what is read meanwhile looks empty. */
+bool box_is_broken(const struct box *b);
 bool box_is_whole(const struct box
 		*b); /* every mail has been seen once: false while a fresh index is filled */
 
@@ -117,8 +119,9 @@ void box_unmap(struct str *octets);
 /* Into a folder, synced before true. */
 bool box_add(struct box *b, struct str folder, struct str octets, unsigned flags,
 	int64_t received_ms, struct arena *arena, struct box_mail *m, struct err *e);
-bool box_flag(struct box *b, const struct box_mail *m, unsigned flags, struct err *e);
-bool box_move(struct box *b, const struct box_mail *m, struct str folder, struct err *e);
+/* Into this folder, with these flags, by one rename: where it fails, neither is changed. */
+bool box_place(
+	struct box *b, const struct box_mail *m, struct str folder, unsigned flags, struct err *e);
 bool box_remove(struct box *b, const struct box_mail *m, struct err *e); /* the file itself */
 /* Between these two many changes become one transaction of the index; files are changed one by one all the same. */
 void box_begin(struct box *b);

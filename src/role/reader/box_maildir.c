@@ -203,8 +203,12 @@ box_add(struct box *b, struct str folder, struct str octets, unsigned flags, int
 	box_end(b);
 	name_hash(str_of(base), S(""), hash);
 	name_id('M', hash, id);
-	return box_mail(b, str_of(id), arena, m) ||
-	       err_set(e, ERR_TEMPORARY, ERR_LOCAL, "the index does not take the mail");
+	if (box_mail(b, str_of(id), arena, m))
+		return true;
+	/* Whoever hears no tries again: the file may not stay. */
+	unlinkat(b->directory, maildir_path(f, BOX_CUR, name, to), 0);
+	maildir_sync(b, maildir_path(f, BOX_CUR, "", to));
+	return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "the index does not take the mail");
 }
 
 /* ── changing ── */
@@ -246,40 +250,24 @@ change(struct box *b, struct mail_row *row, struct folder *to, unsigned flags, s
 	return true;
 }
 
-static bool
-change_mail(struct box *b, const struct box_mail *m, struct folder *to, const unsigned *flags,
-	struct err *e)
+bool
+box_place(struct box *b, const struct box_mail *m, struct str folder, unsigned flags, struct err *e)
 {
+	struct folder *to = folder_of_id(b, folder);
 	struct mail_row row;
 	bool good;
 
+	if (!to)
+		return err_set(e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "there is no such folder");
 	if (!mail_row(b, m->number, &row))
 		return err_set(
 			e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "this mail is no longer there");
-	to = to ? to : folder_of_number(b, row.folder);
-	if (!to)
-		return is_lost(b, &row, e);
-	if (row.folder == to->number && (!flags || *flags == row.flags))
+	if (row.folder == to->number && flags == row.flags)
 		return true;
 	box_begin(b);
-	good = change(b, &row, to, flags ? *flags : row.flags, e);
+	good = change(b, &row, to, flags, e);
 	box_end(b);
 	return good;
-}
-
-bool
-box_flag(struct box *b, const struct box_mail *m, unsigned flags, struct err *e)
-{
-	return change_mail(b, m, NULL, &flags, e);
-}
-
-bool
-box_move(struct box *b, const struct box_mail *m, struct str folder, struct err *e)
-{
-	struct folder *f = folder_of_id(b, folder);
-
-	return f ? change_mail(b, m, f, NULL, e)
-		 : err_set(e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "there is no such folder");
 }
 
 bool

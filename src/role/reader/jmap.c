@@ -74,16 +74,34 @@ count_octets(const char *octets, size_t n, void *data)
 	return *size > JMAP_ANSWER_MAX ? -1 : 0;
 }
 
-/* Takes the answer. Whatever is too long to be sent is not kept either. */
+/* Whether the call may have changed something. */
+static bool
+is_of_change(const char *name)
+{
+	struct str method = str_of(name);
+
+	return str_ends_nocase(method, S("/set")) || str_ends_nocase(method, S("/import"));
+}
+
+static json_t *
+too_long(const char *name, json_t *answer)
+{
+	bool has_changed = !jmap_is_error(answer) && is_of_change(name);
+
+	json_decref(answer);
+	return jmap_error(has_changed ? "serverPartialFail" : "requestTooLarge",
+		"the answer would be longer than %d octets", JMAP_ANSWER_MAX);
+}
+
+/* Takes the answer. Whatever is too long to be sent is not kept either: of a call that has changed something the client hears that it has to ask anew what
+ * there is (RFC 8620 §3.6.2). */
 static void
 add_response(struct jmap_request *r, const char *name, json_t *answer)
 {
 	size_t size = r->size;
 
 	if (json_dump_callback(answer, count_octets, &size, JSON_COMPACT)) {
-		json_decref(answer);
-		answer = jmap_error("requestTooLarge", "the answer would be longer than %d octets",
-			JMAP_ANSWER_MAX);
+		answer = too_long(name, answer);
 		size = r->size;
 	}
 	r->size = size;
@@ -120,6 +138,13 @@ call_end(struct jmap_request *r, json_t *answer)
 	r->at++;
 }
 
+/* What is not there for a moment only is neither empty nor unknown. */
+static json_t *
+unavailable(void)
+{
+	return jmap_error("serverUnavailable", "the mailbox's index is being mended: try again");
+}
+
 static enum jmap_step
 call_run(struct jmap_request *r)
 {
@@ -129,10 +154,17 @@ call_run(struct jmap_request *r)
 	if (!method)
 		answer = jmap_error(
 			"unknownMethod", "%s", "no such method, or `using` lacks its capability");
+	else if (!r->wait && method->capability != JMAP_CORE && box_is_broken(r->box))
+		answer = unavailable();
 	else if ((resolved = jmap_resolve(json_array_get(call, 1), r->responses, &answer))) {
 		json_array_set_new(call, 1, resolved);
 		if (method->run(r, resolved, &answer) == JMAP_WAIT)
 			return JMAP_WAIT;
+		if (method->capability != JMAP_CORE && !is_of_change(method->name) &&
+			box_is_broken(r->box)) {
+			json_decref(answer);
+			answer = unavailable();
+		}
 	}
 	must(answer);
 	call_end(r, answer);
@@ -154,18 +186,6 @@ jmap_core_echo(struct jmap_request *r, json_t *arguments, json_t **answer)
 }
 
 /* ── the request ── */
-
-static void
-refuse(struct reader *reader, uint64_t ask, const struct jmap_problem *problem)
-{
-	json_t *o = json_pack("{s:s, s:i, s:s, s:s*}", "type", problem->type, "status", 400,
-		"detail", problem->detail, "limit", problem->limit);
-	char *text = json_dumps(o, JSON_COMPACT);
-
-	reader_reply(reader, ask, 400, "application/problem+json", (struct str){ 0 }, str_of(text));
-	free(text);
-	json_decref(o);
-}
 
 static void
 finish(struct jmap_request *r)
@@ -206,7 +226,7 @@ jmap_begin(struct reader *reader, uint64_t ask, struct str body)
 	json_t *request = jmap_read(body, &uses, &problem), *created;
 
 	if (!request) {
-		refuse(reader, ask, &problem);
+		reader_problem(reader, ask, 400, problem.type, problem.limit, problem.detail);
 		return;
 	}
 	created = json_object_get(request, "createdIds");
@@ -231,6 +251,7 @@ jmap_forget(struct jmap_request **r)
 	if (!*r)
 		return;
 	list_remove(&(*r)->link);
+	reader_settle((*r)->reader);
 	wait_end(*r);
 	arena_free(&(*r)->arena);
 	json_decref((*r)->request);

@@ -9,17 +9,16 @@
 /*
  * JMAP (RFC 8620, RFC 8621): one request is a list of method calls, answered in order. A method is a function over the mailbox; which there are is
  * the table in jmap.c. One that must wait (for receive, for the queue) asks, returns JMAP_WAIT and leaves; when the answer has come, jmap_go_on calls the
- * same method with the same arguments again, and it finds what came in request->ask.
+ * same method with the same arguments again, and it finds what came in request->wait.
  */
 
 enum {
 	JMAP_CALLS_MAX = 64,		     /* maxCallsInRequest */
 	JMAP_OBJECTS_GET_MAX = 1000,	     /* maxObjectsInGet */
 	JMAP_OBJECTS_SET_MAX = 1000,	     /* maxObjectsInSet */
-	JMAP_REQUEST_MAX = 10 * 1000 * 1000, /* maxSizeRequest: what web takes (web.h) */
+	JMAP_REQUEST_MAX = ROLE_REQUEST_MAX, /* maxSizeRequest: what web takes */
 	JMAP_UPLOAD_MAX =
-		50 * 1000 *
-		1000, /* maxSizeUpload, the same; never more than limits.message of the file */
+		ROLE_UPLOAD_MAX, /* maxSizeUpload, the same; never more than limits.message of the file */
 	JMAP_DEPTH_MAX = 64,	      /* of nested JSON, and of a pointer into it */
 	JMAP_VALUES_MAX = 200 * 1000, /* values in a request: each costs many times its octets */
 	JMAP_ANSWER_MAX =
@@ -106,8 +105,9 @@ json_t *jmap_check_if_in_state(const json_t *arguments, const char *state);
 struct str jmap_id(struct jmap_request *r, const json_t *id);
 struct str jmap_str(const json_t *j); /* of a JSON string; empty: it is none. Lives as long as j */
 json_t *jmap_text(
-	struct str s);	       /* a JSON string; what is no UTF-8 becomes U+FFFD, NUL is dropped */
-json_t *jmap_date(int64_t ms); /* "2026-11-23T18:00:00Z" */
+	struct str s); /* a JSON string; what is no UTF-8 becomes U+FFFD, NUL is dropped */
+json_t *jmap_text_or_null(struct str s);
+json_t *jmap_date(int64_t ms);			   /* "2026-11-23T18:00:00Z" */
 bool jmap_read_date(const json_t *j, int64_t *ms); /* UTCDate or Date */
 /* The next step of a JSON Pointer, behind its '/'; `token` needs a cap. False: a wrong "~". */
 bool jmap_scan_token(struct str *pointer, struct buf *token);

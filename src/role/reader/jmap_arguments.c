@@ -14,6 +14,18 @@ enum { ID_MAX = 255 }; /* RFC 8620 §1.2; one more for the "#" of a creation id 
 static const char mark[] =
 	""; /* no error of an RFC has a property of this name; jmap.c takes it off */
 
+/* What stands there in an error, and nowhere else: it is known by where it lies, so that nobody can write one (Core/echo). */
+static json_t *
+mark_value(void)
+{
+	static json_t *one;
+
+	if (!one)
+		one = json_string(mark);
+	must(one);
+	return one;
+}
+
 static json_t *error_object(const char *type, const char *words, va_list list)
 	__attribute__((format(printf, 2, 0)));
 
@@ -42,7 +54,7 @@ jmap_error(const char *type, const char *words, ...)
 	va_start(list, words);
 	o = error_object(type, words, list);
 	va_end(list);
-	json_object_set_new(o, mark, json_true());
+	json_object_set(o, mark, mark_value());
 	return o;
 }
 
@@ -61,7 +73,7 @@ jmap_set_error(const char *type, const char *words, ...)
 bool
 jmap_is_error(const json_t *answer)
 {
-	return json_object_get(answer, mark) != NULL;
+	return json_object_get(answer, mark) == mark_value();
 }
 
 void
@@ -199,6 +211,12 @@ jmap_text(struct str s)
 	buf_free(&mended);
 	must(j);
 	return j;
+}
+
+json_t *
+jmap_text_or_null(struct str s)
+{
+	return s.n ? jmap_text(s) : json_null();
 }
 
 json_t *

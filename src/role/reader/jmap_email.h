@@ -10,6 +10,9 @@
  * itself (jmap_email_get.c), what is looked for (jmap_email_filter.c).
  */
 
+/* A property that is known without the message (jmap_email_get.c), new; NULL: it is none of these. */
+json_t *email_property(const struct box_mail *m, const char *name);
+
 /* ── header:NAME:asFORM:all, RFC 8621 §4.1.2, §4.1.3 ── */
 
 enum header_form {
@@ -44,7 +47,6 @@ struct body_wish {
 	bool text_values, html_values, all_values;
 	size_t value_max; /* octets of a value */
 };
-enum { BODY_ARGUMENTS = 5 };
 /* Their arguments; false: *error is the answer. */
 bool body_read_wish(const json_t *arguments, struct body_wish *wish, json_t **error);
 

@@ -57,12 +57,6 @@ body_read_wish(const json_t *arguments, struct body_wish *wish, json_t **error)
 
 /* ── a part ── */
 
-static json_t *
-text_or_null(struct str s)
-{
-	return s.n ? jmap_text(s) : json_null();
-}
-
 static bool
 is_text(const struct letter_part *p)
 {
@@ -92,7 +86,7 @@ property(const struct body *b, const struct letter_part *p, struct str name)
 	struct header_wish wish;
 
 	if (str_eq(name, S("partId")))
-		return text_or_null(p->id);
+		return jmap_text_or_null(p->id);
 	if (str_eq(name, S("blobId")))
 		return blob_id(b, p);
 	if (str_eq(name, S("size")))
@@ -100,19 +94,19 @@ property(const struct body *b, const struct letter_part *p, struct str name)
 	if (str_eq(name, S("headers")))
 		return header_list(p);
 	if (str_eq(name, S("name")))
-		return text_or_null(p->name);
+		return jmap_text_or_null(p->name);
 	if (str_eq(name, S("type")))
 		return jmap_text(p->type);
 	if (str_eq(name, S("charset")))
-		return is_text(p) ? text_or_null(p->charset) : json_null();
+		return is_text(p) ? jmap_text_or_null(p->charset) : json_null();
 	if (str_eq(name, S("disposition")))
-		return text_or_null(p->disposition);
+		return jmap_text_or_null(p->disposition);
 	if (str_eq(name, S("cid")))
-		return text_or_null(p->cid);
+		return jmap_text_or_null(p->cid);
 	if (str_eq(name, S("language")))
 		return p->languages_n ? jmap_texts(p->languages, p->languages_n) : json_null();
 	if (str_eq(name, S("location")))
-		return text_or_null(p->location);
+		return jmap_text_or_null(p->location);
 	if (header_scan_wish(name, &wish))
 		return header_value(p, &wish, b->arena);
 	return json_null(); /* subParts: body_structure puts them in their place */

@@ -92,6 +92,12 @@ fail(struct filter *f, json_t *error)
 	return false;
 }
 
+static json_t *
+too_many(void)
+{
+	return jmap_error("unsupportedFilter", "more than %d conditions", TERMS_MAX);
+}
+
 static struct box_term *
 terms(struct filter *f, size_t n)
 {
@@ -101,7 +107,7 @@ terms(struct filter *f, size_t n)
 	if (f->terms <= TERMS_MAX)
 		t = arena_take(&f->request->arena, (n + 1) * sizeof *t);
 	if (!t)
-		fail(f, jmap_error("unsupportedFilter", "more than %d conditions", TERMS_MAX));
+		fail(f, too_many());
 	return t;
 }
 
@@ -125,6 +131,8 @@ read_ids(struct filter *f, const json_t *value, struct box_term *t)
 	size_t i;
 
 	f->terms += json_array_size(value);
+	if (f->terms > TERMS_MAX)
+		return fail(f, too_many());
 	if (!ids || !json_is_array(value))
 		return false;
 	json_array_foreach (value, i, id) {

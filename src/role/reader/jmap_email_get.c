@@ -130,6 +130,25 @@ row_property(const struct box_mail *m, struct str name)
 	return json_boolean(m->has_attachment);
 }
 
+json_t *
+email_property(const struct box_mail *m, const char *name)
+{
+	json_t *summary, *value;
+
+	switch (source_of(str_of(name))) {
+	case OF_ROW:
+		return row_property(m, str_of(name));
+	case OF_SUMMARY:
+		summary = json_loadb(m->summary.p ? m->summary.p : "", m->summary.n, 0, NULL);
+		value = json_object_get(summary, name);
+		value = value ? json_incref(value) : json_null();
+		json_decref(summary);
+		return value;
+	default:
+		return NULL;
+	}
+}
+
 /* ── of the message ── */
 
 static json_t *

@@ -129,15 +129,10 @@ header_named_wish(struct str property, struct header_wish *wish)
 /* ── forms ── */
 
 static json_t *
-text_or_null(struct str s)
-{
-	return s.n ? jmap_text(s) : json_null();
-}
-
-static json_t *
 address(const struct letter_address *a)
 {
-	return json_pack("{s:o, s:o}", "name", text_or_null(a->name), "email", jmap_text(a->email));
+	return json_pack(
+		"{s:o, s:o}", "name", jmap_text_or_null(a->name), "email", jmap_text(a->email));
 }
 
 /* The sign of an empty group is no address. */

@@ -83,36 +83,40 @@ changeable(const struct box_mail *m)
 	return object;
 }
 
+/* What cannot be changed may be sent all the same, as it is (RFC 8620 §5.3). */
 static bool
-is_changeable_only(const json_t *object, json_t **error)
+is_changeable_only(const struct box_mail *m, const json_t *patch, json_t **error)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach ((json_t *)(uintptr_t)object, key, value)
-		if (strcmp(key, "mailboxIds") != 0 && strcmp(key, "keywords") != 0)
+	json_object_foreach ((json_t *)(uintptr_t)patch, key, value) {
+		struct str name = str_part(str_of(key), 0, str_find(str_of(key), '/'));
+		json_t *is;
+		bool is_same;
+
+		if (str_eq(name, S("mailboxIds")) || str_eq(name, S("keywords")))
+			continue; /* jmap_read_place looks at them */
+		is = email_property(m, key);
+		is_same = json_equal(is, value);
+		json_decref(is);
+		if (!is_same)
 			return jmap_refuse(
 				error, key, "cannot be changed: a mail says the same for ever");
+	}
 	return true;
 }
 
-static bool
-put(struct jmap_request *r, struct box_mail *m, const struct jmap_place *place, json_t **error)
+static void
+put(struct jmap_request *r, const struct box_mail *m, const struct jmap_place *place,
+	json_t **error)
 {
 	struct err e = { 0 };
 
-	if (place->flags != m->flags && !box_flag(r->box, m, place->flags, &e))
-		goto bad;
-	if (str_eq(place->folder, m->folder))
-		return true;
-	if (!find(r, m->id, m, error)) /* its file has another name now */
-		return false;
-	if (box_move(r->box, m, place->folder, &e))
-		return true;
-bad:
+	if (box_place(r->box, m, place->folder, place->flags, &e))
+		return;
 	*error = jmap_set_error(
 		e.kind == ERR_MAILBOX_UNKNOWN ? "notFound" : "serverFail", "%s", e.text);
-	return false;
 }
 
 static void
@@ -130,7 +134,8 @@ update_one(struct jmap_request *r, struct str id, const json_t *patch, json_t **
 		return;
 	before = changeable(&m);
 	after = jmap_patch(before, patch, error);
-	if (after && is_changeable_only(after, error) && jmap_read_place(r, after, &place, error))
+	if (after && is_changeable_only(&m, patch, error) &&
+		jmap_read_place(r, after, &place, error))
 		put(r, &m, &place, error);
 	json_decref(before);
 	json_decref(after);

@@ -4,17 +4,21 @@
 #include "base/must.h"
 
 json_t *
-jmap_kept_load(struct jmap_request *r, enum kept_kind kind, struct str id)
+jmap_kept_object(struct str id, struct str json)
 {
-	struct str json;
-	json_t *object;
+	json_t *object = json_loadb(json.p ? json.p : "", json.n, 0, NULL);
 
-	if (!kept_get(r->kept, kind, id, &r->arena, &json))
-		return NULL;
-	object = json_loadb(json.p, json.n, 0, NULL);
 	if (object)
 		json_object_set_new(object, "id", jmap_text(id));
 	return object;
+}
+
+json_t *
+jmap_kept_load(struct jmap_request *r, enum kept_kind kind, struct str id)
+{
+	struct str json;
+
+	return kept_get(r->kept, kind, id, &r->arena, &json) ? jmap_kept_object(id, json) : NULL;
 }
 
 bool
@@ -61,21 +65,32 @@ jmap_kept_hide(json_t *object)
 /* ── /get, RFC 8620 §5.1 ── */
 
 json_t *
+jmap_kept_check_get(json_t *arguments, const char *const *known)
+{
+	static const char *const names[] = { "ids", "properties", NULL };
+	json_t *error = jmap_check_arguments(arguments, names);
+	bool all;
+
+	if (!error)
+		error = jmap_check_properties(json_object_get(arguments, "properties"), known);
+	if (!error)
+		jmap_ids(arguments, "ids", JMAP_OBJECTS_GET_MAX, &all, &error);
+	return error;
+}
+
+json_t *
 jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *arguments,
 	const char *const *known, void (*show)(json_t *object))
 {
-	static const char *const names[] = { "ids", "properties", NULL };
 	const json_t *properties = json_object_get(arguments, "properties");
-	json_t *error = jmap_check_arguments(arguments, names), *list, *missing, *wanted;
+	json_t *error = jmap_kept_check_get(arguments, known), *list, *missing, *wanted;
 	char state[KEPT_STATE];
 	struct str *ids;
 	size_t n;
-	bool all;
 
-	if (error || (error = jmap_check_properties(properties, known)) ||
-		!jmap_ids(arguments, "ids", JMAP_OBJECTS_GET_MAX, &all, &error))
+	if (error)
 		return error;
-	if (all) {
+	if (!json_is_array(json_object_get(arguments, "ids"))) {
 		n = kept_list(r->kept, kind, &r->arena, &ids);
 		if (n > JMAP_OBJECTS_GET_MAX)
 			return jmap_error("requestTooLarge", "there are more than %d: ask for ids",

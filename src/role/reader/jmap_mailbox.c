@@ -19,7 +19,7 @@ static const char *const roles[BOX_ROLES] = { [BOX_INBOX] = "inbox",
 	[BOX_JUNK] = "junk",
 	[BOX_ARCHIVE] = "archive" };
 
-/* ── get, §2.5 ── */
+/* ── get, §2.1 ── */
 
 /* Those with a role in the order of enum box_role, the others behind them. */
 static int

@@ -8,26 +8,34 @@
 
 enum { REPLY_MAX = 1000 };
 
-/* Whoever writes may not write in another's name: every address in From is one of the login's. */
+static const char unsure[] =
+	"451 4.4.2 it was handed in and no answer came: it may have been sent, or not";
+
+/* Whoever writes may not write in another's name: every address in every From is one of the login's. */
 static bool
 check_from(struct jmap_request *r, const struct letter_part *root, json_t **error)
 {
-	const struct letter_field *from = letter_field(root, S("From"));
 	struct letter_address *list;
-	size_t n = from ? letter_field_addresses(from->raw, &r->arena, &list) : 0;
+	size_t n, all = 0;
 
-	if (!n) {
-		*error = jmap_set_error("invalidEmail", "the mail says nothing of who wrote it");
-		json_object_set_new(*error, "properties", json_pack("[s]", "from"));
-		return false;
+	for (size_t f = 0; f < root->fields_n; f++) {
+		if (!str_eq_nocase(root->fields[f].name, S("From")))
+			continue;
+		n = letter_field_addresses(root->fields[f].raw, &r->arena, &list);
+		for (size_t i = 0; i < n; i++)
+			if (!jmap_may_write_as(r, list[i].email)) {
+				*error = jmap_set_error("forbiddenFrom",
+					"this login may not write as %.*s",
+					STR_ARG(str_part(list[i].email, 0, 200)));
+				return false;
+			}
+		all += n;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (!jmap_may_write_as(r, list[i].email)) {
-			*error = jmap_set_error("forbiddenFrom", "this login may not write as %.*s",
-				STR_ARG(str_part(list[i].email, 0, 200)));
-			return false;
-		}
-	return true;
+	if (all)
+		return true;
+	*error = jmap_set_error("invalidEmail", "the mail says nothing of who wrote it");
+	json_object_set_new(*error, "properties", json_pack("[s]", "from"));
+	return false;
 }
 
 static bool
@@ -47,15 +55,20 @@ static bool
 read_message(struct jmap_request *r, const json_t *given, struct sending *s, json_t **error)
 {
 	const json_t *envelope = json_object_get(given, "envelope");
-	struct letter *l = letter_open(s->order.message);
-	bool good = check_from(r, letter_root(l), error);
+	struct buf header = { 0 }; /* as it will leave */
+	struct letter *l;
+	bool good;
 
+	outgoing_header(s->order.message, &header);
+	l = letter_open(buf_str(&header));
+	good = check_from(r, letter_root(l), error);
 	if (good)
 		s->envelope = json_is_object(envelope)
 				      ? json_deep_copy(envelope)
 				      : envelope_of_header(letter_root(l), r,
 						jmap_str(json_object_get(s->identity, "email")));
 	letter_free(&l);
+	buf_free(&header);
 	return good && envelope_read(r, s->envelope, s, error);
 }
 
@@ -114,41 +127,53 @@ sending_end(struct sending *s)
 
 /* ── receive has answered ── */
 
+static json_t *
+recipient_status(const struct submit *done, size_t i)
+{
+	const struct smtp_outcome *outcome = done ? &done->outcomes[i] : NULL;
+	char kept[MAIL_ID_TEXT + 20], id[MAIL_ID_TEXT];
+	struct buf reply = { .max = REPLY_MAX };
+	json_t *entry;
+
+	if (!outcome || outcome->may_be_delivered)
+		return delivery_entry(str_of(unsure), "unknown");
+	if (err_is(&outcome->err)) {
+		delivery_add_reply(&reply, &outcome->err);
+		entry = delivery_entry(buf_str(&reply), "no");
+		buf_free(&reply);
+		return entry;
+	}
+	snprintf(kept, sizeof kept, "250 2.0.0 kept as %s", mail_id_text(done->id, id));
+	return delivery_entry(str_of(kept), "queued");
+}
+
 /* What each recipient was answered: those that were taken wait now. */
 static json_t *
 delivery_status(const struct sending *s, const struct submit *done)
 {
 	const json_t *to = json_object_get(s->envelope, "rcptTo");
 	json_t *status = json_object();
-	char kept[MAIL_ID_TEXT + 16], id[MAIL_ID_TEXT];
 
-	snprintf(kept, sizeof kept, "250 2.0.0 kept as %s", mail_id_text(done->id, id));
-	for (size_t i = 0; i < s->order.recipients_n; i++) {
-		const struct err *e = &done->outcomes[i].err;
-		struct buf reply = { .max = REPLY_MAX };
-
-		if (err_is(e))
-			delivery_add_reply(&reply, e);
+	for (size_t i = 0; i < s->order.recipients_n; i++)
 		json_object_set_new(status,
 			json_string_value(json_object_get(json_array_get(to, i), "email")),
-			delivery_entry(err_is(e) ? buf_str(&reply) : str_of(kept),
-				err_is(e) ? "no" : "queued"));
-		buf_free(&reply);
-	}
+			recipient_status(done, i));
 	return status;
 }
 
 json_t *
 sending_object(const struct sending *s, const struct submit *done)
 {
+	bool is_known = done && done->is_kept; /* by an id that the queue can be asked for */
 	char id[MAIL_ID_TEXT];
 
-	return json_pack("{s:O, s:o, s:o, s:O, s:o, s:s, s:o, s:[], s:[], s:s, s:b}", "identityId",
+	return json_pack("{s:O, s:o, s:o, s:O, s:o, s:s, s:o, s:[], s:[], s:s*, s:b}", "identityId",
 		json_object_get(s->identity, "id"), "emailId", jmap_text(s->mail.id), "threadId",
 		jmap_text(s->mail.thread), "envelope", s->envelope, "sendAt",
-		jmap_date(s->send_at_ms), "undoStatus", s->order.hold_s ? "pending" : "final",
-		"deliveryStatus", delivery_status(s, done), "dsnBlobIds", "mdnBlobIds", "_mail",
-		mail_id_text(done->id, id), "_isFinal", 0);
+		jmap_date(s->send_at_ms), "undoStatus",
+		is_known && s->order.hold_s ? "pending" : "final", "deliveryStatus",
+		delivery_status(s, done), "dsnBlobIds", "mdnBlobIds", "_mail",
+		is_known ? mail_id_text(done->id, id) : NULL, "_isFinal", !is_known);
 }
 
 /* All were refused, each for itself. */

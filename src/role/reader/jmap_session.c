@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
+#include "role/reader/blob.h"
 #include "role/reader/jmap.h"
 
 /*
@@ -7,24 +8,17 @@
  * §1.3, RFC 8621 §7 for submission). And the states, which change when anything does.
  */
 
-enum { MAILBOX_DEPTH_MAX = 10, NAME_MAX_OCTETS = 200, DELAY_MOST_S = 30 * 24 * 60 * 60 };
-
-static uint64_t
-upload_max(const struct reader *r)
-{
-	uint64_t message = r->role.config.limits.message;
-
-	return message && message < JMAP_UPLOAD_MAX ? message : JMAP_UPLOAD_MAX;
-}
+enum { MAILBOX_DEPTH_MAX = 10, NAME_MAX_OCTETS = 200 };
 
 static json_t *
 core(const struct reader *r)
 {
 	return json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s]}", "maxSizeUpload",
-		(json_int_t)upload_max(r), "maxConcurrentUpload", 4, "maxSizeRequest",
-		JMAP_REQUEST_MAX, "maxConcurrentRequests", 4, "maxCallsInRequest", JMAP_CALLS_MAX,
-		"maxObjectsInGet", JMAP_OBJECTS_GET_MAX, "maxObjectsInSet", JMAP_OBJECTS_SET_MAX,
-		"collationAlgorithms", "i;ascii-casemap", "i;unicode-casemap");
+		(json_int_t)blob_size_max(r), "maxConcurrentUpload", ROLE_UPLOADS_AT_ONCE,
+		"maxSizeRequest", JMAP_REQUEST_MAX, "maxConcurrentRequests", ROLE_REQUESTS_AT_ONCE,
+		"maxCallsInRequest", JMAP_CALLS_MAX, "maxObjectsInGet", JMAP_OBJECTS_GET_MAX,
+		"maxObjectsInSet", JMAP_OBJECTS_SET_MAX, "collationAlgorithms", "i;ascii-casemap",
+		"i;unicode-casemap");
 }
 
 /* RFC 8621 §1.3.1: a mail is in one mailbox, for it is one file in one folder. */
@@ -34,16 +28,27 @@ mail(const struct reader *r)
 	return json_pack("{s:i, s:i, s:i, s:I, s:[s, s, s, s, s, s, s, s, s], s:b}",
 		"maxMailboxesPerEmail", 1, "maxMailboxDepth", MAILBOX_DEPTH_MAX,
 		"maxSizeMailboxName", NAME_MAX_OCTETS, "maxSizeAttachmentsPerEmail",
-		(json_int_t)upload_max(r), "emailQuerySortOptions", "receivedAt", "sentAt", "size",
-		"from", "to", "subject", "hasKeyword", "allInThreadHaveKeyword",
+		(json_int_t)blob_size_max(r), "emailQuerySortOptions", "receivedAt", "sentAt",
+		"size", "from", "to", "subject", "hasKeyword", "allInThreadHaveKeyword",
 		"someInThreadHaveKeyword", "mayCreateTopLevelMailbox", 1);
 }
 
-static json_t *
-submission(void)
+static int64_t
+delay_most_s(const struct reader *r)
 {
-	return json_pack("{s:i, s:{s:[]}}", "maxDelayedSend", DELAY_MOST_S, "submissionExtensions",
-		"FUTURERELEASE");
+	return r->role.config.queue.hold_most_ms / 1000;
+}
+
+/* 0 seconds: nothing is held here, and FUTURERELEASE is no extension of ours. */
+static json_t *
+submission(const struct reader *r)
+{
+	json_t *extensions = json_pack("{s:[]}", "DSN");
+
+	if (delay_most_s(r) > 0)
+		json_object_set_new(extensions, "FUTURERELEASE", json_array());
+	return json_pack("{s:I, s:o}", "maxDelayedSend", (json_int_t)delay_most_s(r),
+		"submissionExtensions", extensions);
 }
 
 static json_t *
@@ -52,7 +57,7 @@ account(const struct reader *r)
 	return json_pack("{s:o, s:b, s:b, s:{s:{}, s:o, s:o, s:{}}}", "name",
 		jmap_text(buf_str(&r->login)), "isPersonal", 1, "isReadOnly", 0,
 		"accountCapabilities", "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail",
-		mail(r), "urn:ietf:params:jmap:submission", submission(), JMAP_OURS);
+		mail(r), "urn:ietf:params:jmap:submission", submission(r), JMAP_OURS);
 }
 
 static json_t *
@@ -89,15 +94,17 @@ jmap_session(struct reader *reader, struct str base)
 		"state", state);
 }
 
-/* All of the session object that can change while its URL stays: the login's name and the limit that is the file's. */
+/* All of the session object that can change while its URL stays: the login's name and the limits that are the file's. */
 void
 jmap_session_state(const struct reader *reader, char state[JMAP_SESSION_STATE])
 {
-	uint64_t most = upload_max(reader);
+	uint64_t most = blob_size_max(reader);
+	int64_t delay_s = delay_most_s(reader);
 	uint32_t crc = hash_crc32c(0, S(POSTHOUSE_VERSION));
 
 	crc = hash_crc32c(crc, buf_str(&reader->login));
 	crc = hash_crc32c(crc, (struct str){ (const char *)&most, sizeof most });
+	crc = hash_crc32c(crc, (struct str){ (const char *)&delay_s, sizeof delay_s });
 	snprintf(state, JMAP_SESSION_STATE, "%08x", crc);
 }
 

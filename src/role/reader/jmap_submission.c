@@ -196,8 +196,12 @@ jmap_submission_get(struct jmap_request *r, json_t *arguments, json_t **answer)
 {
 	struct asking *a;
 
-	if (!r->wait)
+	if (!r->wait) {
+		*answer = jmap_kept_check_get(arguments, properties);
+		if (*answer)
+			return JMAP_DONE;
 		get_begin(r, arguments);
+	}
 	a = r->wait;
 	a->is_waiting = false;
 	if (!ask_all(a)) {

@@ -23,7 +23,8 @@ struct sending {
 /* False: *error, a SetError. */
 bool sending_begin(struct jmap_request *r, const json_t *given, struct sending *s, json_t **error);
 void sending_end(struct sending *s);
-/* How the submission is kept, once receive has said yes; the SetError that its no comes to. */
+/* How the submission is kept: before it is handed in (NULL), as what it must say if no word is ever heard of it, and once receive has said yes or
+ * went away behind the final dot. The SetError that its no comes to. */
 json_t *sending_object(const struct sending *s, const struct submit *done);
 json_t *sending_refused(const struct sending *s, const struct submit *done);
 

@@ -45,18 +45,41 @@ fits_after(const json_t *object, const char *property, const json_t *value)
 	return !fits_before(object, property, value);
 }
 
+static bool
+is_ids(const json_t *value)
+{
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (!json_is_string(json_array_get(value, i)))
+			return false;
+	return json_is_array(value);
+}
+
+static bool
+is_text(const json_t *value)
+{
+	return json_is_string(value);
+}
+
+static bool
+is_date(const json_t *value)
+{
+	int64_t ms;
+
+	return jmap_read_date(value, &ms);
+}
+
 static const struct {
 	const char *name;
-	bool is_list;
+	bool (*is)(const json_t *value);
 	const char *property;
 	bool (*fits)(const json_t *object, const char *property, const json_t *value);
 } conditions[] = {
-	{ "identityIds", true, "identityId", fits_ids },
-	{ "emailIds", true, "emailId", fits_ids },
-	{ "threadIds", true, "threadId", fits_ids },
-	{ "undoStatus", false, "undoStatus", fits_text },
-	{ "before", false, "sendAt", fits_before },
-	{ "after", false, "sendAt", fits_after },
+	{ "identityIds", is_ids, "identityId", fits_ids },
+	{ "emailIds", is_ids, "emailId", fits_ids },
+	{ "threadIds", is_ids, "threadId", fits_ids },
+	{ "undoStatus", is_text, "undoStatus", fits_text },
+	{ "before", is_date, "sendAt", fits_before },
+	{ "after", is_date, "sendAt", fits_after },
 };
 
 enum { CONDITIONS = sizeof conditions / sizeof *conditions };
@@ -71,32 +94,48 @@ condition_named(const char *name)
 	return i;
 }
 
-/* Recursion, bounded by FILTER_DEPTH_MAX: both walk the same few levels of operators. */
 static bool
-filter_is_right(const json_t *filter, unsigned depth)
+is_operator(struct str word)
 {
-	json_t *object = (json_t *)(uintptr_t)filter;
+	return str_eq(word, S("AND")) || str_eq(word, S("OR")) || str_eq(word, S("NOT"));
+}
+
+static json_t *
+check_condition(const char *name, const json_t *value)
+{
+	size_t i = condition_named(name);
+
+	if (i == CONDITIONS)
+		return jmap_error("unsupportedFilter", "%.100s: no such condition", name);
+	if (!conditions[i].is(value))
+		return jmap_error("invalidArguments", "filter: %s", name);
+	return NULL;
+}
+
+/* Recursion, bounded by FILTER_DEPTH_MAX: both walk the same few levels of operators. NULL: right; else the error's answer. */
+static json_t *
+check_filter(const json_t *filter, unsigned depth)
+{
+	json_t *object = (json_t *)(uintptr_t)filter, *error = NULL;
 	const json_t *sub = json_object_get(filter, "conditions");
-	struct str word = jmap_str(json_object_get(filter, "operator"));
+	const json_t *word = json_object_get(filter, "operator");
 
-	if (!json_is_object(filter) || depth > FILTER_DEPTH_MAX)
-		return false;
-	if (word.n) {
-		for (size_t i = 0; i < json_array_size(sub); i++)
-			if (!filter_is_right(json_array_get(sub, i), depth + 1))
-				return false;
-		return json_is_array(sub) &&
-		       (str_eq(word, S("AND")) || str_eq(word, S("OR")) || str_eq(word, S("NOT")));
+	if (depth > FILTER_DEPTH_MAX)
+		return jmap_error("unsupportedFilter", "operators within operators within …");
+	if (!json_is_object(filter))
+		return jmap_error("invalidArguments", "filter: no object");
+	if (word) {
+		if (!is_operator(jmap_str(word)) || !json_is_array(sub))
+			return jmap_error(
+				"invalidArguments", "filter: no operator over conditions");
+		for (size_t i = 0; !error && i < json_array_size(sub); i++)
+			error = check_filter(json_array_get(sub, i), depth + 1);
+		return error;
 	}
-	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-		size_t i = condition_named(json_object_iter_key(at));
-
-		if (i == CONDITIONS ||
-			!(conditions[i].is_list ? json_is_array(json_object_iter_value(at))
-						: json_is_string(json_object_iter_value(at))))
-			return false;
-	}
-	return true;
+	for (void *at = json_object_iter(object); !error && at;
+		at = json_object_iter_next(object, at))
+		error = check_condition(json_object_iter_key(at), json_object_iter_value(at));
+	return error;
 }
 
 static bool
@@ -193,23 +232,31 @@ read_order(const json_t *sort, struct order *o, json_t **error)
 	return true;
 }
 
+/* A filter that is one condition tells of which mails; then only those are looked at. */
 static size_t
 gather(struct jmap_request *r, const json_t *filter, const struct order *order, struct result *to,
-	const struct str *ids, size_t n)
+	size_t most)
 {
+	const json_t *mails = json_object_get(filter, "emailIds");
+	char *text = mails ? json_dumps(mails, JSON_COMPACT) : NULL;
+	struct str id, json;
+	struct kept_walk walk;
 	size_t found = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		json_t *object = jmap_kept_load(r, KEPT_SUBMISSION, ids[i]);
+	kept_walk_begin(r->kept, KEPT_SUBMISSION, str_of(text ? text : ""), &walk);
+	for (size_t place = 0; found < most && kept_walk_next(&walk, &id, &json); place++) {
+		json_t *object = jmap_kept_object(id, json);
 
 		if (object)
 			jmap_submission_show(object);
 		if (object && (!json_is_object(filter) || filter_fits(filter, object)))
 			to[found++] =
-				(struct result){ .object = object, .order = order, .place = i };
+				(struct result){ .object = object, .order = order, .place = place };
 		else
 			json_decref(object);
 	}
+	kept_walk_end(&walk);
+	free(text);
 	if (found)
 		qsort(to, found, sizeof *to, compare);
 	return found;
@@ -263,23 +310,17 @@ jmap_submission_query(struct jmap_request *r, json_t *arguments, json_t **answer
 	struct jmap_window window;
 	struct order order;
 	struct result *results;
-	struct str *ids;
 	size_t n;
 
 	*answer = jmap_check_arguments(arguments, names);
 	if (*answer || !jmap_read_window(arguments, &window, answer) ||
 		!read_order(json_object_get(arguments, "sort"), &order, answer))
 		return JMAP_DONE;
-	if (filter && !json_is_null(filter) && !filter_is_right(filter, 0)) {
-		*answer = jmap_error(
-			json_is_object(filter) ? "unsupportedFilter" : "invalidArguments",
-			"see RFC 8621 §7.3");
+	if (filter && !json_is_null(filter) && (*answer = check_filter(filter, 0)))
 		return JMAP_DONE;
-	}
-	n = kept_list(r->kept, KEPT_SUBMISSION, &r->arena, &ids);
-	results = arena_take(&r->arena, (n + 1) * sizeof *results);
+	results = arena_take(&r->arena, KEPT_OBJECTS_MAX * sizeof *results);
 	must(results);
-	n = gather(r, filter, &order, results, ids, n);
+	n = gather(r, filter, &order, results, KEPT_OBJECTS_MAX);
 	*answer = query_answer(r, &window, results, n);
 	for (size_t i = 0; i < n; i++)
 		json_decref(results[i].object);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/reader/jmap_submission.h"
 
+#include "base/log.h"
 #include "base/must.h"
 
 /*
  * EmailSubmission/set (RFC 8621 §7.5): one thing after another, each of which may have to wait.
  *
- *   CREATING   submit_begin ──receive answers──▶ kept, or a SetError
+ *   CREATING   kept as unknown ──▶ submit_begin ──receive answers──▶ kept with the queue's id, or removed and a SetError
  *   UPDATING   undoStatus "canceled": an order to the queue ──it answers──▶ kept, or cannotUnsend
  *   DESTROYING only what we remember of it
  *   OVER       onSuccess…: an Email/set of the mails of those that went well
  *
  * The method is called again when an answer has come; its place is kept in request->wait. An answer that comes before the method has left
  * (is_waiting is false) calls nobody: the step looks for it itself.
+ *
+ * 1. Nothing is handed in that is not kept already. So a mail that receive has taken is never told as not sent (its writer would send it again), and one
+ *    of which this process did not live to hear is shown, as unknown, and not silently gone.
  */
 
 enum phase { CREATING, UPDATING, DESTROYING, OVER };
@@ -29,6 +33,7 @@ struct setting {
 	/* CREATING */
 	struct sending sending;
 	struct submit *submit;
+	struct str kept; /* its id; in the request's arena */
 	/* UPDATING */
 	bool is_asked, is_answered, is_called_back, is_silent;
 };
@@ -68,21 +73,56 @@ submitted(void *owner)
 	go_on(owner);
 }
 
-/* Kept. What its creator does not know yet is told. */
+/* Before it is handed in: what is to be read of it if no other word is ever heard. */
+static bool
+keep_before(struct setting *s, json_t **error)
+{
+	json_t *object = sending_object(&s->sending, NULL);
+	bool good;
+
+	s->kept = (struct str){ 0 };
+	good = jmap_kept_save(s->request, KEPT_SUBMISSION, &s->kept, object, error);
+	json_decref(object);
+	return good;
+}
+
+/* It is sent, and can only be told as sent, whatever becomes of what we keep. */
+static void
+keep_outcome(struct setting *s, const json_t *object)
+{
+	json_t *error = NULL;
+
+	if (!jmap_kept_save(s->request, KEPT_SUBMISSION, &s->kept, object, &error))
+		log_event("submission-not-kept", "login=%s id=%.*s why=%s",
+			log_quote(buf_str(&s->request->reader->login)), STR_ARG(s->kept),
+			log_quote(jmap_str(json_object_get(error, "description"))));
+	json_decref(error);
+}
+
+static void
+forget_refused(struct setting *s)
+{
+	struct err e = { 0 };
+
+	if (!kept_remove(s->request->kept, KEPT_SUBMISSION, s->kept, &e))
+		log_event("submission-not-kept", "login=%s id=%.*s why=%s",
+			log_quote(buf_str(&s->request->reader->login)), STR_ARG(s->kept),
+			log_quote(str_of(e.text)));
+}
+
+/* What its creator does not know yet is told. */
 static json_t *
-keep(struct setting *s, const char *creation, const json_t *given, json_t **error)
+made_of(struct setting *s, const char *creation, const json_t *given)
 {
 	struct jmap_request *r = s->request;
 	json_t *object = sending_object(&s->sending, s->submit);
-	struct str id = { 0 };
 	char reference[300];
 
-	if (jmap_kept_save(r, KEPT_SUBMISSION, &id, object, error)) {
-		json_object_set_new(object, "id", jmap_text(id));
-		json_object_set(r->created, creation, json_object_get(object, "id"));
-		snprintf(reference, sizeof reference, "#%s", creation);
-		note_success(s, reference, json_object_get(object, "emailId"));
-	}
+	keep_outcome(s, object);
+	json_object_set_new(object, "id", jmap_text(s->kept));
+	json_object_set(r->created, creation, json_object_get(object, "id"));
+	snprintf(reference, sizeof reference, "#%s", creation);
+	note_success(s, reference, json_object_get(object, "emailId"));
 	jmap_kept_hide(object);
 	json_object_del(object, "identityId");
 	json_object_del(object, "emailId");
@@ -96,19 +136,19 @@ create(struct setting *s, const char *creation, const json_t *given)
 {
 	json_t *error = NULL, *made = NULL;
 
-	if (!s->submit && sending_begin(s->request, given, &s->sending, &error))
+	if (!s->submit && sending_begin(s->request, given, &s->sending, &error) &&
+		keep_before(s, &error))
 		s->submit = submit_begin(s->request->reader, &s->sending.order, submitted, s);
 	if (s->submit && !s->submit->is_done)
 		return WAIT;
-	if (s->submit && s->submit->is_kept)
-		made = keep(s, creation, given, &error);
-	else if (s->submit)
+	if (s->submit && (s->submit->is_kept || s->submit->is_unsure)) {
+		made = made_of(s, creation, given);
+	} else if (s->submit) {
 		error = sending_refused(&s->sending, s->submit);
-	if (error) {
-		json_decref(made);
-		made = error;
+		forget_refused(s);
 	}
-	jmap_set_result(s->answer, error ? "notCreated" : "created", creation, made);
+	jmap_set_result(
+		s->answer, error ? "notCreated" : "created", creation, error ? error : made);
 	submit_free(&s->submit);
 	sending_end(&s->sending);
 	return NEXT;

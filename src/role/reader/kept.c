@@ -40,12 +40,17 @@ static const char schema[] = "CREATE TABLE epoch (text TEXT NOT NULL) STRICT;"
 			     " PRIMARY KEY (kind, changed)) STRICT;"
 			     "PRAGMA user_version = 1;";
 
+/* Of one mail there are few submissions among many. A file that an older posthouse made has no such index yet. */
+static const char index_of_mails[] = "CREATE INDEX IF NOT EXISTS object_mail ON object (kind, "
+				     "json_extract(json, '$.emailId'))";
+
+/* Clients read this too: no path of the server in it. */
 static bool
 fail(struct kept *k, struct err *e)
 {
 	return err_set(e, ERR_TEMPORARY,
-		sqlite3_errcode(k->db) == SQLITE_FULL ? ERR_NO_SPACE : ERR_LOCAL, "%s: %s",
-		sqlite3_db_filename(k->db, NULL), sqlite3_errmsg(k->db));
+		sqlite3_errcode(k->db) == SQLITE_FULL ? ERR_NO_SPACE : ERR_LOCAL,
+		"what the mailbox keeps (kept.db): %s", sqlite3_errmsg(k->db));
 }
 
 /* ── statements: ?1 is the kind, ?2 an id, ?3 a text, ?4 a number ── */
@@ -102,12 +107,18 @@ number(struct kept *k, const char *sql, const struct values *v, int64_t otherwis
 	return otherwise;
 }
 
-static bool
-column(sqlite3_stmt *s, int at, struct arena *arena, struct str *to)
+static struct str
+text_of_column(sqlite3_stmt *s, int at)
 {
 	const char *p = (const char *)sqlite3_column_text(s, at);
 
-	return arena_dup(arena, (struct str){ p, p ? (size_t)sqlite3_column_bytes(s, at) : 0 }, to);
+	return (struct str){ p, p ? (size_t)sqlite3_column_bytes(s, at) : 0 };
+}
+
+static bool
+column(sqlite3_stmt *s, int at, struct arena *arena, struct str *to)
+{
+	return arena_dup(arena, text_of_column(s, at), to);
 }
 
 static bool
@@ -159,7 +170,7 @@ prepare(struct kept *k, struct err *e)
 			sqlite3_db_filename(k->db, NULL));
 	if (version == 0 && (!run(k, schema) || !draw_epoch(k)))
 		return fail(k, e);
-	return (run(k, "COMMIT") && read_epoch(k)) || fail(k, e);
+	return (run(k, index_of_mails) && run(k, "COMMIT") && read_epoch(k)) || fail(k, e);
 }
 
 bool
@@ -361,6 +372,36 @@ kept_list(struct kept *k, enum kept_kind kind, struct arena *arena, struct str *
 		n++;
 	sqlite3_finalize(s);
 	return n;
+}
+
+void
+kept_walk_begin(struct kept *k, enum kept_kind kind, struct str mails, struct kept_walk *w)
+{
+	struct values v = { .kind = kind, .text = mails };
+
+	w->statement = statement(k,
+		mails.n ? "SELECT id, json FROM object INDEXED BY object_mail WHERE kind = ?1 AND "
+			  "json_extract(json, '$.emailId') IN (SELECT value FROM json_each(?3)) "
+			  "ORDER BY created DESC"
+			: "SELECT id, json FROM object WHERE kind = ?1 ORDER BY created DESC",
+		&v);
+}
+
+bool
+kept_walk_next(struct kept_walk *w, struct str *id, struct str *json)
+{
+	if (!w->statement || sqlite3_step(w->statement) != SQLITE_ROW)
+		return false;
+	*id = text_of_column(w->statement, 0);
+	*json = text_of_column(w->statement, 1);
+	return true;
+}
+
+void
+kept_walk_end(struct kept_walk *w)
+{
+	sqlite3_finalize(w->statement);
+	w->statement = NULL;
 }
 
 /* ── changes ── */

@@ -28,6 +28,16 @@ bool kept_remove(struct kept *k, enum kept_kind kind, struct str id, struct err 
 /* Newest first. */
 size_t kept_list(struct kept *k, enum kept_kind kind, struct arena *arena, struct str **ids);
 
+/* From object to object, newest first, with nothing of them kept. Nothing is changed on the way. */
+struct kept_walk {
+	void *statement; /* kept.c's */
+};
+/* `mails`: a JSON array of ids, of which one must be the object's "emailId"; empty: all. kept_walk_end. */
+void kept_walk_begin(struct kept *k, enum kept_kind kind, struct str mails, struct kept_walk *w);
+/* *id and *json live until the next call. */
+bool kept_walk_next(struct kept_walk *w, struct str *id, struct str *json);
+void kept_walk_end(struct kept_walk *w);
+
 struct kept_changes {
 	struct str *created, *updated, *destroyed;
 	size_t created_n, updated_n, destroyed_n;

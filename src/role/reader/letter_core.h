@@ -72,8 +72,6 @@ int letter_guess(struct str octets);
 
 /* ── letter_words.c ── */
 
-void letter_html_words(struct str html, size_t max, struct buf *to);
-
 /* What `mime` of a part points to. */
 struct letter_piece {
 	struct str body; /* as it stands in the message */

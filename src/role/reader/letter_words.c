@@ -244,14 +244,6 @@ read_html(struct words *w, struct str html)
 	}
 }
 
-void
-letter_html_words(struct str html, size_t max, struct buf *to)
-{
-	struct words w = words_begin(to, max);
-
-	read_html(&w, html);
-}
-
 /* ── of a message ── */
 
 /* HTML has more octets than words. */

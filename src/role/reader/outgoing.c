@@ -58,15 +58,46 @@ outgoing_read(struct outgoing *o, char to[OUTGOING_ROOM])
 	return n;
 }
 
-/* The next line, its end included. */
+/* The next line, its end included: CR, LF, or both. */
 static struct str
 scan_line(struct str *in)
 {
-	size_t end = str_find(*in, '\n');
-	struct str line = str_part(*in, 0, end < in->n ? end + 1 : in->n);
+	struct str line;
+	size_t n = 0;
 
+	while (n < in->n && in->p[n] != '\r' && in->p[n] != '\n')
+		n++;
+	if (n + 1 < in->n && in->p[n] == '\r' && in->p[n + 1] == '\n')
+		n++;
+	line = str_part(*in, 0, n < in->n ? n + 1 : in->n);
 	*in = str_from(*in, line.n);
 	return line;
+}
+
+/* Without its end. */
+static struct str
+text_of(struct str line)
+{
+	while (line.n && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
+		line.n--;
+	return line;
+}
+
+struct str
+outgoing_header(struct str message, struct buf *header)
+{
+	bool is_over = false;
+
+	header->max = 3 * message.n + 2; /* a line end of one octet becomes two */
+	while (message.n && !is_over) {
+		struct str text = text_of(scan_line(&message));
+
+		buf_add(header, text);
+		buf_add(header, S("\r\n"));
+		is_over = !text.n;
+	}
+	must(!header->overflow);
+	return message;
 }
 
 static bool
@@ -80,36 +111,33 @@ is_blind(struct str line)
 	return str_eq_nocase(name, S("Bcc")) || str_eq_nocase(name, S("Resent-Bcc"));
 }
 
-/* Line by line into o->header, fields with their folded lines; what is behind the empty line is the body. */
+/* Into o->header, line by line, fields with their folded lines. */
+static void
+leave_out_blind(struct outgoing *o, struct str header)
+{
+	bool is_left_out = false;
+
+	o->header.max = header.n + 2;
+	while (header.n) {
+		struct str line = scan_line(&header);
+
+		if (line.p[0] != ' ' && line.p[0] != '\t')
+			is_left_out = is_blind(line);
+		if (!is_left_out)
+			buf_add(&o->header, line);
+	}
+	must(!o->header.overflow);
+}
+
 static void
 read_header(struct outgoing *o, struct str message)
 {
-	bool is_left_out = false;
-	char mended[2] = "";
-	size_t last_n;
+	struct buf mended = { 0 };
 
-	o->header.max = 2 * message.n + 4;
 	o->is_behind_line = true;
-	while (message.n) {
-		struct str line = scan_line(&message);
-		bool is_folded = line.p[0] == ' ' || line.p[0] == '\t';
-
-		if (!is_folded)
-			is_left_out = is_blind(line);
-		if (is_left_out)
-			continue;
-		for (size_t i = 0; i < line.n; i++) {
-			size_t n = put(o, line.p[i], mended);
-
-			buf_add(&o->header, (struct str){ mended, n });
-		}
-		if (str_eq(line, S("\n")) || str_eq(line, S("\r\n")))
-			break;
-	}
-	last_n = put_end(o, mended);
-	buf_add(&o->header, (struct str){ mended, last_n });
-	o->body = message;
-	must(!o->header.overflow);
+	o->body = outgoing_header(message, &mended);
+	leave_out_blind(o, buf_str(&mended));
+	buf_free(&mended);
 }
 
 /* What the SMTP client must know of it before. */

@@ -25,8 +25,7 @@ enum {
 	LOOK_EVERY_MS = 1000, /* where the kernel tells nothing */
 	LOOK_REST_MS = 5,     /* changes seldom come alone */
 	IDLE_MS = 30 * 60 * 1000,
-	NOBODY = 0,		/* is no number of web's */
-	INLINE_MAX = 48 * 1024, /* octets of a body within the message */
+	NOBODY = 0, /* is no number of web's */
 };
 
 struct speaker {
@@ -60,7 +59,7 @@ reader_reply(struct reader *r, uint64_t ask, unsigned status, const char *type,
 
 	if (ask == NOBODY)
 		return;
-	if (body.n > INLINE_MAX) {
+	if (body.n > ROLE_BODY_INLINE_MAX) {
 		m.body = (struct str){ 0 };
 		m.fd = file_sealed("reply", body);
 		if (m.fd < 0) {
@@ -74,11 +73,11 @@ reader_reply(struct reader *r, uint64_t ask, unsigned status, const char *type,
 }
 
 void
-reader_problem(
-	struct reader *r, uint64_t ask, unsigned status, const char *type, const char *detail)
+reader_problem(struct reader *r, uint64_t ask, unsigned status, const char *type, const char *limit,
+	const char *detail)
 {
-	json_t *problem =
-		json_pack("{s:s, s:i, s:s}", "type", type, "status", (int)status, "detail", detail);
+	json_t *problem = json_pack("{s:s, s:i, s:s, s:s*}", "type", type, "status", (int)status,
+		"detail", detail, "limit", limit);
 	char *text;
 
 	must(problem);
@@ -135,8 +134,8 @@ reader_call(struct reader *r, const struct ipc_call *m, struct str body)
 		reader_reply(r, m->ask, 200, "application/json", S(""), buf_str(&states));
 		break;
 	default:
-		reader_problem(
-			r, m->ask, 500, "about:blank", "web wants something that no reader does");
+		reader_problem(r, m->ask, 500, "about:blank", NULL,
+			"web wants something that no reader does");
 		break;
 	}
 	buf_free(&states);
@@ -150,19 +149,29 @@ on_call(struct reader *r, const struct ipc_call *m)
 	struct stat st;
 	void *mapped = NULL;
 
+	if (r->is_draining) {
+		reader_problem(r, m->ask, 503, "about:blank", NULL,
+			"your mailbox is just being closed; please try again");
+		if (m->fd >= 0)
+			close(m->fd);
+		return;
+	}
 	loop_timer_set(r->idle, IDLE_MS);
 	if (m->fd >= 0 && m->size > 0) {
 		if ((fcntl(m->fd, F_GET_SEALS) & F_SEAL_SHRINK) && fstat(m->fd, &st) == 0 &&
 			(uint64_t)st.st_size >= m->size)
 			mapped = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, m->fd, 0);
 		if (!mapped || mapped == MAP_FAILED) {
-			reader_problem(r, m->ask, 500, "about:blank", "the body did not come");
+			reader_problem(
+				r, m->ask, 500, "about:blank", NULL, "the body did not come");
 			close(m->fd);
 			return;
 		}
 		body = (struct str){ mapped, m->size };
 	}
 	reader_call(r, m, body);
+	if (box_is_broken(r->box))
+		loop_timer_set(r->look, 0);
 	if (mapped)
 		munmap(mapped, m->size);
 	if (m->fd >= 0)
@@ -377,7 +386,7 @@ on_idle(void *owner)
 
 	if (list_is_empty(&r->requests))
 		leave(r);
-	else
+	else if (!r->is_draining)
 		loop_timer_set(r->idle, IDLE_MS);
 }
 
@@ -453,10 +462,25 @@ on_begin(void *owner)
 	loop_timer_set(r->idle, IDLE_MS);
 }
 
+/* What is under way ends first: a mail that receive has taken and we have not noted would be sent and stand nowhere. It has its own ends (submit.c), and master
+ * its own patience. */
 static void
 on_drain(void *owner)
 {
-	leave(owner);
+	struct reader *r = owner;
+
+	r->is_draining = true;
+	if (r->idle)
+		loop_timer_set(r->idle, 0);
+	else
+		leave(r);
+}
+
+void
+reader_settle(struct reader *r)
+{
+	if (r->is_draining)
+		loop_timer_set(r->idle, 0);
 }
 
 int

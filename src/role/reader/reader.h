@@ -38,9 +38,10 @@ int reader_role(void); /* the role's whole life; returns its exit code */
 /* Answers a call; the body may be long. `type` is a content type. */
 void reader_reply(struct reader *r, uint64_t ask, unsigned status, const char *type,
 	struct str disposition, struct str body);
-/* RFC 7807: {"type":…,"status":…,"detail":…} */
-void reader_problem(
-	struct reader *r, uint64_t ask, unsigned status, const char *type, const char *detail);
+/* RFC 7807, RFC 8620 §3.6.1: {"type":…,"status":…,"detail":…}, and "limit" unless that is NULL. */
+void reader_problem(struct reader *r, uint64_t ask, unsigned status, const char *type,
+	const char *limit, const char *detail);
+void reader_settle(struct reader *r); /* a request has ended: whoever drains may leave, soon */
 
 /* After something of ours or of others' has changed: web is told the new states. */
 void reader_news(struct reader *r);

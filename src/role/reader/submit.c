@@ -50,6 +50,14 @@ settled(struct submit *s)
 		read_id(s);
 }
 
+/* Without an answer to the final dot nobody may say that it was not sent: that is how mail comes twice. */
+static void
+lost(struct submit *s)
+{
+	for (size_t i = 0; i < s->mail.recipients_n; i++)
+		s->is_unsure |= s->outcomes[i].may_be_delivered;
+}
+
 static bool
 flush(struct submit *s)
 {
@@ -125,6 +133,7 @@ talk(struct submit *s)
 			finish(s, NULL);
 			return;
 		case CLIENT_ON_FAILED:
+			lost(s);
 			finish(s, &s->client.error);
 			return;
 		case CLIENT_WANT_TLS: /* not by these settings */

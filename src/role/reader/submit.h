@@ -9,8 +9,8 @@
 /* ── outgoing.c: a message of the mailbox as it goes over the wire. Pure ── */
 
 /*
- * Without its Bcc fields (RFC 5322 §3.6.3: whoever gets it must not see them), every line end as CRLF, one at the end. Looked at twice:
- * the size must be known before the first octet goes.
+ * Every line end as CRLF, one at the end, and then without the Bcc fields (RFC 5322 §3.6.3: whoever gets it must not see them): a CR alone ends a line
+ * for whoever gets it, so that what stands behind it is a field. Looked at twice: the size must be known before the first octet goes.
  */
 struct outgoing {
 	struct buf header; /* to the empty line */
@@ -21,6 +21,9 @@ struct outgoing {
 	bool is_behind_cr, is_behind_line;
 };
 void outgoing_begin(struct outgoing *o, struct str message);
+/* The message's header with its line ends so, to the empty line, blind fields included: what is asked of the header is asked of this one. Returns what is
+ * behind it. */
+struct str outgoing_header(struct str message, struct buf *header);
 enum { OUTGOING_PIECE = 32768, OUTGOING_ROOM = 2 * OUTGOING_PIECE };
 size_t outgoing_read(
 	struct outgoing *o, char to[OUTGOING_ROOM]); /* the next octets; 0: that was all */
@@ -49,7 +52,8 @@ struct submit {
 	void *owner;
 	/* When it is done: */
 	bool is_done, is_kept; /* kept: at least one recipient was taken, the mail is in the log */
-	struct mail_id id;     /* the queue's */
+	bool is_unsure;	   /* the whole message left and no answer came: it is in the log, or not */
+	struct mail_id id; /* the queue's */
 	struct err
 		err; /* what kept all of it; none when it is kept, or every recipient has its own */
 	struct smtp_outcome outcomes[SUBMIT_RECIPIENTS_MAX];

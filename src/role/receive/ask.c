@@ -45,6 +45,7 @@ ask_check(struct session *s)
 
 	ipc_send_check(s->house->vault, &(struct ipc_check){ .fd = -1,
 						.ask = s->ask.number,
+						.is_reader = s->is_reader,
 						.login = s->smtp.auth.login,
 						.password = s->smtp.auth.password,
 						.client = str_of(s->client) });

@@ -30,6 +30,7 @@ struct door {
 	int fd;
 	unsigned kind;	 /* enum config_door, DOOR_SUBMIT */
 	unsigned listen; /* which of config.listens; they stay the same over reloads */
+	unsigned seat;	 /* of a reader */
 };
 
 void
@@ -181,6 +182,7 @@ session_begin(const struct door *d, int fd, const struct sockaddr_storage *peer)
 				 d->kind == DOOR_READER,
 		.is_local = d->kind == DOOR_SUBMIT || d->kind == DOOR_READER,
 		.is_reader = d->kind == DOOR_READER,
+		.seat = d->seat,
 		.has_tls = options && !options->has_no_tls,
 		.awaits_proxy = options && config_networks_have(
 						   &options->proxy, (const struct sockaddr *)peer),
@@ -262,13 +264,29 @@ door_ready(void *owner, int events)
 	}
 }
 
-void
-door_caller(struct receive *r, int fd)
+/* A reader that was taken over must not fill the house for all others. */
+static bool
+has_few_sessions(const struct receive *r, unsigned seat)
 {
-	const struct door d = { .house = r, .kind = DOOR_READER };
+	unsigned n = 0;
+
+	list_each (at, &r->sessions) {
+		const struct session *s = list_of(at, struct session, link);
+
+		n += s->is_reader && s->seat == seat;
+	}
+	return n < ROLE_REQUESTS_AT_ONCE;
+}
+
+void
+door_caller(struct receive *r, unsigned seat, int fd)
+{
+	const struct door d = { .house = r, .kind = DOOR_READER, .seat = seat };
 	const struct sockaddr_storage nobody = { 0 };
 
-	if (has_descriptors(r, fd))
+	if (fd < 0)
+		return; /* it was lost on its way */
+	if (has_descriptors(r, fd) && has_few_sessions(r, seat))
 		session_begin(&d, fd, &nobody);
 	else
 		turn_away(&d, fd);

@@ -190,9 +190,9 @@ receive_peer(void *owner, enum ipc_role peer, unsigned index, int fd)
 }
 
 static void
-receive_caller(void *owner, int fd)
+receive_caller(void *owner, unsigned seat, int fd)
 {
-	door_caller(owner, fd);
+	door_caller(owner, seat, fd);
 }
 
 static void

@@ -63,6 +63,7 @@ struct session {
 	size_t left;	 /* octets thrown away */
 	bool is_submission, is_local, is_trusted, is_loopback, is_refused, is_over;
 	bool is_reader; /* what a person writes in the browser: is_local, and has the rights of its login alone */
+	unsigned seat;	 /* whose reader */
 	bool is_running; /* session_run is on the stack: completions must not enter it again */
 	char client[64]; /* "192.0.2.1", "uid 1000" */
 	uint16_t client_port;
@@ -169,7 +170,7 @@ void session_free(struct session **s);
 
 /* ── door.c: from a connection to a session ── */
 void door_listener(void *owner, unsigned kind, unsigned listen, int fd); /* role_hooks.listener */
-void door_caller(struct receive *r, int fd);				 /* a reader's connection */
+void door_caller(struct receive *r, unsigned seat, int fd);		 /* a reader's connection */
 void door_watch_all(struct receive *r, bool is_open);
 void door_read_proxy(struct session *s); /* more of a PROXY header may have come */
 void session_know_client(struct session *s, const struct config_network *at, uint16_t port);

@@ -7,6 +7,7 @@
 #include "role/vault/book.h"
 #include "role/vault/certificate.h"
 #include "role/vault/files.h"
+#include "role/vault/guess.h"
 #include "role/vault/hash.h"
 #include "role/vault/recent.h"
 #include "role/vault/secret.h"
@@ -33,6 +34,7 @@ struct vault {
 	unsigned web_generation;
 	struct hash_pool *pool;
 	struct recent recent;
+	struct guesses guesses; /* of web */
 	struct secret_logins logins;
 	struct files files;
 	struct certificates certificates;

@@ -164,6 +164,12 @@ vault_check(struct vault *v, struct hash_job *job, struct str login, struct str 
 		   str_find(password, '\0') == password.n;
 	if (is_known && recent_has(&v->recent, user->name, password, loop_now_ms(v->role.loop)))
 		return VAULT_RIGHT;
+	if (is_known && job->peer == PEER_WEB &&
+		!guess_may(&v->guesses, user->name, loop_now_ms(v->role.loop))) {
+		log_event("login-refused", "login=%s client=%s why=too-many-guesses",
+			log_quote(user->name), log_quote(client));
+		return VAULT_BUSY;
+	}
 	snprintf(job->login, sizeof job->login, "%.*s", STR_ARG(is_known ? user->name : login));
 	snprintf(job->client, sizeof job->client, "%.*s", STR_ARG(client));
 	if (is_known) {
@@ -180,9 +186,11 @@ on_check(struct receiver *r, const struct ipc_check *m)
 {
 	struct vault *v = r->vault;
 	struct hash_job job = { .ask = m->ask, .peer = r->index, .peer_generation = r->generation };
-	const struct book_entry *user = book_login(&v->book, m->login);
+	const struct book_entry *user;
 
-	if (user && !user->is_suspended && visit_is_token(v, user, m->password)) {
+	vault_refresh(v); /* a token ends with the password */
+	user = book_login(&v->book, m->login);
+	if (m->is_reader && user && !user->is_suspended && visit_is_token(v, user, m->password)) {
 		answer_check(r, m->ask, CHECKED_OK, user->name);
 		return;
 	}
@@ -216,6 +224,8 @@ on_hashed(void *owner, const struct hash_job *job)
 		log_event("login-refused", "login=%s client=%s", log_quote(str_of(job->login)),
 			log_quote(str_of(job->client)));
 	if (job->peer == PEER_WEB) {
+		if (is_right)
+			guess_was_right(&v->guesses, user->name);
 		visit_hashed(v, job, is_right ? user : NULL);
 		return;
 	}
@@ -527,5 +537,6 @@ vault_role(void)
 
 	files_begin(&v.files);
 	recent_begin(&v.recent);
+	guess_begin(&v.guesses);
 	return role_run(&v.role, ROLE_VAULT, &hooks, &v);
 }

@@ -2,32 +2,43 @@
 #include "role/vault/visit.h"
 
 #include <openssl/crypto.h>
+#include <openssl/sha.h>
 
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/must.h"
 
-enum { ARENA_MAX = 4 * 1024 * 1024 };
+enum { ARENA_MAX = 4 * 1024 * 1024, NAME_MAX_OCTETS = 512 };
 
 #define TOKEN_SEAT_AGE_MS (24 * 3600 * (int64_t)1000)
 
 /* ── a reader's token ──
  * A token as the queue has them, of a login that no mailbox can be called: it relays nothing by itself. In base64, since a
- * password has no NUL. */
+ * password has no NUL. In its name stands the mark of the password, so that it ends with that. */
 
 static void
-add_name(struct buf *to, struct str login)
+add_name(struct buf *to, const struct book_entry *user)
 {
+	struct session_mark mark;
+	char octets[SHA256_DIGEST_LENGTH];
+	struct buf whole = { .max = NAME_MAX_OCTETS };
+
+	session_mark(user->hash, &mark);
+	buf_add(&whole, (struct str){ (const char *)mark.octets, SESSION_MARK });
+	buf_add(&whole, user->name);
+	must(!whole.overflow);
+	SHA256((const unsigned char *)whole.p, whole.n, (unsigned char *)octets);
 	buf_add_char(to, ':');
-	buf_add(to, login);
+	codec_add_base64(to, (struct str){ octets, sizeof octets });
+	buf_free(&whole);
 }
 
 static void
-add_token(const struct vault *v, struct str login, struct buf *to)
+add_token(const struct vault *v, const struct book_entry *user, struct buf *to)
 {
 	struct buf name = { .max = TOKEN_LOGIN_MAX }, token = { .max = TOKEN_MAX };
 
-	add_name(&name, login);
+	add_name(&name, user);
 	token_make(&token, (struct str){ v->key, TOKEN_KEY_SIZE }, buf_str(&name), loop_wall_ms());
 	codec_add_base64(to, buf_str(&token));
 	buf_free(&name);
@@ -41,7 +52,7 @@ visit_is_token(const struct vault *v, const struct book_entry *user, struct str 
 	struct str login;
 	bool is;
 
-	add_name(&name, user->name);
+	add_name(&name, user);
 	is = codec_add_from_base64(&token, password) &&
 	     token_verify((struct str){ v->key, TOKEN_KEY_SIZE }, buf_str(&token), loop_wall_ms(),
 		     TOKEN_SEAT_AGE_MS, &login) &&
@@ -67,7 +78,7 @@ seat(struct vault *v, const struct book_entry *user)
 	n = book_addresses(&v->book, user->name, &arena, &names);
 	for (size_t i = 0; i < n; i++)
 		codec_add_str(&addresses, names[i]);
-	add_token(v, user->name, &token);
+	add_token(v, user, &token);
 	if (config_mailbox_path(&v->role.config, local, domain, &directory) && !addresses.overflow)
 		ipc_send_seat(v->role.master, &(struct ipc_seat){ .fd = -1,
 						      .login = user->name,

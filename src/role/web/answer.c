@@ -53,11 +53,14 @@ answer_send_take(struct request *r, unsigned status, struct MHD_Response *respon
 			answer_header(response, common[i].name, str_of(common[i].value));
 	if (r->guest->is_secure)
 		answer_header(response, "Strict-Transport-Security", S("max-age=31536000"));
-	if (r->web->is_draining)
+	if (r->web->is_draining || r->must_close)
 		answer_header(response, MHD_HTTP_HEADER_CONNECTION, S("close"));
 	if (status == MHD_HTTP_UNAUTHORIZED)
 		add_challenge(r, response);
+	if (r->has_two_cookies)
+		session_expire_cookie(r, response);
 	r->is_answered = true;
+	r->answered_ms = loop_now_ms(r->web->role.loop);
 	MHD_queue_response(r->connection, status, response); /* no: the client is just going */
 	MHD_destroy_response(response);
 	return DONE;
@@ -80,12 +83,19 @@ answer_json(struct request *r, unsigned status, struct str json)
 	return answer_text(r, status, "application/json", json);
 }
 
-enum turn
-answer_problem(struct request *r, unsigned status, const char *detail)
+static enum turn
+answer_problem_of(
+	struct request *r, unsigned status, struct str type, const char *limit, const char *detail)
 {
 	struct buf text = { .max = PROBLEM_MAX };
 
-	buf_addf(&text, "{\"type\":\"about:blank\",\"status\":%u,\"title\":", status);
+	buf_add(&text, S("{\"type\":"));
+	codec_add_json(&text, type);
+	if (limit) {
+		buf_add(&text, S(",\"limit\":"));
+		codec_add_json(&text, str_of(limit));
+	}
+	buf_addf(&text, ",\"status\":%u,\"title\":", status);
 	codec_add_json(&text, str_of(MHD_get_reason_phrase_for(status)));
 	buf_add(&text, S(",\"detail\":"));
 	codec_add_json(&text, str_of(detail));
@@ -93,4 +103,31 @@ answer_problem(struct request *r, unsigned status, const char *detail)
 	answer_text(r, status, "application/problem+json", buf_str(&text));
 	buf_free(&text);
 	return DONE;
+}
+
+enum turn
+answer_problem(struct request *r, unsigned status, const char *detail)
+{
+	return answer_problem_of(r, status, S("about:blank"), NULL, detail);
+}
+
+enum turn
+answer_jmap_problem(
+	struct request *r, unsigned status, const char *type, const char *limit, const char *detail)
+{
+	struct buf name = { .max = 128 };
+
+	buf_add(&name, S("urn:ietf:params:jmap:error:"));
+	buf_add(&name, str_of(type));
+	answer_problem_of(r, status, buf_str(&name), limit, detail);
+	buf_free(&name);
+	return DONE;
+}
+
+enum turn
+answer_no_room(struct request *r, unsigned status)
+{
+	return answer_problem(r, status,
+		status == MHD_HTTP_TOO_MANY_REQUESTS ? "too much of yours is under way"
+						     : "there is no room for this at the moment");
 }

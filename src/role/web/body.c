@@ -13,7 +13,7 @@ enum { BLOCK = 64 * 1024 }; /* of a body in a memfd that goes out at once */
 void
 body_open(struct body *b)
 {
-	*b = (struct body){ .small.max = WEB_INLINE_MAX, .fd = -1 };
+	*b = (struct body){ .small.max = ROLE_BODY_INLINE_MAX, .fd = -1 };
 }
 
 /* What a reader gets is sealed then (call.c). */
@@ -31,7 +31,7 @@ bool
 body_add(struct body *b, struct str octets)
 {
 	b->size += octets.n;
-	if (b->fd < 0 && b->size <= WEB_INLINE_MAX) {
+	if (b->fd < 0 && b->size <= ROLE_BODY_INLINE_MAX) {
 		buf_add(&b->small, octets);
 		return true;
 	}

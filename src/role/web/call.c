@@ -19,7 +19,9 @@
 enum {
 	SEAT_MOST_MS = 10000,
 	REPLY_MOST_MS = 120000,
-	CALLS_AT_ONCE = 16, /* of a login */
+	KEEP_MS =
+		10 *
+		60000, /* so often one that has listeners is asked for something: a reader without calls leaves (reader.c) */
 };
 
 /* ── seats ── */
@@ -75,13 +77,17 @@ static void
 take_reply(struct seat *seat, struct ipc_reply *m)
 {
 	struct request *r = request_of(seat, m->ask);
+	bool has_memfd;
 
 	if (r) {
 		r->status = m->status >= 200 && m->status < 600 ? m->status : MHD_HTTP_BAD_GATEWAY;
 		buf_add(&r->type, m->type);
 		buf_add(&r->disposition, m->disposition);
 		body_add(&r->reply, m->body);
-		if (m->fd >= 0 && m->body.n == 0 && is_memfd_of(m->fd, m->size)) {
+		has_memfd = m->fd >= 0 && m->body.n == 0 && is_memfd_of(m->fd, m->size);
+		if (has_memfd)
+			r->no_room = request_hold(r, m->size);
+		if (has_memfd && !r->no_room) {
 			r->reply.fd = m->fd;
 			r->reply.size = m->size;
 			m->fd = -1;
@@ -118,7 +124,7 @@ call_peer(struct web *w, unsigned index, int fd)
 {
 	struct seat *seat;
 
-	if (index >= WEB_SEATS_MAX) {
+	if (index >= ROLE_READERS_MAX) {
 		close(fd);
 		return;
 	}
@@ -126,7 +132,10 @@ call_peer(struct web *w, unsigned index, int fd)
 		seat_free(w->seats[index]);
 	seat = calloc(1, sizeof *seat);
 	must(seat);
-	*seat = (struct seat){ .web = w, .index = index, .login.max = IPC_TEXT_MAX };
+	*seat = (struct seat){ .web = w,
+		.index = index,
+		.login.max = IPC_TEXT_MAX,
+		.called_ms = loop_now_ms(w->role.loop) };
 	seat->reader = ipc_open(w->role.loop, fd, ROLE_WEB, ROLE_READER, reader_came, seat);
 	w->seats[index] = seat;
 }
@@ -135,7 +144,7 @@ void
 call_seated(void *owner, unsigned index, struct str login)
 {
 	struct web *w = owner;
-	struct seat *seat = index < WEB_SEATS_MAX ? w->seats[index] : NULL;
+	struct seat *seat = index < ROLE_READERS_MAX ? w->seats[index] : NULL;
 
 	if (!seat)
 		return;
@@ -152,7 +161,7 @@ call_seated(void *owner, unsigned index, struct str login)
 static struct seat *
 seat_of(struct web *w, struct str login)
 {
-	for (size_t i = 0; i < WEB_SEATS_MAX; i++)
+	for (size_t i = 0; i < ROLE_READERS_MAX; i++)
 		if (w->seats[i] && w->seats[i]->login.n &&
 			str_eq(buf_str(&w->seats[i]->login), login))
 			return w->seats[i];
@@ -161,17 +170,29 @@ seat_of(struct web *w, struct str login)
 
 /* ── calls ── */
 
+/* Of the same login and kind, until the client has taken the answer. */
 static unsigned
-calls_under_way(struct web *w, struct str login)
+calls_under_way(const struct request *r)
 {
+	struct str login = buf_str(&r->session->login);
 	unsigned n = 0;
 
-	list_each (at, &w->requests) {
-		struct request *r = list_of(at, struct request, link);
+	list_each (at, &r->web->requests) {
+		const struct request *other = list_of(at, struct request, link);
 
-		n += r->wait == WAITS_FOR_READER && str_eq(buf_str(&r->session->login), login);
+		n += other->was_called && !other->is_endless &&
+		     other->route->run == r->route->run &&
+		     str_eq(buf_str(&other->session->login), login);
 	}
 	return n;
+}
+
+static enum turn
+answer_too_many(struct request *r)
+{
+	return answer_jmap_problem(r, MHD_HTTP_TOO_MANY_REQUESTS, "limit",
+		r->route->run == call_upload ? "maxConcurrentUpload" : "maxConcurrentRequests",
+		"too many requests of yours are under way");
 }
 
 static void
@@ -193,6 +214,7 @@ send_call(struct request *r, struct seat *seat, enum call_what what, struct str 
 		return answer_problem(
 			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
 	r->ask = ++r->web->asks;
+	seat->called_ms = loop_now_ms(r->web->role.loop);
 	add_base(r, &base);
 	ipc_send_call(seat->reader, &(struct ipc_call){ .fd = r->body.fd,
 					    .ask = r->ask,
@@ -203,6 +225,7 @@ send_call(struct request *r, struct seat *seat, enum call_what what, struct str 
 					    .base = buf_str(&base),
 					    .body = buf_str(&r->body.small) });
 	buf_free(&base);
+	r->was_called = true;
 	request_wait(r, WAITS_FOR_READER);
 	return WAIT;
 }
@@ -214,7 +237,7 @@ call_ask(struct request *r, enum call_what what, struct str path)
 	struct seat *seat = seat_of(r->web, login);
 
 	if (r->status)
-		return NEXT;
+		return r->no_room ? answer_no_room(r, r->no_room) : NEXT;
 	if (r->is_late)
 		return answer_problem(r, MHD_HTTP_SERVICE_UNAVAILABLE,
 			"your mailbox cannot be read at the moment; please try again");
@@ -224,15 +247,31 @@ call_ask(struct request *r, enum call_what what, struct str path)
 		request_wait(r, WAITS_FOR_SEAT);
 		return WAIT;
 	}
-	if (calls_under_way(r->web, login) >= CALLS_AT_ONCE)
-		return answer_problem(
-			r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests of yours are under way");
+	if (calls_under_way(r) >= (r->route->run == call_upload ? (unsigned)ROLE_UPLOADS_AT_ONCE
+								: (unsigned)ROLE_REQUESTS_AT_ONCE))
+		return answer_too_many(r);
 	return send_call(r, seat, what, path);
+}
+
+/* Whoever has the page open and does nothing is not to lose their reader. Nobody waits for what it answers. */
+static void
+keep_seat(struct seat *seat, int64_t now_ms)
+{
+	struct web *w = seat->web;
+
+	if (now_ms - seat->called_ms < KEEP_MS || !event_is_heard(w, buf_str(&seat->login)))
+		return;
+	seat->called_ms = now_ms;
+	ipc_send_call(seat->reader,
+		&(struct ipc_call){ .fd = -1, .ask = ++w->asks, .what = CALL_STATES });
 }
 
 void
 call_tick(struct web *w, int64_t now_ms)
 {
+	for (size_t i = 0; i < ROLE_READERS_MAX; i++)
+		if (w->seats[i])
+			keep_seat(w->seats[i], now_ms);
 	list_each_safe (at, &w->requests) {
 		struct request *r = list_of(at, struct request, link);
 		int64_t waited_ms = now_ms - r->wait_ms;
@@ -258,13 +297,6 @@ response_of(struct request *r)
 }
 
 static enum turn
-answer_no_room(struct request *r)
-{
-	return answer_problem(
-		r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for the answer at the moment");
-}
-
-static enum turn
 pass_on(struct request *r, enum call_what what)
 {
 	enum turn turn = call_ask(r, what, S(""));
@@ -273,7 +305,8 @@ pass_on(struct request *r, enum call_what what)
 	if (turn != NEXT)
 		return turn;
 	response = response_of(r);
-	return response ? answer_send_take(r, r->status, response) : answer_no_room(r);
+	return response ? answer_send_take(r, r->status, response)
+			: answer_no_room(r, MHD_HTTP_SERVICE_UNAVAILABLE);
 }
 
 enum turn
@@ -282,9 +315,22 @@ call_session(struct request *r)
 	return pass_on(r, CALL_SESSION);
 }
 
+/* What a request is not said to be is not looked at (RFC 8620 §3.6.1). */
+static bool
+is_json(const struct request *r)
+{
+	struct str bare, parameters;
+
+	str_cut(str_of(claim_header(r, MHD_HTTP_HEADER_CONTENT_TYPE)), ';', &bare, &parameters);
+	return str_eq_nocase(str_trim(bare), S("application/json"));
+}
+
 enum turn
 call_api(struct request *r)
 {
+	if (!is_json(r))
+		return answer_jmap_problem(r, MHD_HTTP_BAD_REQUEST, "notJSON", NULL,
+			"the Content-Type is not application/json");
 	return pass_on(r, CALL_API);
 }
 
@@ -322,7 +368,7 @@ call_download(struct request *r)
 		return turn;
 	response = response_of(r);
 	if (!response)
-		return answer_no_room(r);
+		return answer_no_room(r, MHD_HTTP_SERVICE_UNAVAILABLE);
 	if (r->status == MHD_HTTP_OK && !may_be_shown(buf_str(&r->type)) &&
 		!str_starts_nocase(disposition, S("attachment")))
 		disposition = S("attachment");

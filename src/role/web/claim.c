@@ -40,6 +40,44 @@ read_basic(struct str text, struct claim *c)
 	return good && login.n > 0;
 }
 
+/* Over TLS one that no other host of the domain and nobody on a way in clear can set (RFC 6265bis §4.1.3.2). */
+struct str
+claim_cookie_name(const struct request *r)
+{
+	return r->guest->is_secure ? S("__Host-posthouse") : S("posthouse");
+}
+
+struct cookies {
+	struct str name;
+	unsigned n;
+	const char *value;
+};
+
+static enum MHD_Result
+look_at_cookie(void *owner, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct cookies *found = owner;
+
+	(void)kind;
+	if (str_eq(str_of(name), found->name)) {
+		found->value = value;
+		found->n++;
+	}
+	return MHD_YES;
+}
+
+static bool
+read_cookie(const struct request *r, struct claim *c)
+{
+	struct cookies found = { .name = claim_cookie_name(r) };
+
+	MHD_get_connection_values(r->connection, MHD_COOKIE_KIND, look_at_cookie, &found);
+	c->is_doubled = found.n > 1;
+	if (found.n == 1)
+		buf_add(&c->secret, str_of(found.value));
+	return c->secret.n > 0;
+}
+
 /* Who names a password or a token means it: the cookie, which browsers send by themselves, counts only without one. */
 bool
 claim_read(const struct request *r, struct claim *c)
@@ -51,10 +89,8 @@ claim_read(const struct request *r, struct claim *c)
 		.how = SIGN_IN_AGAIN, .login.max = LOGIN_MAX, .secret.max = SECRET_MAX
 	};
 	if (text.n == 0) {
-		buf_add(&c->secret, str_of(MHD_lookup_connection_value(
-					    r->connection, MHD_COOKIE_KIND, "posthouse")));
 		c->is_cookie = true;
-		good = c->secret.n > 0;
+		good = read_cookie(r, c);
 	} else if (scan_word_nocase(&text, S("Basic "))) {
 		good = read_basic(text, c);
 	} else {
@@ -104,22 +140,50 @@ claim_is_foreign(const struct request *r)
 }
 
 /* A place of the table belongs to whoever missed there last: with few failing at once, nobody takes another's. */
-unsigned
-claim_misses(struct request *r, bool one_more)
+static struct miss *
+miss_of(struct request *r, uint64_t *who, bool *is_theirs)
 {
 	struct web *w = r->web;
-	int64_t now_ms = loop_now_ms(w->role.loop);
-	uint64_t who = hash_sip(w->secret,
-		(struct str){ (const char *)r->guest->network, sizeof r->guest->network });
-	struct miss *m = &w->misses[who % MISSES];
+	struct miss *m;
 
-	if (m->who != who || now_ms - m->since_ms > MISS_WINDOW_MS) {
-		if (!one_more)
-			return 0;
-		*m = (struct miss){ .who = who, .since_ms = now_ms };
-	}
-	m->count += one_more;
-	return m->count;
+	*who = hash_sip(w->secret,
+		(struct str){ (const char *)r->guest->network, sizeof r->guest->network });
+	m = &w->misses[*who % MISSES];
+	*is_theirs = m->who == *who && loop_now_ms(w->role.loop) - m->since_ms <= MISS_WINDOW_MS;
+	return m;
+}
+
+unsigned
+claim_misses(struct request *r)
+{
+	uint64_t who;
+	bool is_theirs;
+	const struct miss *m = miss_of(r, &who, &is_theirs);
+
+	return is_theirs ? m->count : 0;
+}
+
+struct miss
+claim_add_miss(struct request *r)
+{
+	uint64_t who;
+	bool is_theirs;
+	struct miss *m = miss_of(r, &who, &is_theirs);
+
+	if (!is_theirs)
+		*m = (struct miss){ .who = who, .since_ms = loop_now_ms(r->web->role.loop) };
+	m->count++;
+	return (struct miss){ .who = who, .since_ms = m->since_ms, .count = 1 };
+}
+
+void
+claim_take_back(struct web *w, struct miss *m)
+{
+	struct miss *place = &w->misses[m->who % MISSES];
+
+	if (m->count && place->who == m->who && place->since_ms == m->since_ms)
+		place->count -= m->count;
+	*m = (struct miss){ 0 };
 }
 
 /* application/x-www-form-urlencoded, as a URL's query has it. */

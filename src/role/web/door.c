@@ -68,15 +68,14 @@ know_address(struct guest *g, bool *is_loopback)
 	enum ip_family family = IP_V6;
 	unsigned char octets[16] = { 0 };
 
-	if (g->at.ss_family == AF_INET6)
+	if (g->at.ss_family == AF_INET6 && !ip_is_mapped(six->sin6_addr.s6_addr)) {
 		memcpy(octets, &six->sin6_addr, 16);
-	else
-		memcpy(octets, &four->sin_addr, 4);
-	if (g->at.ss_family == AF_INET6 && ip_is_mapped(octets))
-		memmove(octets, octets + 12, 4);
-	if (g->at.ss_family == AF_INET || ip_is_mapped((const unsigned char *)&six->sin6_addr)) {
+	} else {
 		family = IP_V4;
-		memset(octets + 4, 0, 12);
+		if (g->at.ss_family == AF_INET)
+			memcpy(octets, &four->sin_addr, 4);
+		else
+			memcpy(octets, six->sin6_addr.s6_addr + 12, 4);
 	}
 	*is_loopback = ip_is_loopback(family, octets);
 	memcpy(g->network, octets, family == IP_V4 ? 4 : 8);
@@ -98,7 +97,7 @@ make_room(struct web *w, const struct guest *newcomer)
 		bool is_own = memcmp(g->network, newcomer->network, sizeof g->network) == 0;
 
 		from_there += is_own;
-		if (g->request)
+		if (g->request && g->request->connection) /* with a whole header */
 			continue;
 		if (!any)
 			any = g;

@@ -19,6 +19,7 @@ enum {
 	PING_S = 30,
 	PING_LEAST_S = 5,
 	PING_MOST_S = 300,
+	CHECK_MS = 180000, /* of the session */
 };
 
 struct listener {
@@ -158,9 +159,22 @@ event_news(struct web *w, struct str login, struct str states)
 	}
 }
 
+/* What was true when the listener came need not stay so. Vault's no ends it (session.c). */
+static void
+check_sessions(struct web *w, int64_t now_ms)
+{
+	list_each (at, &w->requests) {
+		struct request *r = list_of(at, struct request, link);
+
+		if (r->is_endless && now_ms - r->session->checked_ms > CHECK_MS)
+			session_check(r);
+	}
+}
+
 void
 event_tick(struct web *w, int64_t now_ms)
 {
+	check_sessions(w, now_ms);
 	list_each_safe (at, &w->listeners) {
 		struct listener *l = list_of(at, struct listener, link);
 		char line[64];
@@ -184,6 +198,18 @@ event_end(struct web *w, struct str login, const unsigned char *key)
 			(!key || memcmp(l->key, key, sizeof l->key) == 0))
 			listener_end(l);
 	}
+}
+
+bool
+event_is_heard(struct web *w, struct str login)
+{
+	list_each (at, &w->listeners) {
+		const struct listener *l = list_of(at, struct listener, link);
+
+		if (!l->is_over && str_eq(buf_str(&l->login), login))
+			return true;
+	}
+	return false;
 }
 
 void
@@ -275,5 +301,6 @@ event_listen(struct request *r)
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/event-stream"));
 	answer_header(response, "X-Accel-Buffering",
 		S("no")); /* a proxy in front passes each on at once */
+	r->is_endless = true;
 	return answer_send_take(r, MHD_HTTP_OK, response);
 }

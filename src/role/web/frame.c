@@ -109,7 +109,7 @@ frame_keep(struct request *r)
 	f->has_remote =
 		query_get(r->query, S("remote"), &remote) && str_eq(buf_str(&remote), S("1"));
 	f->until_ms = loop_now_ms(w->role.loop) + LIVES_MS;
-	w->bodies_size -= r->body.size;
+	request_release_body(r);
 	f->body = r->body;
 	body_open(&r->body);
 	w->frames_size += f->body.size;
@@ -141,10 +141,16 @@ frame_show(struct request *r)
 {
 	const struct frame *f = frame_find(r);
 	struct MHD_Response *response = f ? body_response(&f->body) : NULL;
+	unsigned no_room;
 
 	if (!response)
 		return answer_problem(r, MHD_HTTP_NOT_FOUND,
 			"this was shown a while ago; please open the mail again");
+	no_room = request_hold(r, f->body.size);
+	if (no_room) {
+		MHD_destroy_response(response);
+		return answer_no_room(r, no_room);
+	}
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("text/html; charset=utf-8"));
 	answer_header(response, "Content-Security-Policy",
 		f->has_remote ? str_of(remote_policy) : str_of(closed_policy));

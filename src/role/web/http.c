@@ -16,7 +16,7 @@
  *                 3. request_run, until it is answered: again after each wait, for which the connection is suspended
  *   on_completed  the answer has gone, or the client
  *
- * A suspended connection does not notice that its client has gone: every wait has an end of its own (call.c, event.c).
+ * A suspended connection does not notice that its client has gone: every wait has an end of its own (session.c, call.c, event.c).
  */
 
 enum {
@@ -24,8 +24,9 @@ enum {
 	CONNECTION_MEMORY = 32 * 1024, /* octets: of a header above all */
 	SILENT_MOST_S = 75,	       /* without an octet in either direction */
 	HEAD_MOST_MS = 20000,	       /* from the request line to the end of the header */
-	BODY_MOST_MS = 60000,	       /* of a body, and a second more for each … */
-	BODY_A_SECOND = 4096,	       /* … octets */
+	FLOW_MOST_MS = 60000,	       /* of a body or an answer, and a second more for each … */
+	FLOW_A_SECOND = 32 * 1024,     /* … octets */
+	BODY_MOST_MS = 20 * 60000,     /* however long it is */
 };
 
 /* ── the loop ── */
@@ -82,6 +83,66 @@ request_go_on(struct request *r)
 	http_soon(r->web);
 }
 
+/* ── room ── */
+
+static bool
+is_same_login(const struct request *a, const struct request *b)
+{
+	return a->session && b->session &&
+	       str_eq(buf_str(&a->session->login), buf_str(&b->session->login));
+}
+
+/* The request takes that many octets in all, or is to take them: 0, or the status that says why not. What stays in memory takes no place from others. */
+static unsigned
+request_reserve(struct request *r, uint64_t size)
+{
+	struct web *w = r->web;
+	uint64_t own = 0;
+
+	if (size <= ROLE_BODY_INLINE_MAX || size <= r->reserved)
+		return 0;
+	list_each (at, &w->requests) {
+		const struct request *other = list_of(at, struct request, link);
+
+		own += other != r && is_same_login(other, r) ? other->reserved : 0;
+	}
+	if (own + size > WEB_BODIES_A_LOGIN_MAX)
+		return MHD_HTTP_TOO_MANY_REQUESTS;
+	if (w->bodies_size - r->reserved + size > WEB_BODIES_MAX)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	w->bodies_size += size - r->reserved;
+	r->reserved = size;
+	return 0;
+}
+
+void
+request_release_body(struct request *r)
+{
+	r->web->bodies_size -= r->reserved;
+	r->reserved = 0;
+}
+
+/* One answer a login may always have, however long it is. */
+unsigned
+request_hold(struct request *r, uint64_t size)
+{
+	struct web *w = r->web;
+	uint64_t own = 0;
+
+	list_each (at, &w->requests) {
+		const struct request *other = list_of(at, struct request, link);
+
+		own += other != r && is_same_login(other, r) ? other->held : 0;
+	}
+	if (own && own + size > WEB_REPLIES_A_LOGIN_MAX)
+		return MHD_HTTP_TOO_MANY_REQUESTS;
+	if (w->replies_size - r->held + size > WEB_REPLIES_MAX)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	w->replies_size += size - r->held;
+	r->held = size;
+	return 0;
+}
+
 /* ── a request ── */
 
 /* Before the body: nobody unknown fills our memory. */
@@ -89,6 +150,17 @@ static enum turn
 request_admit(struct request *r)
 {
 	return r->route->is_for_all ? NEXT : session_admit(r);
+}
+
+static enum turn
+answer_too_big(struct request *r)
+{
+	static const char words[] = "the body is longer than is taken here";
+
+	if (!r->route->size_limit)
+		return answer_problem(r, MHD_HTTP_CONTENT_TOO_LARGE, words);
+	return answer_jmap_problem(
+		r, MHD_HTTP_CONTENT_TOO_LARGE, "limit", r->route->size_limit, words);
 }
 
 static void
@@ -99,13 +171,11 @@ request_run(struct request *r)
 	if (r->is_answered)
 		return;
 	if (r->is_too_big) {
-		answer_problem(
-			r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
+		answer_too_big(r);
 		return;
 	}
-	if (r->has_no_room) {
-		answer_problem(
-			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
+	if (r->no_room) {
+		answer_no_room(r, r->no_room);
 		return;
 	}
 	turn = request_admit(r);
@@ -128,6 +198,36 @@ no_such_route(struct request *r, const struct buf *allow)
 	answer_send_take(r, MHD_HTTP_METHOD_NOT_ALLOWED, response);
 }
 
+struct framing {
+	unsigned lengths, codings;
+	bool is_other; /* than chunked */
+};
+
+static enum MHD_Result
+look_at_framing(void *owner, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct framing *f = owner;
+
+	(void)kind;
+	if (str_eq_nocase(str_of(name), S(MHD_HTTP_HEADER_CONTENT_LENGTH)))
+		f->lengths++;
+	if (str_eq_nocase(str_of(name), S(MHD_HTTP_HEADER_TRANSFER_ENCODING))) {
+		f->codings++;
+		f->is_other |= !str_eq_nocase(str_of(value), S("chunked"));
+	}
+	return MHD_YES;
+}
+
+/* RFC 9112 §6.1, §6.3: where a proxy in front could see another end of the body than we do, and take what follows for somebody else's request. */
+static bool
+has_odd_framing(const struct request *r)
+{
+	struct framing f = { 0 };
+
+	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, look_at_framing, &f);
+	return f.lengths + f.codings > 1 || f.is_other;
+}
+
 /* The header is there. What is answered here, is answered before the body comes; libmicrohttpd closes the connection then. */
 static void
 request_read_head(struct request *r, const char *method)
@@ -135,21 +235,20 @@ request_read_head(struct request *r, const char *method)
 	const char *length = claim_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	struct buf allow = { .max = 64 };
 	struct str text = str_of(length);
-	uint64_t size = 0;
 
 	r->route = route_find(method, r->path, &allow);
-	if (r->target.overflow)
+	r->must_close = has_odd_framing(r);
+	if (r->must_close)
+		answer_problem(r, MHD_HTTP_BAD_REQUEST,
+			"Content-Length and Transfer-Encoding contradict each other");
+	else if (r->target.overflow)
 		answer_problem(r, MHD_HTTP_URI_TOO_LONG, "the target is longer than is taken here");
 	else if (!r->route)
 		no_such_route(r, &allow);
-	else if (length && (!scan_u64(&text, &size) || text.n))
+	else if (length && (!scan_u64(&text, &r->announced) || text.n))
 		answer_problem(r, MHD_HTTP_BAD_REQUEST, "Content-Length is not a number");
-	else if (size > r->route->body_max)
-		answer_problem(
-			r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than is taken here");
-	else if (size > WEB_BODIES_MAX - r->web->bodies_size)
-		answer_problem(
-			r, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no room for this at the moment");
+	else if (r->announced > r->route->body_max)
+		answer_too_big(r);
 	buf_free(&allow);
 }
 
@@ -159,24 +258,27 @@ request_head(struct request *r, const char *method)
 	if (!r->route)
 		request_read_head(r, method);
 	r->has_head = r->is_answered || request_admit(r) != WAIT;
+	if (r->is_answered || !r->has_head)
+		return;
+	r->no_room = request_reserve(r, r->announced);
+	if (r->no_room)
+		answer_no_room(r, r->no_room);
 }
 
 /* In the middle of a body libmicrohttpd takes no answer: what nobody wants any more is thrown away, up to as much again as the route takes. False: it is enough. */
 static bool
 request_take(struct request *r, struct str octets)
 {
-	struct web *w = r->web;
-
 	if (r->body.size + octets.n > r->route->body_max)
 		r->is_too_big = true;
-	if (octets.n > WEB_BODIES_MAX - w->bodies_size)
-		r->has_no_room = true;
-	if (!r->is_too_big && !r->has_no_room) {
-		r->has_no_room = !body_add(&r->body, octets);
-		w->bodies_size += octets.n;
+	if (!r->is_too_big && !r->no_room)
+		r->no_room = request_reserve(r, r->body.size + octets.n);
+	if (!r->is_too_big && !r->no_room) {
+		if (!body_add(&r->body, octets))
+			r->no_room = MHD_HTTP_SERVICE_UNAVAILABLE;
 		return true;
 	}
-	w->bodies_size -= r->body.size;
+	request_release_body(r);
 	body_free(&r->body);
 	r->thrown += octets.n;
 	return r->thrown <= r->route->body_max;
@@ -242,7 +344,8 @@ on_completed(void *owner, struct MHD_Connection *connection, void **request,
 	if (!r)
 		return;
 	*request = NULL;
-	w->bodies_size -= r->body.size;
+	request_release_body(r);
+	w->replies_size -= r->held;
 	r->guest->request = NULL;
 	r->guest->idle_ms = loop_now_ms(w->role.loop);
 	list_remove(&r->guest->link);
@@ -340,17 +443,25 @@ http_open(struct web *w)
 	loop_watch_set(w->http_watch, LOOP_READ);
 }
 
-/* Who trickles its header or its body holds a place that others need. */
+static int64_t
+flow_most_ms(uint64_t size)
+{
+	return FLOW_MOST_MS + (int64_t)(size / FLOW_A_SECOND) * 1000;
+}
+
+/* Who trickles its header or its body, or takes its answer by drops, holds a place that others need. */
 static bool
 is_slow(const struct request *r, int64_t now_ms)
 {
 	int64_t age_ms = now_ms - r->since_ms;
 
-	if (r->is_answered || r->has_body || r->is_suspended)
+	if (r->is_answered)
+		return !r->is_endless && now_ms - r->answered_ms > flow_most_ms(r->held);
+	if (r->has_body || r->is_suspended)
 		return false;
 	if (!r->has_head)
 		return age_ms > HEAD_MOST_MS;
-	return age_ms > BODY_MOST_MS + (int64_t)((r->body.size + r->thrown) / BODY_A_SECOND) * 1000;
+	return age_ms > BODY_MOST_MS || age_ms > flow_most_ms(r->body.size + r->thrown);
 }
 
 void

@@ -3,24 +3,24 @@
 
 /* clang-format off */
 static const struct route routes[] = {
-	/* method   path                                         for all  body             does */
-	{ "GET",    "/session",                                  false,   0,               session_show },
-	{ "POST",   "/session",                                  true,    4096,            session_begin },
-	{ "DELETE", "/session",                                  false,   0,               session_end },
-	{ "GET",    "/.well-known/jmap",                         false,   0,               call_session },
-	{ "POST",   "/jmap/api",                                 false,   WEB_API_MAX,     call_api },
-	{ "POST",   "/jmap/upload/a",                            false,   WEB_UPLOAD_MAX,  call_upload },
-	{ "POST",   "/jmap/upload/a/",                           false,   WEB_UPLOAD_MAX,  call_upload },
-	{ "GET",    "/jmap/download/a/*",                        false,   0,               call_download },
-	{ "GET",    "/jmap/events",                              false,   0,               event_listen },
-	{ "POST",   "/frame",                                    false,   WEB_FRAME_MAX,   frame_keep },
-	{ "GET",    "/frame/*",                                  false,   0,               frame_show },
-	{ "GET",    "/mail/config-v1.1.xml",                     true,    0,               autoconfig_show },
-	{ "GET",    "/.well-known/autoconfig/mail/config-v1.1.xml", true, 0,               autoconfig_show },
+	/* method   path                                         for all  body              does, the limit's name */
+	{ "GET",    "/session",                                  false,   0,                session_show, NULL },
+	{ "POST",   "/session",                                  true,    4096,             session_begin, NULL },
+	{ "DELETE", "/session",                                  false,   0,                session_end, NULL },
+	{ "GET",    "/.well-known/jmap",                         false,   0,                call_session, NULL },
+	{ "POST",   "/jmap/api",                                 false,   ROLE_REQUEST_MAX, call_api, "maxSizeRequest" },
+	{ "POST",   "/jmap/upload/a",                            false,   ROLE_UPLOAD_MAX,  call_upload, "maxSizeUpload" },
+	{ "POST",   "/jmap/upload/a/",                           false,   ROLE_UPLOAD_MAX,  call_upload, "maxSizeUpload" },
+	{ "GET",    "/jmap/download/a/*",                        false,   0,                call_download, NULL },
+	{ "GET",    "/jmap/events",                              false,   0,                event_listen, NULL },
+	{ "POST",   "/frame",                                    false,   WEB_FRAME_MAX,    frame_keep, NULL },
+	{ "GET",    "/frame/*",                                  false,   0,                frame_show, NULL },
+	{ "GET",    "/mail/config-v1.1.xml",                     true,    0,                autoconfig_show, NULL },
+	{ "GET",    "/.well-known/autoconfig/mail/config-v1.1.xml", true, 0,                autoconfig_show, NULL },
 };
 /* clang-format on */
 
-static const struct route page = { "GET", "", true, 0, page_show };
+static const struct route page = { "GET", "", true, 0, page_show, NULL };
 
 static bool
 is_of(const struct route *route, struct str path)

@@ -16,7 +16,10 @@
  *   (no session) ── session_ask ──> asked ── signed_in ──> good for a minute ──> asked again …
  *                                     └── refused: 401, at the next request asked again
  *
- * One question of a session is under way at a time; all its requests wait for the one answer.
+ * One question of a session is under way at a time; all its requests wait for the one answer. Whether a secret comes as a cookie or as a token, it is one
+ * session, and ends as one.
+ *
+ * A guess is counted as a miss when vault is asked, and taken back when vault does not refuse: else many at once would all be asked before the first counted.
  */
 
 enum {
@@ -26,8 +29,8 @@ enum {
 	JSON_OUT_MAX = 4096,
 };
 
-static struct str
-key_of(const void *member)
+struct str
+session_key(const void *member)
 {
 	const struct session *s = member;
 
@@ -67,7 +70,7 @@ make_csrf(struct str secret, char to[2 * WEB_DIGEST + 1])
 static void
 session_free(struct web *w, struct session *s)
 {
-	map_remove(&w->sessions, key_of(s));
+	map_remove(&w->sessions, session_key(s));
 	w->sessions_n--;
 	buf_free(&s->login);
 	free(s);
@@ -88,14 +91,18 @@ make_room(struct web *w)
 }
 
 static struct session *
+session_known(struct web *w, const struct claim *c, unsigned char key[WEB_DIGEST])
+{
+	digest("session", buf_str(&c->login), buf_str(&c->secret), key);
+	return map_get(&w->sessions, (struct str){ (const char *)key, WEB_DIGEST });
+}
+
+static struct session *
 session_of(struct web *w, const struct claim *c)
 {
 	unsigned char key[WEB_DIGEST];
-	struct session *s;
+	struct session *s = session_known(w, c, key);
 
-	digest(c->is_cookie ? "cookie" : "header", buf_str(&c->login), buf_str(&c->secret), key);
-	w->sessions.key_of = key_of;
-	s = map_get(&w->sessions, (struct str){ (const char *)key, sizeof key });
 	if (s)
 		return s;
 	if (w->sessions_n >= WEB_SESSIONS_MAX && !make_room(w))
@@ -106,7 +113,7 @@ session_of(struct web *w, const struct claim *c)
 	s->login.max = IPC_TEXT_MAX;
 	map_put(&w->sessions, s);
 	w->sessions_n++;
-	if (c->is_cookie)
+	if (c->how == SIGN_IN_AGAIN) /* not of a password */
 		make_csrf(buf_str(&c->secret), s->csrf);
 	return s;
 }
@@ -150,17 +157,23 @@ answer_slow_down(struct request *r)
 	return answer_send_take(r, MHD_HTTP_TOO_MANY_REQUESTS, response);
 }
 
-enum turn
-session_ask(struct request *r)
+/* A password or a token to which vault did not say yes when it was asked last. */
+static bool
+is_guess(const struct request *r)
+{
+	return !r->is_by_cookie && !(r->session->checked_ms && r->session->result == CHECKED_OK);
+}
+
+void
+session_check(struct request *r)
 {
 	struct web *w = r->web;
 	struct session *s = r->session;
 	struct claim c;
 
-	r->was_asked = true;
-	if (!w->vault)
-		return answer_later(r);
-	if (s->ask == 0 && claim_read(r, &c)) {
+	if (!w->vault || s->ask)
+		return;
+	if (claim_read(r, &c)) {
 		s->ask = ++w->asks;
 		ipc_send_sign_in(w->vault, &(struct ipc_sign_in){ .fd = -1,
 						   .ask = s->ask,
@@ -168,8 +181,19 @@ session_ask(struct request *r)
 						   .login = buf_str(&c.login),
 						   .secret = buf_str(&c.secret),
 						   .client = str_of(r->guest->client) });
-		claim_free(&c);
 	}
+	claim_free(&c);
+}
+
+enum turn
+session_ask(struct request *r)
+{
+	r->was_asked = true;
+	if (!r->web->vault)
+		return answer_later(r);
+	if (r->session->ask == 0 && is_guess(r))
+		r->session->miss = claim_add_miss(r);
+	session_check(r);
 	request_wait(r, WAITS_FOR_SESSION);
 	return WAIT;
 }
@@ -189,8 +213,6 @@ has_csrf(const struct request *r)
 static enum turn
 answer_refused(struct request *r)
 {
-	if (!r->is_by_cookie && r->was_asked)
-		claim_misses(r, true);
 	return answer_problem(r, MHD_HTTP_UNAUTHORIZED,
 		r->is_by_cookie ? "this session is over; please sign in again"
 				: "the login or the password is wrong");
@@ -203,6 +225,7 @@ session_find(struct request *r)
 	bool has = claim_read(r, &c);
 
 	r->is_by_cookie = c.is_cookie;
+	r->has_two_cookies = c.is_doubled;
 	if (has)
 		r->session = session_of(r->web, &c);
 	claim_free(&c);
@@ -227,7 +250,7 @@ session_admit(struct request *r)
 	if (r->session->is_over)
 		return answer_refused(r);
 	if (!r->was_asked && !is_believed(r->session, now_ms)) {
-		if (!r->is_by_cookie && claim_misses(r, false) >= MISSES_MOST)
+		if (r->session->ask == 0 && is_guess(r) && claim_misses(r) >= MISSES_MOST)
 			return answer_slow_down(r);
 		return session_ask(r);
 	}
@@ -249,6 +272,11 @@ session_learn(struct web *w, struct session *s, enum checked_result result, stru
 	s->ask = 0;
 	s->result = result;
 	s->checked_ms = loop_now_ms(w->role.loop);
+	if (result == CHECKED_REFUSED)
+		event_end(w, buf_str(&s->login), s->key);
+	else
+		claim_take_back(w, &s->miss);
+	s->miss = (struct miss){ 0 };
 	if (result == CHECKED_OK) {
 		buf_reset(&s->login);
 		buf_add(&s->login, login);
@@ -281,6 +309,8 @@ begun(struct request *r, const struct ipc_signed_in *m)
 	if (r->begun == CHECKED_OK &&
 		(r->login.overflow || r->secret.overflow || !is_cookie_text(m->session)))
 		r->begun = CHECKED_LATER;
+	if (r->begun != CHECKED_REFUSED)
+		claim_take_back(r->web, &r->miss);
 	request_go_on(r);
 }
 
@@ -319,6 +349,7 @@ session_lost_vault(struct web *w)
 
 		if (r->wait == WAITS_FOR_VAULT) {
 			r->begun = CHECKED_LATER;
+			claim_take_back(w, &r->miss);
 			request_go_on(r);
 		}
 	}
@@ -340,15 +371,28 @@ session_tick(struct web *w, int64_t now_ms)
 		if ((r->wait == WAITS_FOR_SESSION || r->wait == WAITS_FOR_VAULT) &&
 			now_ms - r->wait_ms > ANSWER_MOST_MS) {
 			r->is_late = !r->session;
-			if (r->session)
+			if (r->session) {
+				r->session->miss = (struct miss){ 0 }; /* it stays counted */
 				session_learn(w, r->session, CHECKED_LATER, S(""));
-			else
+			} else {
 				request_go_on(r);
+			}
 		}
 	}
 }
 
 /* ── /session ── */
+
+void
+session_expire_cookie(const struct request *r, struct MHD_Response *response)
+{
+	struct buf cookie = { .max = 256 };
+
+	buf_addf(&cookie, "%.*s=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/%s",
+		STR_ARG(claim_cookie_name(r)), r->guest->is_secure ? "; Secure" : "");
+	answer_header(response, MHD_HTTP_HEADER_SET_COOKIE, buf_str(&cookie));
+	buf_free(&cookie);
+}
 
 static enum turn
 answer_session(struct request *r, struct str login, const char *csrf, struct str secret)
@@ -363,8 +407,9 @@ answer_session(struct request *r, struct str login, const char *csrf, struct str
 	must(response);
 	answer_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, S("application/json"));
 	if (secret.n) {
-		buf_addf(&cookie, "posthouse=%.*s; HttpOnly; SameSite=Strict; Path=/%s",
-			STR_ARG(secret), r->guest->is_secure ? "; Secure" : "");
+		buf_addf(&cookie, "%.*s=%.*s; HttpOnly; SameSite=Strict; Path=/%s",
+			STR_ARG(claim_cookie_name(r)), STR_ARG(secret),
+			r->guest->is_secure ? "; Secure" : "");
 		answer_header(response, MHD_HTTP_HEADER_SET_COOKIE, buf_str(&cookie));
 		explicit_bzero(cookie.p, cookie.n);
 	}
@@ -376,7 +421,8 @@ answer_session(struct request *r, struct str login, const char *csrf, struct str
 enum turn
 session_show(struct request *r)
 {
-	return answer_session(r, buf_str(&r->session->login), r->session->csrf, S(""));
+	return answer_session(
+		r, buf_str(&r->session->login), r->is_by_cookie ? r->session->csrf : "", S(""));
 }
 
 /* {"login":…,"password":…}; false: it is something else. */
@@ -409,6 +455,7 @@ ask_to_begin(struct request *r)
 		turn = answer_later(r);
 	} else {
 		r->ask = ++r->web->asks;
+		r->miss = claim_add_miss(r);
 		ipc_send_sign_in(r->web->vault, &(struct ipc_sign_in){ .fd = -1,
 							.ask = r->ask,
 							.how = SIGN_IN_BEGIN,
@@ -435,7 +482,7 @@ begin_first(struct request *r)
 	if (claim_is_foreign(r))
 		return answer_problem(
 			r, MHD_HTTP_FORBIDDEN, "a page of another site may not ask for this");
-	if (claim_misses(r, false) >= MISSES_MOST)
+	if (claim_misses(r) >= MISSES_MOST)
 		return answer_slow_down(r);
 	return ask_to_begin(r);
 }
@@ -450,7 +497,6 @@ session_begin(struct request *r)
 	if (r->is_late || r->begun == CHECKED_LATER)
 		return answer_later(r);
 	if (r->begun == CHECKED_REFUSED) {
-		claim_misses(r, true);
 		log_event("login-refused", "client=%s", r->guest->client);
 		return answer_problem(
 			r, MHD_HTTP_UNAUTHORIZED, "the login or the password is wrong");
@@ -459,7 +505,8 @@ session_begin(struct request *r)
 	return answer_session(r, buf_str(&r->login), csrf, buf_str(&r->secret));
 }
 
-/* Vault need not be waited for: from now on we say no ourselves, and it hears of it before anything else of this session. */
+/* Vault need not be waited for: from now on we say no ourselves, and it hears of it before anything else of this session. Who signs in by password each time
+ * has no session that could end. */
 enum turn
 session_end(struct request *r)
 {
@@ -468,19 +515,18 @@ session_end(struct request *r)
 
 	if (!r->web->vault)
 		return answer_later(r);
-	if (claim_read(r, &c) && c.how == SIGN_IN_AGAIN)
+	if (claim_read(r, &c) && c.how == SIGN_IN_AGAIN) {
 		ipc_send_sign_in(r->web->vault, &(struct ipc_sign_in){ .fd = -1,
 							.ask = ++r->web->asks,
 							.how = SIGN_IN_END,
 							.secret = buf_str(&c.secret),
 							.client = str_of(r->guest->client) });
-	claim_free(&c);
-	if (r->is_by_cookie)
 		r->session->is_over = true;
+	}
+	claim_free(&c);
 	event_end(r->web, buf_str(&r->session->login), r->session->key);
 	frame_forget(r->web, r->session->key);
 	response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-	answer_header(response, MHD_HTTP_HEADER_SET_COOKIE,
-		S("posthouse=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/"));
+	session_expire_cookie(r, response);
 	return answer_send_take(r, MHD_HTTP_NO_CONTENT, response);
 }

@@ -136,6 +136,7 @@ web_main(void)
 		.drain = web_drain };
 	static struct web w;
 
+	w.sessions.key_of = session_key;
 	list_init(&w.doors);
 	list_init(&w.guests);
 	list_init(&w.requests);

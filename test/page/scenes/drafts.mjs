@@ -4,9 +4,10 @@
 export default async function ({ signIn, shot, assert, until }) {
 	const first = await signIn('alice', 'wonderland');
 	await first.getByRole('button', { name: 'Settings' }).click();
-	await first.getByRole('textbox', { name: 'Your name, as alice@example.org' }).fill('Alice Liddell');
-	await first.getByRole('textbox', { name: 'Signature' }).fill('At the river');
-	await first.getByRole('button', { name: 'Save', exact: true }).click();
+	const own = first.getByRole('group', { name: 'alice@example.org' });
+	await own.getByRole('textbox', { name: 'Your name' }).fill('Alice Liddell');
+	await own.getByRole('textbox', { name: 'Signature' }).fill('At the river');
+	await own.getByRole('button', { name: 'Save for alice@example.org' }).click();
 	await first.getByText('Saved.').waitFor();
 	await first.getByRole('button', { name: 'Compose' }).click();
 	await first.getByRole('textbox', { name: 'Message' }).filter({ hasText: 'At the river' }).waitFor();

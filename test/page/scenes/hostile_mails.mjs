@@ -163,6 +163,29 @@ async function answer({ assert, shot }, page) {
 	await shot(page, 'hostile-answer');
 	assert(inside === 0 && at > 0, 'a quoted mail stands outside its place');
 	assert((await editor.locator('script, style, form, iframe, [onclick], [onerror]').count()) === 0, 'the editor has more than text in it');
+	assert(!(await editor.innerHTML()).includes('paypal'), 'a style has become text or a link');
+}
+
+/** Printed, the heads stand above the mail in one document: it can neither hide nor cover them. */
+async function printed({ assert, shot }, page) {
+	await read(page, 'Forged heads');
+	const tab = page.context().waitForEvent('page');
+	await page.getByRole('button', { name: 'Print', exact: true }).click();
+	const paper = await tab;
+	await paper.waitForURL(/\/frame\//);
+	await paper.waitForLoadState('load');
+	await shot(paper, 'hostile-printed');
+	const hidden = await paper.evaluate(() =>
+		[...document.querySelectorAll('body > h2, body > p')].filter((e) => {
+			const { left, top, height } = e.getBoundingClientRect();
+			const seen = document.elementFromPoint(left + 5, top + height / 2);
+			return !e.checkVisibility() || !(seen && e.contains(seen));
+		}).map((e) => e.textContent),
+	);
+	assert((await paper.locator('body > p').first().textContent()).includes('mallory@evil.example'), 'the heads are missing');
+	assert(hidden.length === 0, `the mail hides ${hidden.join(', ')}`);
+	assert(await paper.getByText('the end of it').isVisible(), 'the mail is not printed');
+	await paper.close();
 }
 
 export default async function (stage) {
@@ -171,7 +194,7 @@ export default async function (stage) {
 	stage_base = stage.base;
 	const alice = await signIn('alice@example.org', 'wonderland', { viewport: { width: 1200, height: 1000 } });
 	alice.on('dialog', (d) => assert(false, `a dialog: ${d.message()}`));
-	const steps = { remote, newsletter, ownPictures, links, names, files, answer };
+	const steps = { remote, newsletter, ownPictures, links, names, files, printed, answer };
 	const faults = [];
 	for (const [name, step] of Object.entries(steps)) {
 		if (name === 'newsletter' && !stage.input.has_newsletter) continue;

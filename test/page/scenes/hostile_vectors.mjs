@@ -45,6 +45,9 @@ function remains() {
 	const bad = [];
 	for (const element of document.querySelectorAll('*')) {
 		if (/^(?:script|iframe|frame|object|embed|form|input|button|select|textarea|base|link|svg|math|audio|video|template|dialog)$/.test(element.localName)) bad.push(element.localName);
+		const isWeb = element.localName === 'a' && /^http/.test(element.getAttribute('href') ?? '');
+		if (isWeb && !(/noopener/.test(element.rel) && element.target === '_blank' && (element.title || /\/#\/compose\//.test(element.href)))) bad.push(`an opener, or no host told: ${element.outerHTML}`);
+		if (isWeb && /paypal/.test(element.textContent) && element.nextElementSibling?.textContent !== 'leads to evil.example') bad.push(`disguised: ${element.outerHTML}`);
 		for (const { name, value } of element.attributes) {
 			if (/^on/i.test(name)) bad.push(name);
 			if (/^(?:href|src|action|formaction|background)$/.test(name) && !/^(?:https?:|mailto:|tel:|#|data:image\/|http:\/\/[\d.:]+\/#\/compose\/)/.test(value)) bad.push(`${name}=${value}`);

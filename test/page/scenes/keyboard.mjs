@@ -38,7 +38,7 @@ export default async function ({ open, shot, assert, until }) {
 	await keys.type('From the keys.');
 	await keys.press('Control+Enter');
 	await page.locator('.composer').waitFor({ state: 'detached' });
-	await page.getByText('Sent in a few seconds.').waitFor();
+	await page.getByText('Will be sent in a few seconds.').waitFor();
 
 	await keys.press('u');
 	await keys.press('c');

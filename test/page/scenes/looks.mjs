@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 
 const names = {
 	en: { compose: 'Compose', settings: 'Settings', menu: 'Menu', back: 'Back', later: 'Send later…', cc: 'Cc/Bcc', move: 'Move to…', keys: 'Keyboard shortcuts', discard: 'Discard draft', signOut: 'Sign out' },
-	'zh-CN': { compose: '写邮件', settings: '设置', menu: '菜单', back: '返回', later: '定时发送…', cc: '抄送/密送', move: '移动到…', keys: '键盘快捷键', discard: '丢弃草稿', signOut: '退出登录' },
+	'zh-CN': { compose: '写邮件', settings: '设置', menu: '菜单', back: '返回', later: '定时发送…', cc: '抄送/密送', move: '移动到…', keys: '键盘快捷键', discard: '删除草稿', signOut: '退出登录' },
 };
 const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
 
@@ -95,6 +95,8 @@ export default async function (stage) {
 
 		await button(n.compose).click();
 		await page.locator('.composer .writing').waitFor();
+		const [more, from] = [await button(n.cc).boundingBox(), await page.locator('.composer select').boundingBox()];
+		assert(more.y >= from.y + from.height, 'one button lies over another line');
 		await button(n.cc).click();
 		await page.locator('.composer [role=combobox]').first().fill('bob@example.org, wrong,');
 		await page.locator('.composer .writing').fill('今天 today');

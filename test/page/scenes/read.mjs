@@ -4,7 +4,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-export default async function ({ signIn, shot, assert, until, posthouse, input }) {
+export default async function ({ open, expected, signIn, shot, assert, until, posthouse, input }) {
 	const alice = await signIn('alice', 'wonderland');
 	const row = (words) => alice.getByRole('row', { name: words });
 	const button = (name) => alice.getByRole('button', { name, exact: true });
@@ -18,8 +18,11 @@ export default async function ({ signIn, shot, assert, until, posthouse, input }
 	await source();
 	await unsubscribe();
 	await bulk();
+	await filters();
+	await emptyTrash();
 	await folders();
 	await news();
+	await lost();
 
 	async function search() {
 		const found = {
@@ -94,6 +97,30 @@ export default async function ({ signIn, shot, assert, until, posthouse, input }
 		await until(() => inFolder('Trash') === 2, 'two files in the trash');
 	}
 
+	async function filters() {
+		const show = alice.getByRole('group', { name: 'Show' });
+		const all = await alice.locator('.row').count();
+		await row('Minutes').getByRole('button', { name: /^Star/ }).click();
+		await show.getByRole('button', { name: 'Starred' }).click();
+		await until(async () => (await alice.locator('.row .subject').allTextContents()).join() === 'Minutes', 'only what has a star to be shown');
+		await show.getByRole('button', { name: 'Unread' }).click();
+		await until(async () => (await alice.locator('.row').count()) > 0 && (await alice.locator('.row:not(.is-unread)').count()) === 0, 'only what is unread to be shown');
+		await show.getByRole('button', { name: 'All' }).click();
+		await until(async () => (await alice.locator('.row').count()) === all, 'all to be shown again');
+	}
+
+	async function emptyTrash() {
+		await alice.getByRole('link', { name: /^Trash/ }).click();
+		await until(async () => (await alice.locator('.row').count()) === 2, 'what was thrown away');
+		await button('Empty Trash').click();
+		await alice.getByRole('dialog').getByRole('button', { name: 'Delete permanently' }).click();
+		await alice.getByText('Trash is empty.').waitFor();
+		await alice.getByText('Nothing here.').waitFor();
+		await until(() => inFolder('Trash') === 0, 'no file in the trash');
+		await alice.getByRole('link', { name: /^Inbox/ }).click();
+		await row('Minutes').waitFor();
+	}
+
 	async function folders() {
 		await button('New folder').click();
 		await alice.getByRole('textbox', { name: 'Name of the folder' }).fill('Bills 账单');
@@ -119,6 +146,25 @@ export default async function ({ signIn, shot, assert, until, posthouse, input }
 		await alice.getByRole('dialog').getByRole('button', { name: 'Remove folder' }).click();
 		await alice.getByRole('link', { name: 'Paid' }).waitFor({ state: 'detached' });
 		await row('Minutes').waitFor();
+	}
+
+	/** The station is gone: the list says so and tries again, and so does the door. */
+	async function lost() {
+		expected.push(/net::ERR_/);
+		const isApi = (url) => url.pathname.startsWith('/jmap');
+		await alice.route(isApi, (route) => route.abort());
+		await alice.getByRole('link', { name: /^Archive/ }).click();
+		await alice.locator('.list').getByText('This could not be loaded.').waitFor();
+		await alice.unroute(isApi);
+		await alice.locator('.list').getByRole('button', { name: 'Try again' }).click();
+		await alice.getByText('Nothing here.').or(alice.locator('.row')).first().waitFor();
+
+		const door = await open();
+		await door.route('**/session', (route) => route.abort());
+		await door.locator('input[name=username]').fill('alice');
+		await door.locator('input[name=password]').fill('wonderland');
+		await door.locator('button[type=submit]').click();
+		await door.getByRole('alert').filter({ hasText: 'No connection to the server.' }).waitFor();
 	}
 
 	async function news() {

@@ -9,6 +9,16 @@ export default async function ({ signIn, shot, assert }) {
 	await bob.getByText('Nothing here.').waitFor();
 
 	await alice.getByRole('button', { name: 'Compose' }).click();
+	await alice.getByRole('button', { name: 'Send', exact: true }).click();
+	const to = alice.locator('.composer [role=combobox][aria-invalid=true]:focus');
+	await to.waitFor();
+	const words = await to.evaluate((e) => document.getElementById(e.getAttribute('aria-describedby')).textContent);
+	assert(words === 'Add a recipient.', `of the missing recipient it says ${words}`);
+	await to.fill('wrong,');
+	await alice.getByRole('button', { name: 'Send', exact: true }).click();
+	await alice.getByText('“wrong” is not an address.').waitFor();
+	await alice.getByRole('button', { name: 'Remove wrong' }).click();
+	assert((await alice.locator('.composer [aria-invalid=true]').count()) === 0, 'what was mended is still told');
 	await alice.getByRole('combobox', { name: 'To' }).fill('bob@example.org');
 	await alice.getByLabel('Subject').fill('Lunch 午饭');
 	await alice.getByRole('textbox', { name: 'Message' }).fill('See you at noon.\n.\n中午见。');
@@ -18,7 +28,7 @@ export default async function ({ signIn, shot, assert }) {
 	await alice.getByText('菜单 menu.txt').waitFor();
 	await shot(alice, 'compose');
 	await alice.getByRole('button', { name: 'Send', exact: true }).click();
-	await alice.getByText('Sent in a few seconds.').waitFor();
+	await alice.getByText('Will be sent in a few seconds.').waitFor();
 
 	const row = bob.getByText('Lunch 午饭').first();
 	await row.waitFor(); // the page hears of it by itself

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -130,6 +131,48 @@ bad_packets_close_the_channel(void **state)
 }
 
 static void
+closed_itself(void *owner, struct ipc *from, struct ipc_message *m)
+{
+	(void)owner;
+	(void)from;
+	assert_int_equal(m->kind, IPC_CLOSED);
+}
+
+/* Where no descriptor is left for a packet that must wait, the channel ends: no packet comes without the one it should bring. */
+static void
+no_packet_comes_without_its_descriptor(void **state)
+{
+	static char body[20000];
+	const struct ipc_attempt bare = { .fd = -1, .message = { body, sizeof body } };
+	struct ipc_attempt bearing = { .fd = 0, .message = S("with a descriptor") };
+	struct rlimit most, none;
+	struct pair p;
+	int ends[2];
+
+	(void)state;
+	pair_open(&p, ends);
+	p.queue = ipc_open(p.loop, ends[0], ROLE_QUEUE, ROLE_SEND, closed_itself, &p);
+	while (ipc_waiting(p.queue) == 0) {
+		struct ipc_attempt next = bare;
+
+		next.attempt = bearing.attempt++;
+		ipc_send_attempt(p.queue, &next);
+	}
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &most), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = most.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ipc_send_attempt(p.queue, &bearing);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &most), 0);
+	p.wanted = bearing.attempt + 1;
+	loop_run(p.loop);
+	assert_true(p.closed);
+	assert_true(p.came <= bearing.attempt);
+	ipc_close(&p.queue);
+	buf_free(&p.seen);
+	loop_close(&p.loop);
+}
+
+static void
 a_peer_that_is_gone_is_told(void **state)
 {
 	struct pair p;
@@ -151,6 +194,7 @@ main(void)
 		cmocka_unit_test(messages_and_descriptors_come_in_order),
 		cmocka_unit_test(bad_packets_close_the_channel),
 		cmocka_unit_test(a_peer_that_is_gone_is_told),
+		cmocka_unit_test(no_packet_comes_without_its_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,9 +257,9 @@ test_own_work(void **state)
 		h->box, inbox, str_of(letter), BOX_SEEN | BOX_DRAFT, 5000, &h->arena, &m, &e));
 	assert_int_equal(m.flags, BOX_SEEN | BOX_DRAFT);
 	assert_int_equal(m.received_ms, 5000);
-	assert_true(box_flag(h->box, &m, BOX_FLAGGED, &e));
+	assert_true(box_place(h->box, &m, inbox, BOX_FLAGGED, &e));
 	assert_int_equal(house_mail(h, m.id).flags, BOX_FLAGGED);
-	assert_true(box_move(h->box, &m, trash, &e));
+	assert_true(box_place(h->box, &m, trash, BOX_FLAGGED, &e));
 	now = house_mail(h, m.id);
 	assert_str(now.folder, trash);
 	assert_int_equal(now.flags, BOX_FLAGGED);
@@ -270,7 +270,7 @@ test_own_work(void **state)
 	assert_string_equal(before, after);
 	assert_true(box_remove(h->box, &now, &e));
 	assert_false(box_mail(h->box, m.id, &h->arena, &now));
-	assert_false(box_move(h->box, &m, inbox, &e));
+	assert_false(box_place(h->box, &m, inbox, 0, &e));
 	assert_int_equal(e.kind, ERR_MAILBOX_UNKNOWN);
 	house_look(h);
 	assert_int_equal(house_all(h).n, 0);
@@ -289,12 +289,12 @@ test_work_on_what_has_moved(void **state)
 	house_look(h);
 	m = house_only(h);
 	house_rename(h, "new/1000.a.host", "cur/1000.a.host:2,R");
-	assert_true(box_flag(h->box, &m, BOX_SEEN, &e));
+	assert_true(box_place(h->box, &m, m.folder, BOX_SEEN, &e));
 	assert_int_equal(access(house_path(h, "cur/1000.a.host:2,S"), F_OK), 0);
 	house_look(h);
 	assert_int_equal(house_only(h).flags, BOX_SEEN);
 	assert_int_equal(unlink(house_path(h, "cur/1000.a.host:2,S")), 0);
-	assert_false(box_flag(h->box, &m, 0, &e));
+	assert_false(box_place(h->box, &m, m.folder, 0, &e));
 	assert_int_equal(house_all(h).n, 0);
 }
 

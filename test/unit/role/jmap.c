@@ -34,11 +34,22 @@ reader_reply(struct reader *r, uint64_t ask, unsigned code, const char *type,
 }
 
 void
-reader_problem(struct reader *r, uint64_t ask, unsigned code, const char *type, const char *detail)
+reader_problem(struct reader *r, uint64_t ask, unsigned code, const char *type, const char *limit,
+	const char *detail)
 {
 	(void)r;
-	(void)ask;
-	fail_msg("problem %u %s: %s", code, type, detail);
+	assert_int_equal(ask, 7);
+	assert_null(answer);
+	status = code;
+	answer = json_pack("{s:s, s:i, s:s, s:s*}", "type", type, "status", (int)code, "detail",
+		detail, "limit", limit);
+	assert_non_null(answer);
+}
+
+void
+reader_settle(struct reader *r)
+{
+	(void)r;
 }
 
 void
@@ -353,6 +364,16 @@ test_one_call_fails_and_the_others_do_not(void **state)
 	assert_null(at(answer, "createdIds"));
 }
 
+/* What is said to be an error is one because the method says so, whatever the arguments are called. */
+static void
+test_an_echo_of_an_empty_name(void **state)
+{
+	(void)state;
+	ask("['Core/echo',{'':1},'x'],['Core/echo',{'':true},'y']");
+	assert_json(response(0, "Core/echo"), "{'':1}");
+	assert_json(response(1, "Core/echo"), "{'':true}");
+}
+
 /* RFC 8620 §3.3: a method of a capability that is not in `using` is not known. */
 static void
 test_capability_is_needed(void **state)
@@ -450,6 +471,118 @@ test_session(void **state)
 }
 
 /* ── mailboxes and threads ── */
+
+/* What is promised of sending later is what the configuration allows. */
+static void
+test_session_says_how_long_mail_is_held(void **state)
+{
+	char never[JMAP_SESSION_STATE], state_now[JMAP_SESSION_STATE];
+	json_t *session, *submission;
+
+	(void)state;
+	for (int64_t hours = 0; hours < 2; hours++) {
+		reader.role.config.queue.hold_most_ms = hours * 3600 * 1000;
+		session = jmap_session(&reader, S("https://mail.example.org"));
+		submission = at(at(session, "accounts/a/accountCapabilities"),
+			"urn:ietf:params:jmap:submission");
+		assert_json(submission,
+			hours ? "{'maxDelayedSend':3600,'submissionExtensions':{'DSN':[],"
+				"'FUTURERELEASE':[]}}"
+			      : "{'maxDelayedSend':0,'submissionExtensions':{'DSN':[]}}");
+		json_decref(session);
+		jmap_session_state(&reader, hours ? state_now : never);
+	}
+	assert_string_not_equal(never, state_now);
+}
+
+/* It was done, so that it is no error of the request: the client asks anew (RFC 8620 §3.6.2). */
+static void
+test_answer_too_long_of_what_was_done(void **state)
+{
+	enum { LONG = 1200 * 1000, ECHOES = JMAP_ANSWER_MAX / LONG + 1 };
+	struct buf body = { .max = 5 * 1000 * 1000 };
+	char *text = malloc(LONG);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', LONG);
+	buf_addf(&body, "{'using':['urn:ietf:params:jmap:core','urn:ietf:params:jmap:mail'],");
+	buf_addf(&body, "'methodCalls':[['Core/echo',{'a':'");
+	buf_add(&body, (struct str){ text, LONG });
+	buf_addf(&body, "'},'c']");
+	for (int i = 1; i < ECHOES; i++)
+		buf_addf(&body, ",['Core/echo',{'#a':{'resultOf':'c','name':'Core/echo','path':"
+				"'/a'}},'d']");
+	buf_addf(&body, ",['Mailbox/set',{'accountId':'a','create':{'");
+	buf_add(&body, (struct str){ text, LONG });
+	buf_addf(&body, "':{'name':'Long'}}},'s']]}%c", '\0');
+	assert_false(body.overflow);
+	unquote(body.p);
+	post((struct str){ body.p, body.n - 1 });
+	assert_error(ECHOES - 1, "requestTooLarge");
+	assert_error(ECHOES, "serverPartialFail");
+	ask("['Mailbox/query',{'accountId':'a','filter':{'name':'Long'}},'c']");
+	assert_int_equal(json_array_size(at(response(0, "Mailbox/query"), "ids")), 1);
+	buf_free(&body);
+	free(text);
+}
+
+/* A submission that the queue would be asked about, where the arguments are right. */
+static void
+test_wrong_arguments_ask_nobody(void **state)
+{
+	struct arena arena = { .max = 4096 };
+	struct str id = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_true(kept_put(reader.kept, KEPT_SUBMISSION, &id,
+		S("{\"sendAt\":\"2020-01-01T00:00:00Z\",\"_mail\":\"m\"}"), &arena, &e));
+	ask("['EmailSubmission/get',{'accountId':'a','ids':null,'nonsense':1},'c'],"
+	    "['EmailSubmission/get',{'accountId':'a','ids':[5]},'c'],"
+	    "['EmailSubmission/get',{'accountId':'b','ids':null},'c'],"
+	    "['EmailSubmission/get',{'accountId':'a','ids':null,'properties':['deliveryStatus','a"
+	    "']},'c']");
+	assert_error(0, "invalidArguments");
+	assert_error(1, "invalidArguments");
+	assert_error(2, "accountNotFound");
+	assert_error(3, "invalidArguments");
+	arena_free(&arena);
+}
+
+static void
+test_filters_of_submissions(void **state)
+{
+	static const struct {
+		const char *filter, *type; /* NULL: it is one */
+	} rows[] = {
+		{ "null", NULL },
+		{ "{}", NULL },
+		{ "{'after':'2020-01-01T00:00:00Z'}", NULL },
+		{ "{'operator':'NOT','conditions':[{'emailIds':['a']}]}", NULL },
+		{ "{'after':'nonsense'}", "invalidArguments" },
+		{ "{'before':5}", "invalidArguments" },
+		{ "{'emailIds':'a'}", "invalidArguments" },
+		{ "{'emailIds':[5]}", "invalidArguments" },
+		{ "{'undoStatus':null}", "invalidArguments" },
+		{ "{'operator':'NOT','conditions':[{'identityIds':{}}]}", "invalidArguments" },
+		{ "{'operator':'XOR','conditions':[]}", "invalidArguments" },
+		{ "{'operator':'AND'}", "invalidArguments" },
+		{ "5", "invalidArguments" },
+		{ "{'subject':'a'}", "unsupportedFilter" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		ask("['EmailSubmission/query',{'accountId':'a','filter':%s},'c']", rows[i].filter);
+		if (rows[i].type)
+			assert_error(0, rows[i].type);
+		else
+			assert_int_equal(
+				json_array_size(at(response(0, "EmailSubmission/query"), "ids")),
+				0);
+	}
+}
 
 static void
 test_mailboxes(void **state)
@@ -774,6 +907,12 @@ test_filters_that_are_too_much(void **state)
 		free(body);
 	}
 	assert_error(0, "unsupportedFilter");
+	buf_reset(&deep);
+	for (int i = 0; i < 1001; i++)
+		buf_addf(&deep, "%s'M%d'", i ? "," : "", i);
+	buf_add_char(&deep, '\0');
+	ask("['Email/query',{'accountId':'a','filter':{'inMailboxOtherThan':[%s]}},'q']", deep.p);
+	assert_error(0, "unsupportedFilter");
 	buf_free(&deep);
 }
 
@@ -947,11 +1086,16 @@ main(void)
 		CASE(test_bodies_that_are_no_request),
 		CASE(test_requests_of_too_much),
 		CASE(test_one_call_fails_and_the_others_do_not),
+		CASE(test_an_echo_of_an_empty_name),
 		CASE(test_capability_is_needed),
 		CASE(test_result_references),
 		CASE(test_references_that_lead_nowhere),
 		CASE(test_answers_that_grow_without_end),
 		CASE(test_session),
+		CASE(test_session_says_how_long_mail_is_held),
+		CASE(test_answer_too_long_of_what_was_done),
+		CASE(test_wrong_arguments_ask_nobody),
+		CASE(test_filters_of_submissions),
 		CASE(test_mailboxes),
 		CASE(test_mailboxes_are_made_changed_destroyed),
 		CASE(test_mailbox_with_mails_is_destroyed_only_when_told),

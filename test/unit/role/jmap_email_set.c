@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/reader/jmap.h"
+#include "role/reader/jmap_email.h"
 #include "unit.h"
 
 #include <dirent.h>
@@ -234,6 +234,9 @@ test_an_update_that_does_not_fit(void **state)
 		const char *patch, *type, *property;
 	} rows[] = {
 		{ "{'subject':'another'}", "invalidProperties", "subject" },
+		{ "{'subject':null}", "invalidProperties", "subject" },
+		{ "{'size':1}", "invalidProperties", "size" },
+		{ "{'keywordsX':null}", "invalidProperties", "keywordsX" },
 		{ "{'keywords/mine':true}", "invalidProperties", "keywords" },
 		{ "{'keywords/$seen':false}", "invalidProperties", "keywords" },
 		{ "{'keywords':5}", "invalidProperties", "keywords" },
@@ -265,6 +268,70 @@ test_an_update_that_does_not_fit(void **state)
 	assert_string_equal(text_at(answer, "notUpdated", id, "type", NULL), "willDestroy");
 	assert_string_equal(text_at(answer, "destroyed", "0", NULL), id);
 	json_decref(answer);
+}
+
+/* RFC 8620 §5.3: what cannot be changed is no fault where it is sent as it is. */
+static void
+test_a_whole_object_sent_back(void **state)
+{
+	static const char *const names[] = { "id", "blobId", "threadId", "mailboxIds", "keywords",
+		"size", "receivedAt", "hasAttachment", "messageId", "inReplyTo", "references",
+		"sender", "from", "to", "cc", "bcc", "replyTo", "subject", "sentAt", "preview" };
+	json_t *answer, *patch = json_object(), *update;
+	char id[BOX_ID];
+	struct box_mail m;
+
+	(void)state;
+	snprintf(id, sizeof id, "%s", made(&answer));
+	json_decref(answer);
+	assert_true(box_mail(reader.box, str_of(id), &request.arena, &m));
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		json_object_set_new(patch, names[i], email_property(&m, names[i]));
+	assert_string_equal(text_at(patch, "subject", NULL), "first");
+	json_object_set_new(patch, "keywords", json("{'$flagged':true}"));
+	update = json("{'update':{},'destroy':[]}");
+	json_object_set_new(json_object_get(update, "update"), id, patch);
+	answer = call(jmap_email_set, update);
+	assert_int_equal(json_object_size(json_object_get(answer, "updated")), 1);
+	assert_int_equal(count_files(".Drafts", "F"), 1);
+	json_decref(answer);
+	json_decref(call(jmap_email_set, json("{'destroy':['%s']}", id)));
+}
+
+static void
+put_in_the_way(bool is_there)
+{
+	char cur[200], aside[200];
+
+	snprintf(cur, sizeof cur, "%s/.Archive/cur", directory);
+	snprintf(aside, sizeof aside, "%s/.Archive/aside", directory);
+	if (is_there) {
+		assert_int_equal(rename(cur, aside), 0);
+		assert_int_equal(mknod(cur, S_IFREG | 0600, 0), 0);
+	} else {
+		assert_int_equal(unlink(cur), 0);
+		assert_int_equal(rename(aside, cur), 0);
+	}
+}
+
+/* An update is done as a whole or not at all: no flag changes where the move fails. */
+static void
+test_an_update_that_fails_changes_nothing(void **state)
+{
+	json_t *answer;
+	char id[BOX_ID];
+
+	(void)state;
+	snprintf(id, sizeof id, "%s", made(&answer));
+	json_decref(answer);
+	put_in_the_way(true);
+	answer = call(jmap_email_set,
+		json("{'update':{'%s':{'mailboxIds':{'~a':true},'keywords':{}}}}", id));
+	put_in_the_way(false);
+	assert_string_equal(text_at(answer, "notUpdated", id, "type", NULL), "serverFail");
+	json_decref(answer);
+	assert_int_equal(count_files(".Drafts", "DS"), 1);
+	json_decref(call(jmap_email_set, json("{'destroy':['%s']}", id)));
 }
 
 static void
@@ -421,6 +488,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_change_move_destroy),
 		cmocka_unit_test(test_an_update_that_does_not_fit),
+		cmocka_unit_test(test_a_whole_object_sent_back),
+		cmocka_unit_test(test_an_update_that_fails_changes_nothing),
 		cmocka_unit_test(test_a_create_that_does_not_fit),
 		cmocka_unit_test(test_states_and_wrong_arguments),
 		cmocka_unit_test(test_import_keeps_the_octets),

@@ -107,10 +107,37 @@ lists_the_newest_first(void **state)
 	struct place *p = *state;
 	struct str first = put(p, S(""), "1"), second = put(p, S(""), "2"), *ids;
 
-	put(p, first, "changed");
+	put(p, first, "\"changed\"");
 	assert_int_equal(kept_list(p->kept, KEPT_SUBMISSION, &p->arena, &ids), 2);
 	assert_str(ids[0], second);
 	assert_str(ids[1], first);
+}
+
+static void
+walks_over_all_or_over_those_of_some_mails(void **state)
+{
+	struct place *p = *state;
+	struct str first = put(p, S(""), "{\"emailId\":\"a\"}"), id, json;
+	struct str second = put(p, S(""), "{\"emailId\":\"b\"}");
+	struct kept_walk w;
+
+	put(p, S(""), "{}");
+	kept_walk_begin(p->kept, KEPT_SUBMISSION, S("[\"none\",\"b\",\"a\"]"), &w);
+	assert_true(kept_walk_next(&w, &id, &json));
+	assert_str(id, second);
+	assert_true(kept_walk_next(&w, &id, &json));
+	assert_str(id, first);
+	assert_str(json, S("{\"emailId\":\"a\"}"));
+	assert_false(kept_walk_next(&w, &id, &json));
+	kept_walk_end(&w);
+	kept_walk_begin(p->kept, KEPT_SUBMISSION, S("[]"), &w);
+	assert_false(kept_walk_next(&w, &id, &json));
+	kept_walk_end(&w);
+	kept_walk_begin(p->kept, KEPT_SUBMISSION, S(""), &w);
+	for (int i = 0; i < 3; i++)
+		assert_true(kept_walk_next(&w, &id, &json));
+	assert_false(kept_walk_next(&w, &id, &json));
+	kept_walk_end(&w);
 }
 
 static void
@@ -120,11 +147,11 @@ tells_each_change_as_what_it_was(void **state)
 	struct str old = put(p, S(""), "1"), doomed = put(p, S(""), "2"), since = state_of(p), made;
 	struct kept_changes c;
 
-	put(p, old, "changed");
+	put(p, old, "\"changed\"");
 	made = put(p, S(""), "3");
-	put(p, made, "changed too");
+	put(p, made, "\"changed too\"");
 	take(p, doomed);
-	take(p, put(p, S(""), "came and went"));
+	take(p, put(p, S(""), "\"came and went\""));
 	assert_true(kept_changes(p->kept, KEPT_SUBMISSION, since, 0, &p->arena, &c));
 	assert_int_equal(c.created_n, 1);
 	assert_str(c.created[0], made);
@@ -144,7 +171,7 @@ tells_changes_in_parts(void **state)
 	struct str since = state_of(p), made = put(p, S(""), "1"), other = put(p, S(""), "2");
 	struct kept_changes c;
 
-	put(p, made, "changed");
+	put(p, made, "\"changed\"");
 	assert_true(kept_changes(p->kept, KEPT_SUBMISSION, since, 1, &p->arena, &c));
 	assert_true(c.has_more);
 	assert_int_equal(c.created_n, 1);
@@ -196,6 +223,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(survives_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lists_the_newest_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			walks_over_all_or_over_those_of_some_mails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			tells_each_change_as_what_it_was, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_changes_in_parts, set_up, tear_down),

@@ -35,6 +35,9 @@ nobody_sees_bcc(void **state)
 			   &o),
 		S("From: a@b\r\nTo: e@f\r\n\r\nBcc: stays\r\n"));
 	assert_str(sent("Bcc: a@b\r\n\r\nx\r\n", &o), S("\r\nx\r\n"));
+	/* A line ends by CR alone too, once it has left. */
+	assert_str(sent("Subject: quiet\rBcc: secret@c\r\n d@e\rTo: f@g\r\r\nBcc: stays\n", &o),
+		S("Subject: quiet\r\nTo: f@g\r\n\r\nBcc: stays\r\n"));
 	assert_str(sent("X-Bcc: a@b\r\n\r\n", &o), S("X-Bcc: a@b\r\n\r\n"));
 	assert_str(sent("Subject: a\r\n\r\nx\r\nBcc: stays\r\n", &o),
 		S("Subject: a\r\n\r\nx\r\nBcc: stays\r\n"));

@@ -14,6 +14,7 @@
 #include "io/stream.h"
 #include "io/token.h"
 #include "role/vault/app_password.h"
+#include "role/vault/guess.h"
 #include "role/vault/hash.h"
 #include "role/vault/secret.h"
 #include "role/vault/users.h"
@@ -281,15 +282,22 @@ lookup(struct station *s, char why, struct str local)
 }
 
 static enum checked_result
-check(struct station *s, struct str login, struct str password)
+check_at(struct station *s, bool is_reader, struct str login, struct str password)
 {
 	ipc_send_check(s->receive, &(struct ipc_check){ .fd = -1,
 					   .ask = 8,
+					   .is_reader = is_reader,
 					   .login = login,
 					   .password = password,
 					   .client = S("192.0.2.9") });
 	await(s, IPC_checked);
 	return s->kind;
+}
+
+static enum checked_result
+check(struct station *s, struct str login, struct str password)
+{
+	return check_at(s, false, login, password);
 }
 
 static void
@@ -594,21 +602,51 @@ a_session_outlives_the_process_but_not_the_password(void **state)
 	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "another"), CHECKED_REFUSED);
 }
 
-/* By the seat's token its reader logs in at receive, as that person and nobody else; the queue takes it for nothing. */
+/* By the seat's token its reader logs in at receive, as that person and nobody else, until the password is
+ * another; the queue takes it for nothing, and no other door does. */
 static void
 a_reader_hands_in_by_its_token(void **state)
 {
 	struct station *s = *state;
-	struct str key = { s->key, TOKEN_KEY_SIZE }, login;
+	struct str key = { s->key, TOKEN_KEY_SIZE }, login, alice = S("alice@example.org");
+	struct buf hash = { .max = 512 };
+	struct err e;
+	bool found;
 
 	add_user(s, "bob@example.org", "builder");
 	sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole");
 	await(s, IPC_seat);
-	assert_int_equal(check(s, S("alice@example.org"), str_of(s->seat_token)), CHECKED_OK);
+	assert_int_equal(check_at(s, true, alice, str_of(s->seat_token)), CHECKED_OK);
 	assert_string_equal(s->login, "alice@example.org");
-	assert_int_equal(check(s, S("bob@example.org"), str_of(s->seat_token)), CHECKED_REFUSED);
+	assert_int_equal(check(s, alice, str_of(s->seat_token)), CHECKED_REFUSED);
+	assert_int_equal(
+		check_at(s, true, S("bob@example.org"), str_of(s->seat_token)), CHECKED_REFUSED);
 	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", s->seat_token), CHECKED_REFUSED);
 	assert_false(token_verify(key, str_of(s->seat_token), loop_wall_ms(), 60000, &login));
+	assert_true(hash_make(S("another"), &hash));
+	assert_true(users_set_hash(s->users, alice, buf_str(&hash), &found, &e));
+	buf_free(&hash);
+	assert_int_equal(check_at(s, true, alice, str_of(s->seat_token)), CHECKED_REFUSED);
+}
+
+/* A web that was taken over guesses on and on: it hears no more of a login, and whoever is in already stays. */
+static void
+guessing_comes_to_an_end(void **state)
+{
+	struct station *s = *state;
+	char session[64];
+
+	sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole");
+	keep(session, sizeof session, str_of(s->session));
+	add_user(s, "bob@example.org", "builder"); /* nothing is remembered of passwords then */
+	for (int i = 0; i < GUESS_MOST; i++)
+		assert_int_equal(sign_in(s, i % 2 ? SIGN_IN_ONCE : SIGN_IN_BEGIN,
+					 i % 3 ? "alice" : "Alice@example.org", "wrong"),
+			CHECKED_REFUSED);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "alice", "rabbit hole"), CHECKED_LATER);
+	assert_int_equal(sign_in(s, SIGN_IN_AGAIN, "", session), CHECKED_OK);
+	assert_int_equal(sign_in(s, SIGN_IN_BEGIN, "bob", "builder"), CHECKED_OK);
+	assert_int_equal(check(s, S("alice"), S("rabbit hole")), CHECKED_OK);
 }
 
 static void
@@ -657,6 +695,7 @@ main(int argc, char **argv)
 		STATION(a_session_begins_and_ends),
 		STATION(a_session_outlives_the_process_but_not_the_password),
 		STATION(a_reader_hands_in_by_its_token),
+		STATION(guessing_comes_to_an_end),
 		STATION(programs_have_passwords_of_their_own),
 	};
 

@@ -2,6 +2,7 @@
 // A line of recipients: each that is written becomes a chip; while one is typed, those one wrote to before are offered (a combobox as ARIA has it).
 
 import { useSignal, type Signal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { format, isAddress, parse, shortName, unique } from '../address';
 import { t } from '../i18n';
@@ -16,9 +17,13 @@ interface Props {
 	list: Signal<Address[]>;
 	changed: () => void;
 	autofocus?: boolean;
+	/** Why the mail cannot go like this; each is a new object, so that the line has the focus each time. */
+	fault?: { text: string } | undefined;
+	/** What stands at the end of the line. */
+	children?: ComponentChildren;
 }
 
-export function Chips({ label, list, changed, autofocus }: Props) {
+export function Chips({ label, list, changed, autofocus, fault, children }: Props) {
 	const id = useId();
 	const input = useRef<HTMLInputElement>(null);
 	const offers = useSignal<Address[]>([]);
@@ -29,6 +34,10 @@ export function Chips({ label, list, changed, autofocus }: Props) {
 		if (autofocus) input.current?.focus();
 		return () => window.clearTimeout(timer.current);
 	}, []);
+
+	useEffect(() => {
+		if (fault) input.current?.focus();
+	}, [fault]);
 
 	function put(more: Address[]): void {
 		offers.value = [];
@@ -97,6 +106,8 @@ export function Chips({ label, list, changed, autofocus }: Props) {
 					role="combobox"
 					aria-autocomplete="list"
 					aria-expanded={isOpen}
+					aria-invalid={fault !== undefined}
+					aria-describedby={fault ? `${id}-fault` : undefined}
 					aria-controls={`${id}-offers`}
 					aria-activedescendant={isOpen && at.value >= 0 ? `${id}-${at.value}` : undefined}
 					autocomplete="off"
@@ -114,6 +125,12 @@ export function Chips({ label, list, changed, autofocus }: Props) {
 					))}
 				</ul>
 			</div>
+			{children}
+			{fault && (
+				<p id={`${id}-fault`} class="error">
+					{fault.text}
+				</p>
+			)}
 		</div>
 	);
 }

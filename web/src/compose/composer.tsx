@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composer: a window at the foot of the page, the whole of it on a phone. Closing it keeps the draft.
 
-import { useSignal } from '@preact/signals';
+import { useSignal, type Signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { isAddress } from '../address';
 import { confirm, Dialog } from '../dialog';
@@ -10,23 +10,37 @@ import { Icon } from '../icons';
 import { htmlToText } from '../letter';
 import { speaksOfAttachment } from '../reply';
 import { set, settings } from '../settings';
-import { identities, refresh } from '../store';
+import { holdMost_s, identities, refresh } from '../store';
 import { local, morning, size } from '../time';
 import { tell } from '../toast';
 import { IconButton } from '../toolbar';
+import type { Address } from '../types';
 import { Chips } from './chips';
 import { Draft, type Attached, type Start } from './draft';
 import { Editor, type EditorHandle } from './editor';
 import { toHtml } from './open';
 import { send } from './send';
 
+/** What is wrong with a line of recipients. */
+interface Fault {
+	line: Signal<Address[]>;
+	text: string;
+}
+
+function faultOf(draft: Draft): Fault | undefined {
+	const lines = [draft.to, draft.cc, draft.bcc];
+	if (lines.every((line) => line.value.length === 0)) return { line: draft.to, text: t().noRecipient };
+	for (const line of lines) {
+		const wrong = line.value.find((a) => !isAddress(a.email));
+		if (wrong) return { line, text: t().badRecipient(wrong.email) };
+	}
+	return undefined;
+}
+
 /** What keeps a draft from being sent; the writer decides about the last two. */
 async function isReady(draft: Draft): Promise<boolean> {
-	const all = [...draft.to.value, ...draft.cc.value, ...draft.bcc.value];
-	const wrong = all.find((a) => !isAddress(a.email));
-	const problem = all.length === 0 ? t().noRecipient : wrong ? t().badRecipient(wrong.email) : draft.isUploading.value ? t().stillUploading : null;
-	if (problem !== null) {
-		tell({ text: problem });
+	if (draft.isUploading.value) {
+		tell({ text: t().stillUploading });
 		return false;
 	}
 	if (!draft.subject.value.trim() && !(await confirm(t().emptySubject, t().sendAnyway))) return false;
@@ -79,9 +93,13 @@ function LaterDialog({ close, choose }: { close: () => void; choose: (at: Date) 
 	);
 }
 
-function Lines({ draft }: { draft: Draft }) {
+function Lines({ draft, fault }: { draft: Draft; fault: Signal<Fault | undefined> }) {
 	const hasMore = useSignal(draft.cc.value.length + draft.bcc.value.length > 0);
-	const changed = () => draft.changed();
+	const changed = () => {
+		fault.value = undefined;
+		draft.changed();
+	};
+	const faultIn = (line: Signal<Address[]>) => (fault.value?.line === line ? fault.value : undefined);
 	return (
 		<div class="lines">
 			{identities.value.length > 1 && (
@@ -102,16 +120,18 @@ function Lines({ draft }: { draft: Draft }) {
 					</select>
 				</label>
 			)}
-			<Chips label={t().to} list={draft.to} changed={changed} autofocus={draft.to.value.length === 0} />
-			{hasMore.value ? (
+			<Chips label={t().to} list={draft.to} changed={changed} autofocus={draft.to.value.length === 0} fault={faultIn(draft.to)}>
+				{!hasMore.value && (
+					<button type="button" class="quiet" onClick={() => (hasMore.value = true)}>
+						{t().showCc}
+					</button>
+				)}
+			</Chips>
+			{hasMore.value && (
 				<>
-					<Chips label={t().cc} list={draft.cc} changed={changed} />
-					<Chips label={t().bcc} list={draft.bcc} changed={changed} />
+					<Chips label={t().cc} list={draft.cc} changed={changed} fault={faultIn(draft.cc)} />
+					<Chips label={t().bcc} list={draft.bcc} changed={changed} fault={faultIn(draft.bcc)} />
 				</>
-			) : (
-				<button type="button" class="quiet more-lines" onClick={() => (hasMore.value = true)}>
-					{t().showCc}
-				</button>
 			)}
 			<label class="chips-line">
 				{t().subject}
@@ -176,9 +196,11 @@ function Foot({ draft, isBusy, send: now, later, take, close }: FootProps) {
 			<button type="button" class="primary" disabled={isBusy} onClick={now}>
 				{isBusy ? t().sending : t().send}
 			</button>
-			<button type="button" onClick={later}>
-				{t().sendLater}
-			</button>
+			{holdMost_s.value > 0 && (
+				<button type="button" onClick={later}>
+					{t().sendLater}
+				</button>
+			)}
 			<IconButton icon="attach" name={t().attach} act={() => files.current?.click()} />
 			<input
 				ref={files}
@@ -247,6 +269,7 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 	const box = useRef<HTMLElement>(null);
 	const isBusy = useSignal(false);
 	const isLater = useSignal(false);
+	const fault = useSignal<Fault | undefined>(undefined);
 	const { isOver, handlers } = useFiles(take);
 	useKeeping(draft, () => isBusy.value);
 	useEffect(() => {
@@ -258,7 +281,8 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 	}
 	async function go(at: Date | null): Promise<void> {
 		isLater.value = false;
-		if (isBusy.value || !(await isReady(draft))) return;
+		fault.value = faultOf(draft);
+		if (isBusy.value || fault.value || !(await isReady(draft))) return;
 		isBusy.value = true;
 		const isSent = await send(draft, at);
 		isBusy.value = false;
@@ -286,7 +310,7 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 				</span>
 				<IconButton icon="close" name={t().close} act={() => void leave()} />
 			</div>
-			<Lines draft={draft} />
+			<Lines draft={draft} fault={fault} />
 			{draft.isHtml.value ? <Editor draft={draft} handle={(h) => (editor.current = h)} /> : <PlainEditor draft={draft} />}
 			{isOver && <p class="drop-hint">{t().dropHere}</p>}
 			<ul class="attached" aria-label={t().attachments}>

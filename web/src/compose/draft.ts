@@ -5,7 +5,7 @@
 import { computed, signal, type Signal } from '@preact/signals';
 import { call, downloadUrl, MethodError, upload } from '../jmap';
 import { htmlToText, isShownType } from '../letter';
-import { byRole, identities, refresh } from '../store';
+import { byRole, identityAs, refresh } from '../store';
 import { t } from '../i18n';
 import { tell, tellError } from '../toast';
 import type { Address, Id, Identity, NewEmail, NewPart } from '../types';
@@ -54,10 +54,11 @@ export class Draft {
 	readonly attachments = signal<Attached[]>([]);
 	readonly chosen = signal<Identity | undefined>(undefined);
 	/** Whoever is quick begins to write before the identities have come. */
-	readonly identity = computed(() => this.chosen.value ?? identities.value.find((i) => i.email.toLowerCase() === this.start.from?.toLowerCase()) ?? identities.value[0]);
+	readonly identity = computed(() => this.chosen.value ?? identityAs(this.start.from));
 	readonly state = signal<'new' | 'changed' | 'saving' | 'saved' | 'failed'>('new');
 	readonly isUploading = computed(() => this.attachments.value.some((a) => a.blobId === null));
-	savedAs: Id | null;
+	private savedAs: Id | null;
+	private readonly outdated = new Set<Id>(); // versions that are still to be destroyed
 	private saves: Promise<void> = Promise.resolve();
 	private timer: number | undefined;
 	private isHeld = false; // it is being sent or thrown away: a save now would destroy what was sent
@@ -183,11 +184,20 @@ export class Draft {
 		}
 	}
 
-	/** The version before goes; that it is gone already (another window) is as good. */
+	/** The version before goes. If it cannot go now, it goes with the next: an old one that is left over harms nobody. */
 	async replaceBy(id: Id | null): Promise<void> {
-		const old = this.savedAs;
+		if (this.savedAs !== null) this.outdated.add(this.savedAs);
 		this.savedAs = id;
-		if (old !== null) await call('Email/set', { destroy: [old] }).answer;
+		await this.clear().catch(() => undefined);
+	}
+
+	/** That one is gone already (another window) is as good. */
+	private async clear(): Promise<void> {
+		const ids = [...this.outdated];
+		if (!ids.length) return;
+		const { notDestroyed } = await call('Email/set', { destroy: ids }).answer;
+		for (const id of ids) if ((notDestroyed?.[id]?.type ?? 'notFound') === 'notFound') this.outdated.delete(id);
+		if (this.outdated.size) throw new MethodError('notDestroyed');
 	}
 
 	/** Nothing more is saved from here on. */
@@ -208,6 +218,7 @@ export class Draft {
 			for (const a of this.attachments.value) a.stop.abort();
 			await this.hold();
 			await this.replaceBy(null);
+			await this.clear();
 			tell({ text: t().draftDiscarded });
 			await refresh();
 		} catch (error) {

@@ -8,10 +8,10 @@ import { locale, t } from '../i18n';
 import { download, upload } from '../jmap';
 import { escapeHtml, fetchLetter, htmlOf, textOf } from '../letter';
 import { forwardSubject, quote, recipients, replySubject, threading } from '../reply';
-import { identities, opened, ownAddresses } from '../store';
+import { identityAs, opened, ownAddresses } from '../store';
 import { settings } from '../settings';
 import { full } from '../time';
-import { tellError } from '../toast';
+import { tell, tellError } from '../toast';
 import type { Address, Email, Id } from '../types';
 import type { Start } from './draft';
 
@@ -31,10 +31,14 @@ export function Composers() {
 	return Composer && now && <Composer key={now.key} start={now.start} close={() => composing.value?.key === now.key && (composing.value = null)} />;
 }
 
-/** A text that has only one of its two forms gets the other; a new one, the signature. */
-function signed(start: Start): Pick<Start, 'text' | 'html'> {
-	const signature = start.savedAs || start.text || start.html ? '' : identities.value[0]?.textSignature;
-	const text = start.text ?? (signature ? `\n\n-- \n${signature}` : '');
+/**
+ * A text that has only one of its two forms gets the other. A new mail gets the signature below it; what answers or forwards, between its text and the
+ * other's, and without the line "-- ": all that stands below that line counts as signature.
+ */
+export function signed(start: Start): Pick<Start, 'text' | 'html'> {
+	const signature = start.savedAs ? '' : identityAs(start.from)?.textSignature;
+	if (signature && start.marks) return { text: `\n\n${signature}${start.text}`, html: `<div><br></div><div><br></div>${toHtml(signature)}${start.html}` };
+	const text = start.text ?? (signature && !start.html ? `\n\n-- \n${signature}` : '');
 	return { text, html: start.html ?? toHtml(text) };
 }
 
@@ -61,11 +65,13 @@ function identityFor(email: Email): { from?: string } {
 }
 
 export function answer(email: Email, all: boolean): void {
+	const people = recipients(email, ownAddresses.value, all);
+	if (people.to.length + people.cc.length === 0) return tell({ text: t().nobodyToAnswer });
 	const author = email.from?.[0];
 	const line = t().wrote(full(email.sentAt ?? email.receivedAt, locale()), author ? shortName(author) : '');
 	const html = htmlOf(email);
 	write({
-		...recipients(email, ownAddresses.value, all),
+		...people,
 		...threading(email),
 		...identityFor(email),
 		subject: replySubject(email.subject),

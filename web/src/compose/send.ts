@@ -4,14 +4,14 @@
 
 import { locale, t } from '../i18n';
 import { call } from '../jmap';
-import { byRole, loadIdentities, refresh } from '../store';
+import { byRole, holdMost_s, loadIdentities, refresh } from '../store';
 import { full, utc } from '../time';
 import { hush, tell, tellError } from '../toast';
 import type { Address, Id, Patch, SetError } from '../types';
 import type { Draft } from './draft';
 import { editDraft } from './open';
 
-const holdSeconds = 10;
+const undoSeconds = 10; // for so long it is held, that the writer may think again; less where the station holds less
 const looks = [1, 3, 10, 30, 120, 300]; // seconds after the hold, at which the queue is asked what became of it
 
 const unknown: SetError = { type: 'serverFail' };
@@ -37,11 +37,19 @@ function reason(error: SetError): string {
 	}
 }
 
+export const holdSeconds = (): number => Math.min(undoSeconds, holdMost_s.value);
+
+/** A station that holds nothing does not know the parameters either. */
+function held(at: Date | null): Record<string, string> | null {
+	if (at) return { HOLDUNTIL: utc(at) };
+	return holdSeconds() > 0 ? { HOLDFOR: String(holdSeconds()) } : null;
+}
+
 function envelope(draft: Draft, at: Date | null): Patch {
 	const everybody: Address[] = [...draft.to.value, ...draft.cc.value, ...draft.bcc.value];
 	const emails = [...new Set(everybody.map((a) => a.email))];
 	return {
-		mailFrom: { email: draft.identity.value?.email, parameters: at ? { HOLDUNTIL: utc(at) } : { HOLDFOR: String(holdSeconds) } },
+		mailFrom: { email: draft.identity.value?.email, parameters: held(at) },
 		rcptTo: emails.map((email) => ({ email, parameters: null })),
 	};
 }
@@ -67,7 +75,10 @@ export async function send(draft: Draft, at: Date | null): Promise<boolean> {
 	return false;
 }
 
-/** Made and submitted in one request; null: it was taken. */
+/**
+ * Made and submitted in one request; null: it was taken. Then the mail is in the folder of what was sent and never the draft's version, which every save
+ * destroys; only where it was not taken is it the draft now.
+ */
 async function handIn(draft: Draft, at: Date | null): Promise<SetError | null> {
 	const email = call('Email/set', { create: { m: draft.toEmail() } });
 	const submission = call('EmailSubmission/set', {
@@ -77,10 +88,13 @@ async function handIn(draft: Draft, at: Date | null): Promise<SetError | null> {
 	const made = await email.answer;
 	const emailId = made.created?.['m']?.id;
 	if (emailId === undefined) return made.notCreated?.['m'] ?? unknown;
-	await draft.replaceBy(emailId);
 	const handed = await submission.answer;
 	const id = handed.created?.['s']?.id;
-	if (id === undefined) return handed.notCreated?.['s'] ?? unknown;
+	const replaced = draft.replaceBy(id === undefined ? emailId : null);
+	if (id === undefined) {
+		await replaced;
+		return handed.notCreated?.['s'] ?? unknown;
+	}
 	sent(draft, id, emailId, at);
 	return null;
 }
@@ -89,7 +103,9 @@ function sent(draft: Draft, id: Id, emailId: Id, at: Date | null): void {
 	const { marks } = draft.start;
 	if (marks) call('Email/set', { update: { [marks.emailId]: { [`keywords/${marks.keyword}`]: true } } });
 	refresh().catch(() => undefined);
-	tell({ text: at ? t().scheduled(full(at.toISOString(), locale())) : t().sendingSoon, undo: () => void cancel(id, emailId), stays_ms: holdSeconds * 1000 });
+	const text = at ? t().scheduled(full(at.toISOString(), locale())) : t().sendingSoon;
+	if (at || holdSeconds() > 0) tell({ text, undo: () => void cancel(id, emailId), stays_ms: (at ? undoSeconds : holdSeconds()) * 1000 });
+	else tell({ text });
 	if (!at) follow(id);
 }
 
@@ -108,7 +124,7 @@ export async function cancel(id: Id, emailId: Id): Promise<void> {
 
 /** Says once what became of it: when all have it, or as soon as somebody has refused it. */
 function follow(id: Id): void {
-	const timers = looks.map((s) => window.setTimeout(() => void check().catch(() => undefined), (holdSeconds + s) * 1000));
+	const timers = looks.map((s) => window.setTimeout(() => void check().catch(() => undefined), (holdSeconds() + s) * 1000));
 	const stop = () => timers.forEach((timer) => window.clearTimeout(timer));
 
 	async function check(): Promise<void> {
