@@ -73,7 +73,7 @@ function cleaned(html: string, images: ReadonlyMap<string, string>, remote: bool
 
 /** Style elements may stand in the head of a mail: they come along, in front of the body. */
 function bodyOf(root: HTMLElement): HTMLElement {
-	const body = root.querySelector('body')!;
+	const body = root.querySelector('body') ?? root.ownerDocument.createElement('body'); // a mail of framesets has none
 	body.prepend(...root.querySelectorAll('head style'));
 	return body;
 }

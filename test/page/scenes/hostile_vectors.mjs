@@ -117,12 +117,14 @@ export default async function (stage) {
 	assert(/Inbox — Posthouse$/.test(await alice.title()), `the title is ${await alice.title()}`);
 	assert(await alice.getByRole('button', { name: 'Compose' }).isVisible(), 'the page is harmed');
 
+	await fetch(`http://127.0.0.1:${input.world}/policy-alone`); // the world keeps in order who came: up to here, nobody
 	const { csrf } = await (await alice.request.get(`${base}/session`)).json();
 	for (let n = 0; n < vectors.length; n += 10) {
 		await behindPolicy(alice, csrf, vectors.slice(n, n + 10));
 		check(`vectors ${n + 1} … ${n + 10} behind the policy alone`, []);
 	}
 	await alice.close();
+	await fetch(`http://127.0.0.1:${input.world}/sanitizer-alone`);
 
 	const bare = await (await browser.newContext()).newPage();
 	await bare.goto('about:blank');

@@ -109,6 +109,7 @@ export default async function (stage) {
 		await view('toast');
 
 		await button(n.settings).click();
+		await page.locator('dialog[open] legend').first().waitFor();
 		await view('settings');
 		await button(n.keys).click();
 		await view('keys');
