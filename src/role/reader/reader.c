@@ -374,6 +374,10 @@ open_mailbox(struct reader *r)
 static void
 leave(struct reader *r)
 {
+	r->is_draining = true;
+	loop_watch_close(
+		&r->watch); /* the loop goes round once more, and its descriptor is the box's */
+	loop_timer_close(&r->look);
 	box_close(&r->box);
 	kept_close(&r->kept);
 	role_exit(&r->role, EX_OK);
