@@ -140,6 +140,7 @@ def test_what_the_station_refuses_is_kept_with_its_reason(away, person):
     away.start()
     assert "will not go" in person.sendmail("-q", code=69)
     away.wait_mails("bob", 1)
+    away.wait_drained()
     assert not person.waiting()
     said = person.call("mailq")
     assert "mails that will not go" in said and "mails that wait" not in said
