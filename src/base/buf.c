@@ -127,3 +127,36 @@ buf_free(struct buf *b)
 	memory_release(b->memory, b->p);
 	*b = (struct buf){ .max = b->max, .memory = b->memory };
 }
+
+void
+buf_add_markup(struct buf *b, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		switch (s.p[i]) {
+		case '<':
+			buf_add(b, S("&lt;"));
+			break;
+		case '>':
+			buf_add(b, S("&gt;"));
+			break;
+		case '&':
+			buf_add(b, S("&amp;"));
+			break;
+		case '"':
+			buf_add(b, S("&quot;"));
+			break;
+		case '\'':
+			buf_add(b, S("&#39;"));
+			break;
+		default:
+			buf_add_char(b, s.p[i]);
+			break;
+		}
+}
+
+void
+buf_set(struct buf *b, struct str s)
+{
+	buf_reset(b);
+	buf_add(b, s);
+}

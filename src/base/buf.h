@@ -24,6 +24,9 @@ void buf_add_char(struct buf *b, char c);
 void buf_add_u64(struct buf *b, uint64_t value); /* decimal */
 /* What a stranger wrote, for a line of ours: control characters become '?'; so does what is not ASCII, unless utf8 and all of it is UTF-8. */
 void buf_add_clean(struct buf *b, struct str s, bool utf8);
+/* As text within HTML or XML, in an attribute too. */
+void buf_add_markup(struct buf *b, struct str s);
+void buf_set(struct buf *b, struct str s); /* that, and nothing else */
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Room for n more octets at the returned place (NULL and overflow when over the cap); buf_grew

@@ -225,6 +225,19 @@ hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+void
+codec_hex(char *to, const void *octets, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = octets;
+
+	for (size_t i = 0; i < n; i++) {
+		to[2 * i] = digits[from[i] >> 4];
+		to[2 * i + 1] = digits[from[i] & 15];
+	}
+	to[2 * n] = 0;
+}
+
 bool
 codec_from_hex(struct str hex, void *to, size_t n)
 {
@@ -397,8 +410,7 @@ mail_id_eq(struct mail_id a, struct mail_id b)
 const char *
 mail_id_text(struct mail_id id, char text[MAIL_ID_TEXT])
 {
-	for (size_t i = 0; i < sizeof id.octet; i++)
-		snprintf(text + 2 * i, 3, "%02x", id.octet[i]);
+	codec_hex(text, id.octet, sizeof id.octet);
 	return text;
 }
 

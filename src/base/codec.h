@@ -32,6 +32,7 @@ bool codec_scan_str(struct str *in, struct str *s); /* points into in */
 void codec_add_err(struct buf *to, const struct err *e); /* all of it */
 bool codec_scan_err(struct str *in, struct err *e);	 /* false also for values that no err has */
 
+void codec_hex(char *to, const void *octets, size_t n);	 /* 2n digits in lower case, and NUL */
 bool codec_from_hex(struct str hex, void *to, size_t n); /* exactly n octets; either case */
 
 /* Base64 (RFC 4648 §4), padded. Decoding is strict: no blanks, right padding, zero pad bits; false

@@ -74,8 +74,7 @@ digest_text(EVP_MD_CTX *sum, const char *text)
 void
 merge_digest_text(const unsigned char value[32], char digest[MERGE_DIGEST_TEXT])
 {
-	for (size_t i = 0; i < 32; i++)
-		snprintf(digest + 2 * i, 3, "%02x", value[i]);
+	codec_hex(digest, value, 32);
 }
 
 void

@@ -462,6 +462,15 @@ network_has(const struct config_network *n, int family, const unsigned char *add
 	return rest == 0 || ((n->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
+uint16_t
+config_port(const struct sockaddr_storage *a)
+{
+	struct sockaddr_in both; /* IPv6 has it in the same place */
+
+	memcpy(&both, a, sizeof both);
+	return ntohs(both.sin_port);
+}
+
 bool
 config_networks_have(const struct config_networks *n, const struct sockaddr *address)
 {

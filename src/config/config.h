@@ -250,6 +250,7 @@ bool config_mailbox_path(
 	const struct config *c, struct str mailbox, struct str domain, struct buf *to);
 bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to
 						64 of a-z 0-9 . _ - + (any case) */
+uint16_t config_port(const struct sockaddr_storage *a);
 bool config_networks_have(const struct config_networks *n,
 	const struct sockaddr *address); /* v4-mapped IPv6 counts as IPv4 */
 

@@ -114,6 +114,20 @@ def memory_kib(pid):
     raise LookupError(pid)
 
 
+def inhabited(people, **sections):
+    """For a fixture of a module: a station with a page for these people ({name: password}), which has nothing to complain of in the end."""
+    station = Station(web="no-tls = true", **sections)
+    try:
+        for name, password in people.items():
+            station.add_user(name, password)
+        station.start()
+        yield station
+        station.end()
+        assert not station.complaints()
+    finally:
+        station.clean_up()
+
+
 class Station:
     """Station(domain='catch-all = "bob"', limits='message = "100K"', …): sections are text put into CONFIG."""
 
@@ -243,7 +257,9 @@ class Station:
 
     def complaints(self):
         """What no test may leave in a log: a sanitizer's report, a role that ended in another way than by our hand."""
-        return [line for line in self.log_text().splitlines() if COMPLAINT.search(line) and self.may_end not in line]
+        lines = self.log_text().splitlines()
+        found = [line for line in lines if COMPLAINT.search(line) and self.may_end not in line]
+        return found and [*found[:20], "the log's last lines:", *lines[-40:]]
 
     # ── commands ──
 

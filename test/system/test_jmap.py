@@ -6,7 +6,7 @@ import urllib.error
 import pytest
 
 from jmap import USING, Jmap
-from station import Station
+from station import inhabited
 
 REPORT = "第三季度报价.pdf"
 OCTETS = bytes(range(256)) * 300
@@ -42,16 +42,7 @@ class Program(Jmap):
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true")
-    try:
-        s.add_user("wei", "wonderland")
-        s.add_user("eve", "nightfall")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland", "eve": "nightfall"})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from jmap import USING, Jmap
-from station import PATIENCE, Station, children, command_line, until
+from station import PATIENCE, children, command_line, inhabited, until
 
 NOTHING = object()
 DEEP = 40
@@ -65,16 +65,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true")
-    try:
-        for name in ("wei", "eve"):
-            s.add_user(name, "wonderland")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland", "eve": "wonderland"})
 
 
 def client(station, name):

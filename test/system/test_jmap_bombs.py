@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from jmap import Jmap
-from station import TRUSTED, Station, children, command_line, until
+from station import TRUSTED, children, command_line, inhabited, until
 
 ROOM_KIB = 64 * 1024  # of a reader, besides the message itself
 SANITIZED = "sanitize" in os.environ.get("POSTHOUSE_BUILD", "")
@@ -58,15 +58,7 @@ SOURCE = ("10,000 deep", "100,000 parts", "100,000 empty parts", "500,000 fields
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true", segment_size="64M")
-    try:
-        s.add_user("wei", "wonderland")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland"}, segment_size="64M")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from station import PATIENCE, Station
+from station import PATIENCE, inhabited
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -18,16 +18,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("node") or not (HERE.parents[1]
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true")
-    try:
-        s.add_user("wei", "wonderland")
-        s.add_user("bob", "builder")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland", "bob": "builder"})
 
 
 def basic(_):

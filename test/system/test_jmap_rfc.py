@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jmap import USING, Jmap
-from station import Station, until
+from station import inhabited, until
 
 SET = {"accountId", "oldState", "newState", "created", "updated", "destroyed", "notCreated", "notUpdated", "notDestroyed"}
 KINDS = ("Mailbox", "Email", "Identity", "EmailSubmission")
@@ -13,15 +13,7 @@ KINDS = ("Mailbox", "Email", "Identity", "EmailSubmission")
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true")
-    try:
-        s.add_user("wei", "wonderland")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland"})
 
 
 @pytest.fixture(scope="module")

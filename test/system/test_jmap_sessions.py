@@ -10,23 +10,14 @@ import threading
 
 import pytest
 
-from station import PATIENCE, Station, children, command_line, until
+from station import PATIENCE, children, command_line, inhabited, until
 
 ECHO = json.dumps({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"hello": True}, "0"]]}).encode()
 
 
 @pytest.fixture(scope="module")
 def station():
-    s = Station(web="no-tls = true")
-    try:
-        s.add_user("wei", "wonderland")
-        s.add_user("eve", "wonderland")
-        s.start()
-        yield s
-        s.end()
-        assert not s.complaints()
-    finally:
-        s.clean_up()
+    yield from inhabited({"wei": "wonderland", "eve": "wonderland"})
 
 
 class Browser:

@@ -159,13 +159,6 @@ seat_new(struct master *m, const struct ipc_seat *from)
 	return s;
 }
 
-static void
-set_text(struct buf *to, struct str text)
-{
-	buf_reset(to);
-	buf_add(to, text);
-}
-
 /* Once for each life of the other: `*joined` is its process. */
 static void
 join(struct seat *s, enum master_place place, pid_t *joined)
@@ -197,9 +190,9 @@ seat_take(struct master *m, const struct ipc_seat *from)
 	if (is_new && !(s = seat_new(m, from)))
 		return;
 	s->asked_ms = loop_now_ms(m->loop);
-	set_text(&s->directory, from->directory);
-	set_text(&s->token, from->token);
-	set_text(&s->addresses, from->addresses);
+	buf_set(&s->directory, from->directory);
+	buf_set(&s->token, from->token);
+	buf_set(&s->addresses, from->addresses);
 	if (!is_new) {
 		start_hand_over_mailbox(s);
 	} else if (!start_role(&s->process, reader_died, reader_came)) {

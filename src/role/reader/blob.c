@@ -216,7 +216,8 @@ open_email(struct reader *r, struct str id, struct blob *b)
 	struct arena arena = { .max = 1024 * 1024 };
 	struct box_mail mail;
 	bool found = id.n < BOX_ID && box_mail(r->box, id, &arena, &mail) &&
-		     box_map(r->box, &mail, &b->mapped);
+		     box_map(r->box, &mail, &b->mapped) &&
+		     b->mapped.n < BOX_OCTETS_MAX; /* no half of a mail */
 
 	b->octets = b->mapped;
 	b->type = S("message/rfc822");

@@ -22,6 +22,9 @@ struct box;
 
 enum { BOX_ID = 36 }; /* room for an id: a letter, 32 hexadecimal digits, NUL */
 enum { BOX_STATE = 40 };
+enum {
+	BOX_OCTETS_MAX = 64 * 1024 * 1024
+}; /* of a message that are looked at: one that box_map gives so long may be cut */
 
 enum box_flag {		    /* keywords, as they stand in a file's name */
 	BOX_SEEN = 1,	    /* S $seen */

@@ -18,8 +18,7 @@ enum {
 	BOX_PATH_MAX = 1024, /* below the Maildir */
 	BOX_STATEMENTS = 64,
 	BOX_HASH = 16,
-	BOX_OCTETS_MAX = 64 * 1024 * 1024, /* of a message that are looked at */
-	BOX_WORDS_MAX = 64 * 1024,	   /* of a message that are indexed */
+	BOX_WORDS_MAX = 64 * 1024, /* of a message that are indexed */
 	BOX_FOLDERS_MAX = 4096,
 };
 

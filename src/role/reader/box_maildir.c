@@ -218,6 +218,7 @@ static bool
 change(struct box *b, struct mail_row *row, struct folder *to, unsigned flags, struct err *e)
 {
 	char old[BOX_PATH_MAX], path[BOX_PATH_MAX], name[BOX_NAME_MAX], fresh[BOX_NAME_MAX - 64];
+	bool is_fresh = false;
 	int tries = 0;
 
 	for (;;) {
@@ -230,9 +231,12 @@ change(struct box *b, struct mail_row *row, struct folder *to, unsigned flags, s
 		if (renameat2(b->directory, old, b->directory,
 			    maildir_path(to, BOX_CUR, name, path), RENAME_NOREPLACE) == 0)
 			break;
-		if (errno == EINVAL && renameat(b->directory, old, b->directory, path) == 0)
-			break; /* a file system that knows no such flag */
-		if (errno == EEXIST && tries++ == 0) {
+		if (errno == EINVAL && linkat(b->directory, old, b->directory, path, 0) == 0) {
+			unlinkat(b->directory, old, 0); /* a file system that knows no such flag */
+			break;
+		}
+		if (errno == EEXIST && !is_fresh) {
+			is_fresh = true;
 			name_new(fresh); /* another mail of this name is there */
 			name_with_flags(str_of(fresh), flags, name);
 			if (renameat(b->directory, old, b->directory,

@@ -105,14 +105,8 @@ name_hash(struct str s, struct str salt, unsigned char hash[BOX_HASH])
 void
 name_id(char kind, const unsigned char hash[BOX_HASH], char id[BOX_ID])
 {
-	static const char digits[] = "0123456789abcdef";
-
 	id[0] = kind;
-	for (size_t i = 0; i < BOX_HASH; i++) {
-		id[1 + 2 * i] = digits[hash[i] >> 4];
-		id[2 + 2 * i] = digits[hash[i] & 15];
-	}
-	id[1 + 2 * BOX_HASH] = 0;
+	codec_hex(id + 1, hash, BOX_HASH);
 }
 
 bool

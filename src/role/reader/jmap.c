@@ -185,6 +185,23 @@ jmap_core_echo(struct jmap_request *r, json_t *arguments, json_t **answer)
 	return JMAP_DONE;
 }
 
+static void
+forget(struct jmap_request **r)
+{
+	if (!*r)
+		return;
+	list_remove(&(*r)->link);
+	reader_settle((*r)->reader);
+	wait_end(*r);
+	arena_free(&(*r)->arena);
+	json_decref((*r)->request);
+	json_decref((*r)->responses);
+	json_decref((*r)->created);
+	json_decref((*r)->also);
+	memory_release(NULL, *r);
+	*r = NULL;
+}
+
 /* ── the request ── */
 
 static void
@@ -203,7 +220,7 @@ finish(struct jmap_request *r)
 	reader_reply(r->reader, r->ask, 200, "application/json", (struct str){ 0 }, str_of(text));
 	free(text);
 	json_decref(o);
-	jmap_forget(&r);
+	forget(&r);
 }
 
 void
@@ -243,21 +260,4 @@ jmap_begin(struct reader *reader, uint64_t ask, struct str body)
 		.arena = { .max = JMAP_ARENA_MAX } };
 	list_append(&reader->requests, &r->link);
 	jmap_go_on(r);
-}
-
-void
-jmap_forget(struct jmap_request **r)
-{
-	if (!*r)
-		return;
-	list_remove(&(*r)->link);
-	reader_settle((*r)->reader);
-	wait_end(*r);
-	arena_free(&(*r)->arena);
-	json_decref((*r)->request);
-	json_decref((*r)->responses);
-	json_decref((*r)->created);
-	json_decref((*r)->also);
-	memory_release(NULL, *r);
-	*r = NULL;
 }

@@ -19,6 +19,7 @@ enum {
 	JMAP_REQUEST_MAX = ROLE_REQUEST_MAX, /* maxSizeRequest: what web takes */
 	JMAP_UPLOAD_MAX =
 		ROLE_UPLOAD_MAX, /* maxSizeUpload, the same; never more than limits.message of the file */
+	JMAP_NAME_MAX = 200,	      /* octets of a stranger's property name in words */
 	JMAP_DEPTH_MAX = 64,	      /* of nested JSON, and of a pointer into it */
 	JMAP_VALUES_MAX = 200 * 1000, /* values in a request: each costs many times its octets */
 	JMAP_ANSWER_MAX =
@@ -64,13 +65,14 @@ bool jmap_is_error(const json_t *answer);
 void jmap_unmark(json_t *answer); /* of an error: the mark goes, it can be shown */
 json_t *jmap_set_error(const char *type, const char *words, ...)
 	__attribute__((format(printf, 2, 3))); /* of notCreated and its like */
+/* invalidProperties, and which. */
+json_t *jmap_wrong_property(const char *property, const char *words);
 void jmap_also(struct jmap_request *r, const char *name,
 	json_t *answer); /* a further response, behind that of the method: implicit calls (RFC 8620 §5.4, RFC 8621 §7.5) */
 
 /* A body of POST /jmap/api: answered at once or later by reader_reply. */
 void jmap_begin(struct reader *reader, uint64_t ask, struct str body);
 void jmap_go_on(struct jmap_request *r); /* what it waited for has come */
-void jmap_forget(struct jmap_request **r);
 
 /* ── the envelope (jmap_envelope.c): no box, no clock, nothing but JSON ── */
 

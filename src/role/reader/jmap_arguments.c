@@ -348,3 +348,13 @@ jmap_patch(const json_t *object, const json_t *patch, json_t **error)
 	}
 	return patched;
 }
+
+json_t *
+jmap_wrong_property(const char *property, const char *words)
+{
+	json_t *error =
+		jmap_set_error("invalidProperties", "%.*s: %s", JMAP_NAME_MAX, property, words);
+
+	json_object_set_new(error, "properties", json_pack("[o]", jmap_text(str_of(property))));
+	return error;
+}

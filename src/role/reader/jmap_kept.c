@@ -216,12 +216,3 @@ jmap_set_result(json_t *answer, const char *which, const char *key, json_t *valu
 	}
 	json_object_set_new(results, key, value);
 }
-
-json_t *
-jmap_wrong_property(const char *property, const char *words)
-{
-	json_t *error = jmap_set_error("invalidProperties", "%s: %s", property, words);
-
-	json_object_set_new(error, "properties", json_pack("[s]", property));
-	return error;
-}

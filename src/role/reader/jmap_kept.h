@@ -30,7 +30,5 @@ json_t *jmap_kept_set_answer(struct jmap_request *r, enum kept_kind kind);
 void jmap_set_destroyed(json_t *answer, struct str id);
 /* The error of `which` ("notCreated" …) of the answer under `key`; takes it. */
 void jmap_set_result(json_t *answer, const char *which, const char *key, json_t *value);
-/* A SetError that names the property. */
-json_t *jmap_wrong_property(const char *property, const char *words);
 
 #endif

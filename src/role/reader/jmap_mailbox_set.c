@@ -13,19 +13,10 @@ struct set {
 };
 
 static json_t *
-invalid(const char *property, const char *words)
-{
-	json_t *error = jmap_set_error("invalidProperties", "%s", words);
-
-	json_object_set_new(error, "properties", json_pack("[s]", property));
-	return error;
-}
-
-static json_t *
 error_of(const struct err *e)
 {
 	if (e->kind == ERR_MAILBOX_NAME)
-		return invalid("name", e->text);
+		return jmap_wrong_property("name", e->text);
 	if (e->kind == ERR_MAILBOX_UNKNOWN)
 		return jmap_set_error("notFound", "%s", e->text);
 	if (e->kind == ERR_REFUSED || e->kind == ERR_MAILBOX_BUSY)
@@ -45,9 +36,9 @@ check_fixed(const json_t *wanted, const json_t *is)
 	json_object_foreach ((json_t *)(uintptr_t)wanted, key, value)
 		if (strcmp(key, "name") != 0 && strcmp(key, "parentId") != 0 &&
 			!json_equal(value, json_object_get(is, key)))
-			return invalid(key, "this property cannot be set");
+			return jmap_wrong_property(key, "this property cannot be set");
 	if (!json_is_string(json_object_get(wanted, "name")))
-		return invalid("name", "a mailbox has a name");
+		return jmap_wrong_property("name", "a mailbox has a name");
 	return NULL;
 }
 
@@ -92,10 +83,10 @@ create(struct set *s, const char *creation, const json_t *wanted)
 	struct err e = { 0 };
 
 	error = json_is_object(wanted) ? check_fixed(wanted, standard)
-				       : invalid("name", "not an object");
+				       : jmap_wrong_property("name", "not an object");
 	json_decref(standard);
 	if (!error && !read_parent(r, json_object_get(wanted, "parentId"), &parent))
-		error = invalid("parentId", "no such mailbox");
+		error = jmap_wrong_property("parentId", "no such mailbox");
 	if (!error && !box_folder_make(r->box, parent, jmap_str(json_object_get(wanted, "name")),
 			      &r->arena, &id, &e))
 		error = error_of(&e);
@@ -164,7 +155,7 @@ update(struct set *s, struct str id, const json_t *patch)
 		struct str name = jmap_str(json_object_get(wanted, "name"));
 
 		if (!read_parent(r, json_object_get(wanted, "parentId"), &parent))
-			error = invalid("parentId", "no such mailbox");
+			error = jmap_wrong_property("parentId", "no such mailbox");
 		else if ((!str_eq(name, f.name) || !str_eq(parent, f.parent)) &&
 			 !box_folder_rename(r->box, id, parent, name, &e))
 			error = error_of(&e);

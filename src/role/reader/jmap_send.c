@@ -107,6 +107,9 @@ sending_begin(struct jmap_request *r, const json_t *given, struct sending *s, js
 			 &s->mail) ||
 		 !box_map(r->box, &s->mail, &s->order.message))
 		*error = jmap_wrong_property("emailId", "there is no such mail");
+	else if (s->order.message.n >= BOX_OCTETS_MAX) /* not the whole of it, perhaps */
+		*error = jmap_set_error(
+			"tooLarge", "no more than %d octets can be sent from here", BOX_OCTETS_MAX);
 	else if (check_size(r, s->order.message, error) && read_message(r, given, s, error)) {
 		s->send_at_ms = loop_wall_ms() + (int64_t)s->order.hold_s * 1000;
 		return true;

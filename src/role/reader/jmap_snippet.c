@@ -161,31 +161,6 @@ first_place(const struct snippets *s, struct str text, bool is_subject)
 	return at;
 }
 
-static void
-escape(struct buf *to, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		switch (s.p[i]) {
-		case '<':
-			buf_add(to, S("&lt;"));
-			break;
-		case '>':
-			buf_add(to, S("&gt;"));
-			break;
-		case '&':
-			buf_add(to, S("&amp;"));
-			break;
-		case '"':
-			buf_add(to, S("&quot;"));
-			break;
-		case '\'':
-			buf_add(to, S("&#39;"));
-			break;
-		default:
-			buf_add_char(to, s.p[i]);
-		}
-}
-
 /* Ends before a piece that would make it longer than its cap. */
 static json_t *
 mark(const struct snippets *s, struct str text, bool is_subject, size_t most)
@@ -199,7 +174,7 @@ mark(const struct snippets *s, struct str text, bool is_subject, size_t most)
 
 		if (found)
 			buf_add(&to, S("<mark>"));
-		escape(&to, str_part(text, 0, n));
+		buf_add_markup(&to, str_part(text, 0, n));
 		if (found)
 			buf_add(&to, S("</mark>"));
 		if (to.overflow)

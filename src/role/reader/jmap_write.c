@@ -7,8 +7,6 @@
  * its keywords are the flags of the file's name, and there are no others.
  */
 
-enum { PROPERTY_MAX = 200 }; /* octets of a stranger's property name in words */
-
 bool
 jmap_refuse(json_t **error, const char *property, const char *words, ...)
 {
@@ -18,15 +16,14 @@ jmap_refuse(json_t **error, const char *property, const char *words, ...)
 	va_start(list, words);
 	vsnprintf(line, sizeof line, words, list);
 	va_end(list);
-	*error = jmap_set_error("invalidProperties", "%.*s: %s", PROPERTY_MAX, property, line);
-	json_object_set_new(*error, "properties", json_pack("[o]", jmap_text(str_of(property))));
+	*error = jmap_wrong_property(property, line);
 	return false;
 }
 
 bool
 jmap_refuse_others(json_t **error, const json_t *object, const char *const *may, const char *at)
 {
-	char way[PROPERTY_MAX];
+	char way[JMAP_NAME_MAX];
 	const char *key;
 	json_t *value;
 	size_t i;
@@ -88,7 +85,7 @@ read_keywords(const json_t *list, unsigned *flags, json_t **error)
 
 		if (!flag)
 			return jmap_refuse(error, "keywords", "no file's name can keep %.*s",
-				(int)(n < PROPERTY_MAX ? n : PROPERTY_MAX), key);
+				(int)(n < JMAP_NAME_MAX ? n : JMAP_NAME_MAX), key);
 		if (!json_is_true(value))
 			return jmap_refuse(error, "keywords", "the value of a keyword is true");
 		*flags |= flag;

@@ -395,13 +395,6 @@ on_idle(void *owner)
 }
 
 static void
-set_text(struct buf *to, struct str text)
-{
-	buf_reset(to);
-	buf_add(to, text);
-}
-
-static void
 make_mailbox(struct str directory)
 {
 	char path[1024];
@@ -416,10 +409,10 @@ on_mailbox(void *owner, const struct ipc_mailbox *m)
 {
 	struct reader *r = owner;
 
-	set_text(&r->login, m->login);
-	set_text(&r->directory, m->directory);
-	set_text(&r->token, m->token);
-	set_text(&r->addresses, m->addresses);
+	buf_set(&r->login, m->login);
+	buf_set(&r->directory, m->directory);
+	buf_set(&r->token, m->token);
+	buf_set(&r->addresses, m->addresses);
 	if (!r->role.is_locked) /* what is not there cannot be opened to us */
 		make_mailbox(m->directory);
 }

@@ -67,22 +67,13 @@ know_user(struct session *s)
 	snprintf(s->client, sizeof s->client, "uid %u", (unsigned)who.uid);
 }
 
-static uint16_t
-port_of(const struct sockaddr_storage *a)
-{
-	struct sockaddr_in both; /* IPv6 has it in the same place */
-
-	memcpy(&both, a, sizeof both);
-	return ntohs(both.sin_port);
-}
-
 static void
 know_peer(struct session *s, const struct sockaddr_storage *peer)
 {
 	struct config_network at;
 
 	must(manners_read_address((const struct sockaddr *)peer, &at));
-	session_know_client(s, &at, port_of(peer));
+	session_know_client(s, &at, config_port(peer));
 }
 
 /* What the file says of the door; NULL: nothing, it is our own. */

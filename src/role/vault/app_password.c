@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/vault/app_password.h"
 
-#include <stdio.h>
-
 #include <openssl/evp.h>
 
+#include "base/codec.h"
 #include "base/hash.h"
 #include "base/must.h"
 
@@ -36,7 +35,6 @@ app_password_digest(struct str password, char digest[APP_PASSWORD_DIGEST])
 					     : str_find(S(LETTERS), password.p[i]) == 32)
 			return false;
 	must(EVP_Digest(password.p, password.n, octets, NULL, EVP_sha256(), NULL) == 1);
-	for (size_t i = 0; i < OCTETS; i++)
-		snprintf(digest + 2 * i, 3, "%02x", octets[i]);
+	codec_hex(digest, octets, sizeof octets);
 	return true;
 }

@@ -13,41 +13,11 @@
 enum { TEXT_MAX = 256 * 1024 };
 
 static void
-add_escaped(struct buf *to, struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		switch (text.p[i]) {
-		case '&':
-			buf_add(to, S("&amp;"));
-			break;
-		case '<':
-			buf_add(to, S("&lt;"));
-			break;
-		case '>':
-			buf_add(to, S("&gt;"));
-			break;
-		default:
-			buf_add_char(to, text.p[i]);
-			break;
-		}
-	}
-}
-
-static unsigned
-port_of(const struct sockaddr_storage *a)
-{
-	struct sockaddr_in both; /* IPv6 has it in the same place */
-
-	memcpy(&both, a, sizeof both);
-	return ntohs(both.sin_port);
-}
-
-static void
 add_server(struct buf *to, const char *element, const char *type, struct str host, unsigned port,
 	const char *security)
 {
 	buf_addf(to, "    <%s type=\"%s\">\n      <hostname>", element, type);
-	add_escaped(to, host);
+	buf_add_markup(to, host);
 	buf_addf(to,
 		"</hostname>\n      <port>%u</port>\n      <socketType>%s</socketType>\n      "
 		"<authentication>password-cleartext</authentication>\n"
@@ -66,7 +36,7 @@ add_imap(struct buf *to, const struct config_imap *imap)
 static void
 add_door(struct buf *to, const struct config *c, const struct config_listen *l)
 {
-	add_server(to, "outgoingServer", "smtp", c->hostname, port_of(&l->on[0]),
+	add_server(to, "outgoingServer", "smtp", c->hostname, config_port(&l->on[0]),
 		l->door == CONFIG_SUBMISSIONS ? "SSL"
 		: l->has_no_tls		      ? "plain"
 					      : "STARTTLS");
@@ -90,15 +60,15 @@ autoconfig_show(struct request *r)
 
 	buf_add(&text, S("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig "
 			 "version=\"1.1\">\n  <emailProvider id=\""));
-	add_escaped(&text, c->hostname);
+	buf_add_markup(&text, c->hostname);
 	buf_add(&text, S("\">\n"));
 	for (size_t i = 0; i < c->domains_n; i++) {
 		buf_add(&text, S("    <domain>"));
-		add_escaped(&text, c->domains[i].name);
+		buf_add_markup(&text, c->domains[i].name);
 		buf_add(&text, S("</domain>\n"));
 	}
 	buf_add(&text, S("    <displayName>"));
-	add_escaped(&text, c->hostname);
+	buf_add_markup(&text, c->hostname);
 	buf_add(&text, S("</displayName>\n"));
 	add_imap(&text, &c->web.imap);
 	add_doors(&text, c, CONFIG_SUBMISSIONS);

@@ -61,8 +61,7 @@ make_csrf(struct str secret, char to[2 * WEB_DIGEST + 1])
 	unsigned char octets[WEB_DIGEST];
 
 	digest("csrf", secret, S(""), octets);
-	for (size_t i = 0; i < sizeof octets; i++)
-		snprintf(to + 2 * i, 3, "%02x", octets[i]);
+	codec_hex(to, octets, sizeof octets);
 }
 
 /* ── the table ── */

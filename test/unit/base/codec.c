@@ -169,6 +169,34 @@ hashes_match_their_vectors(void **state)
 	assert_true(hash_sip(secret, (struct str){ first, sizeof first }) == 0xa129ca6149be45e5u);
 }
 
+static void
+markup_cannot_be_broken_out_of(void **state)
+{
+	struct buf b = { .max = 100 };
+
+	(void)state;
+	buf_add(&b, S("before"));
+	buf_set(&b, S("a "));
+	buf_add_markup(&b, S("<b title=\"x\">'&amp;'\xe4"));
+	assert_true(
+		str_eq(buf_str(&b), S("a &lt;b title=&quot;x&quot;&gt;&#39;&amp;amp;&#39;\xe4")));
+	buf_free(&b);
+}
+
+static void
+hexadecimal_comes_back(void **state)
+{
+	const unsigned char octets[] = { 0x00, 0x7f, 0x80, 0xff, 0xa1 };
+	unsigned char back[sizeof octets];
+	char text[2 * sizeof octets + 1];
+
+	(void)state;
+	codec_hex(text, octets, sizeof octets);
+	assert_string_equal(text, "007f80ffa1");
+	assert_true(codec_from_hex(str_of(text), back, sizeof back));
+	assert_memory_equal(back, octets, sizeof octets);
+}
+
 int
 main(void)
 {
@@ -180,6 +208,8 @@ main(void)
 		cmocka_unit_test(ids_are_text_and_back),
 		cmocka_unit_test(json_cannot_be_broken_out_of),
 		cmocka_unit_test(hashes_match_their_vectors),
+		cmocka_unit_test(markup_cannot_be_broken_out_of),
+		cmocka_unit_test(hexadecimal_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
