@@ -312,13 +312,17 @@ test_fuzz()
 {
 	build_fuzz
 	say "fuzzing each parser for ${1:-3} seconds"
+	running=0
 	for target in build-fuzz/test/fuzz/fuzz-*; do
 		[ ! -d "$target" ] || continue # its object files
 		name=${target##*/fuzz-}
 		mkdir -p "build-fuzz/found/$name"
 		record "fuzz-$name" "$target" -error_exitcode=1 -max_total_time="${1:-3}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-			-artifact_prefix="build-fuzz/found/$name/" "build-fuzz/found/$name" "test/fuzz/corpus/$name"
+			-artifact_prefix="build-fuzz/found/$name/" "build-fuzz/found/$name" "test/fuzz/corpus/$name" &
+		running=$((running + 1))
+		[ $((running % jobs)) != 0 ] || wait
 	done
+	wait
 }
 
 sources()

@@ -16,18 +16,20 @@
 /*
  * What the files of libposthouse know of each other.
  *
- *   mail.c      a mail as it is written: fields, recipients, parts
- *   prepare.c   its envelope, and the plan of its message, before it is sent
- *   body.c      the octets of its message, in pieces, from memory and files
- *   result.c    what became of its recipients
- *   text.c      words for people, clean
- *   core.c      one mail after another through smtp/client: no socket, no clock (ph_core)
- *   way.c       what a URL says
- *   settings.c  what a session was told: who, to whom, how
- *   session.c   a core with a connection: connect, TLS, move octets, watch the time
- *   connect.c   from a way to a connection
- *   trace.c     the dialogue for people's eyes
- *   pool.c      many mails over several sessions
+ *   mail.c         a mail as it is written: fields, parts
+ *   mailboxes.c    who it is from and for
+ *   prepare.c      its envelope, and the plan of its message, before it is sent
+ *   body.c         the octets of its message, in pieces, from memory and files
+ *   result.c       what became of its recipients
+ *   text.c         words for people, clean
+ *   core.c         one mail after another through smtp/client: no socket, no clock (ph_core)
+ *   way.c          what a URL says
+ *   settings.c     what a session was told: who, to whom, how
+ *   session.c      a core with a connection: connect, move octets, watch the time
+ *   session_tls.c  its handshake, and whether a password may follow
+ *   connect.c      from a way to a connection
+ *   trace.c        the dialogue for people's eyes
+ *   pool.c         many mails over several sessions
  */
 
 /* ── mail.c ── */
@@ -113,6 +115,12 @@ bool mail_is_underway(const struct ph_mail *m);
 bool mail_is_free(struct ph_mail *m);
 bool mail_no_memory(struct ph_mail *m);
 bool mail_keep(struct ph_mail *m, struct str text, struct str *copy); /* which ends in NUL */
+/* The same of what stands in a field. */
+bool mail_keep_field(struct ph_mail *m, const char *what, const char *text, struct str *copy);
+/* What begins every call that writes: is there still something to write into? */
+bool mail_is_open(struct ph_mail *m) __attribute__((nonnull));
+/* Room for one more behind n, in a table whose room doubles. NULL: no memory, and p is as it was. */
+void *mail_grow(struct ph_mail *m, void *p, size_t n, size_t size);
 
 /* ── prepare.c ── */
 
@@ -227,7 +235,7 @@ void trace_happened(struct trace *t, const char *format, ...) __attribute__((for
 void trace_begin(struct trace *t); /* of a connection */
 void trace_free(struct trace *t);
 
-/* ── settings.c, session.c, connect.c ── */
+/* ── settings.c, session.c, session_tls.c, connect.c ── */
 
 /* What a session was told. Those of a pool look at their model's. */
 struct settings {
@@ -282,6 +290,9 @@ void session_offer(struct ph_session *s, struct ph_mail *next);
 int64_t session_now_ms(void);
 bool settings_open_terms(struct settings *set, struct err *e);
 void session_wait(struct ph_session *s, int want, int64_t patience_ms);
+/* TLS begins, and goes on. False: it waits. What fails, the core knows. */
+bool session_secure(struct ph_session *s);
+bool session_shake(struct ph_session *s);
 
 /* The first address that takes a connection. False: e, and there is none. */
 bool connect_begin(struct ph_session *s, struct err *e);

@@ -72,6 +72,17 @@ note_descriptors(const struct config *c, struct buf *notes)
 		(uint64_t)limit.rlim_max);
 }
 
+static void
+note_imap(const struct config *c, struct buf *notes)
+{
+	for (size_t i = 0; i < c->listens_n; i++)
+		if (c->listens[i].door == CONFIG_WEB)
+			return;
+	if (c->web.imap_url.n)
+		buf_add(notes, S("web: imap is told at a web door, and there is none: write listen "
+				 "web { on = \"*:443\" }, or leave imap out\n"));
+}
+
 /* The verdict on the file and the certificates it names; *path is what it is called. */
 static bool
 read_config(const char *path_arg, const char **path, struct config *c, struct buf *notes,
@@ -83,8 +94,10 @@ read_config(const char *path_arg, const char **path, struct config *c, struct bu
 		    config_parse(c, buf_str(&text), *path, &e) &&
 		    certificates_check(c, *path, true, notes, wrong);
 
-	if (good)
+	if (good) {
 		note_descriptors(c, notes);
+		note_imap(c, notes);
+	}
 	buf_add(wrong, str_of(e.text));
 	buf_free(&text);
 	return good;

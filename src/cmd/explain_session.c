@@ -227,7 +227,7 @@ tell_all(const struct session *s)
 	struct sockaddr_storage a;
 	bool is_trusted;
 
-	manners_make_socket(&s->at, &a);
+	config_make_socket(&s->at, 0, &a);
 	is_trusted = config_networks_have(&s->config.trusted, (const struct sockaddr *)&a);
 	tell_who_speaks(s, (const struct sockaddr *)&a);
 	if (config_networks_have(&s->config.refuse, (const struct sockaddr *)&a)) {

@@ -45,6 +45,8 @@ bool outbox_spare_keep(struct outbox_spare *spare, const bool *waits, struct err
 void outbox_spare_drop(struct outbox_spare *spare); /* what was not kept goes */
 /* Tries all that waits, now and in this process. True: nothing waits any more. ERR_PERMANENT: nor does it, but it did not reach everybody. */
 bool outbox_flush(struct err *e);
+/* The mail whose id begins so waits again, for all whom it did not reach. False: e; ERR_OTHER: there is none, or several. */
+bool outbox_retry(struct str id, struct err *e);
 void outbox_tend(void); /* leaves the process behind, if something waits and there is none */
 
 struct outbox_entry {

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,8 +14,7 @@
 /*
  * Sending what waits in an outbox.
  *
- * Two locks keep it to once each: "sending" is held while somebody goes through the mails; "tending" as long as the process lives that
- * was left behind. Who puts a mail there and finds "tending" taken may leave: the tender looks again after it has let go of the lock.
+ * The lock "sending" keeps it to one at a time: it is held while somebody goes through the mails.
  *
  * What becomes of each recipient is written down before anything else is done, so that a crash in between sends to somebody twice
  * rather than to nobody, and nothing but a crash does:
@@ -32,15 +30,14 @@
 
 enum {
 	BUSY_S = 10, /* a person waits */
-	LOOK_FIRST_S = 1,
-	LOOK_MOST_S = 30,
+	WRITE_AGAIN_S = 1,
 	PAUSE_FIRST_S = 60,
 	PAUSE_MOST_S = 30 * 60,
 	GIVE_UP_S = 5 * 24 * 3600, /* RFC 5321 §4.5.4.1: at least four to five days */
 };
 
 /* The place that the last mail went to: one connection serves all mails for it. */
-struct way_out {
+struct outbox_way {
 	struct config config;
 	struct arena arena;
 	struct profile profile;
@@ -51,24 +48,38 @@ struct way_out {
 };
 
 static void
-leave(struct way_out *w)
+leave(struct outbox_way *w)
 {
 	ph_session_free(w->session);
 	profile_wipe(&w->profile);
 	config_free(&w->config);
 	arena_free(&w->arena);
-	*w = (struct way_out){ 0 };
+	*w = (struct outbox_way){ 0 };
+}
+
+struct outbox_way *
+outbox_way_new(void)
+{
+	return memory_take(NULL, sizeof(struct outbox_way));
+}
+
+void
+outbox_way_free(struct outbox_way **w)
+{
+	leave(*w);
+	memory_release(NULL, *w);
+	*w = NULL;
 }
 
 static bool
-is_same(const struct way_out *w, const struct outbox_mail *mail)
+is_same(const struct outbox_way *w, const struct outbox_mail *mail)
 {
 	return w->is_known && str_eq(str_of(w->config_file), str_of(mail->config_file)) &&
 	       str_eq(str_of(w->profile_name), str_of(mail->profile));
 }
 
 static void
-find_way(struct way_out *w, const struct outbox_mail *mail)
+find_way(struct outbox_way *w, const struct outbox_mail *mail)
 {
 	struct err e, config_error = { 0 };
 
@@ -93,7 +104,7 @@ find_way(struct way_out *w, const struct outbox_mail *mail)
 
 /* The end of a round. A secret is kept for a while: to fetch it may be to ask a person for it. */
 static void
-rest(struct way_out *w)
+rest(struct outbox_way *w)
 {
 	bool has_secret = w->profile.password || w->profile.token;
 
@@ -190,7 +201,7 @@ note_result(struct outbox_file *f, size_t i, const struct ph_result *r)
 
 /* Results are in the order of those who wait. */
 static void
-note_results(struct way_out *w, struct outbox_file *f, const ph_mail *m)
+note_results(struct outbox_way *w, struct outbox_file *f, const ph_mail *m)
 {
 	size_t at = 0;
 
@@ -234,7 +245,7 @@ find_wrong(const ph_mail *m, const struct outbox_file *f)
 }
 
 static void
-send_mail(struct way_out *w, struct outbox_file *f)
+send_mail(struct outbox_way *w, struct outbox_file *f)
 {
 	ph_mail *m = compose(f);
 	const char *wrong = find_wrong(m, f);
@@ -268,7 +279,7 @@ write_down(const char *outbox, const char *name, const struct outbox_file *f)
 				"%s\n",
 				outbox, strerror(errno));
 		is_told = true;
-		sleep(LOOK_FIRST_S);
+		sleep(WRITE_AGAIN_S);
 	}
 	return true;
 }
@@ -288,7 +299,7 @@ settle(const char *outbox, const char *name, const struct outbox_file *f)
 
 /* One that was read. */
 static bool
-try_mail(struct way_out *w, const char *outbox, const char *name, struct outbox_file *f)
+try_mail(struct outbox_way *w, const char *outbox, const char *name, struct outbox_file *f)
 {
 	struct outbox_note before = f->note;
 	bool is_news;
@@ -321,7 +332,7 @@ is_due(const char *outbox, const char *name)
 }
 
 static bool
-send_one(struct way_out *w, const char *outbox, const char *name)
+send_one(struct outbox_way *w, const char *outbox, const char *name)
 {
 	struct outbox_file f = { 0 };
 	bool is_gone = false;
@@ -342,9 +353,8 @@ send_one(struct way_out *w, const char *outbox, const char *name)
 	return is_gone;
 }
 
-/* -1: errno; EWOULDBLOCK: another process has it. */
-static int
-lock(const char *outbox, const char *name, bool waits)
+int
+outbox_lock(const char *outbox, const char *name, bool waits)
 {
 	char path[OUTBOX_PATH];
 	int fd, cause;
@@ -362,7 +372,7 @@ lock(const char *outbox, const char *name, bool waits)
 
 /* The lock must be held. Once through what is due, or all of it. True: nothing waits any more. */
 static bool
-send_all(struct way_out *w, const char *outbox, bool sends_now)
+send_all(struct outbox_way *w, const char *outbox, bool sends_now)
 {
 	struct outbox_name *names;
 	size_t n, gone = 0;
@@ -377,24 +387,44 @@ send_all(struct way_out *w, const char *outbox, bool sends_now)
 	return gone == n;
 }
 
+void
+outbox_send_due(struct outbox_way *w, const char *outbox)
+{
+	int sending = outbox_lock(outbox, "sending", true);
+
+	if (sending < 0)
+		return;
+	send_all(w, outbox, false);
+	close(sending);
+}
+
 /* Another process may wait for a host that is silent, as long as its patience lasts. */
-static bool
-flush_one(struct way_out *w, const char *outbox, struct err *e)
+int
+outbox_lock_sending(const char *outbox, struct err *e)
 {
 	int sending = -1;
-	bool ok;
 
 	for (int i = 0; i < 10 * BUSY_S; i++) {
-		sending = lock(outbox, "sending", false);
+		sending = outbox_lock(outbox, "sending", false);
 		if (sending >= 0 || errno != EWOULDBLOCK)
 			break;
 		usleep(100000);
 	}
 	if (sending < 0 && errno == EWOULDBLOCK)
-		return err_set(
-			e, ERR_TEMPORARY, ERR_LOCAL, "what waits is being sent by another process");
+		err_set(e, ERR_TEMPORARY, ERR_LOCAL, "what waits is being sent by another process");
+	else if (sending < 0)
+		err_set_errno(e, "%s", outbox);
+	return sending;
+}
+
+static bool
+flush_one(struct outbox_way *w, const char *outbox, struct err *e)
+{
+	int sending = outbox_lock_sending(outbox, e);
+	bool ok;
+
 	if (sending < 0)
-		return err_set_errno(e, "%s", outbox);
+		return false;
 	ok = send_all(w, outbox, true);
 	close(sending);
 	return ok || err_set(e, ERR_TEMPORARY, ERR_LOCAL, "some mail waits still; mailq shows it");
@@ -410,7 +440,7 @@ count_refused(void)
 	for (unsigned i = 0; i < OUTBOX_PLACES; i++) {
 		if (!outbox_place(i, false, outbox, &e))
 			continue;
-		snprintf(refused, sizeof refused, "%.*s/refused", OUTBOX_PATH - 100, outbox);
+		outbox_refused(refused, outbox);
 		memory_release(NULL, outbox_names(refused, &n));
 		all += n;
 	}
@@ -421,7 +451,7 @@ bool
 outbox_flush(struct err *e)
 {
 	size_t before = count_refused();
-	struct way_out w = { 0 };
+	struct outbox_way w = { 0 };
 	char outbox[OUTBOX_PATH];
 	struct err ignored;
 	bool ok = true;
@@ -434,91 +464,4 @@ outbox_flush(struct err *e)
 		return err_set(e, ERR_PERMANENT, ERR_REMOTE,
 			"some mail was refused, or given up, and will not go; mailq shows it");
 	return ok;
-}
-
-/* ── the process that is left behind ── */
-
-static bool
-has_mail(const char *outbox)
-{
-	size_t n;
-
-	memory_release(NULL, outbox_names(outbox, &n));
-	return n > 0;
-}
-
-static void
-look(struct way_out *w, const char *outbox)
-{
-	int sending = lock(outbox, "sending", true);
-
-	if (sending < 0)
-		return;
-	send_all(w, outbox, false);
-	close(sending);
-}
-
-static void
-tend(const char *outbox)
-{
-	struct way_out w = { 0 };
-	unsigned pause_s = LOOK_FIRST_S;
-	int tending;
-
-	/* whoever came while the lock was held has left its mail to us */
-	while (has_mail(outbox) && (tending = lock(outbox, "tending", false)) >= 0) {
-		do {
-			sleep(pause_s);
-			pause_s = 2 * pause_s < LOOK_MOST_S ? 2 * pause_s : LOOK_MOST_S;
-			look(&w, outbox);
-		} while (has_mail(outbox)); /* nor has an outbox that somebody removed */
-		close(tending);
-	}
-	leave(&w);
-}
-
-/* Nothing of the caller's is kept open: who waits for the end of our output must not wait for this. */
-static void
-detach(void)
-{
-	int null = open("/dev/null", O_RDWR);
-
-	if (setsid() < 0 || null < 0 || chdir("/") < 0)
-		_exit(1);
-	for (int fd = 0; fd <= 2; fd++)
-		dup2(null, fd);
-	close_range(3, ~0u, 0);
-}
-
-static void
-leave_tender(const char *outbox)
-{
-	pid_t child = fork();
-
-	if (child > 0)
-		waitpid(child, NULL, 0);
-	if (child != 0)
-		return;
-	detach();
-	if (fork() == 0)
-		tend(outbox);
-	_exit(0);
-}
-
-void
-outbox_tend(void)
-{
-	char outbox[OUTBOX_PATH];
-	struct err e;
-	int tending;
-
-	for (unsigned i = 0; i < OUTBOX_PLACES; i++) {
-		if (!outbox_place(i, false, outbox, &e) || !has_mail(outbox))
-			continue;
-		tending = lock(outbox, "tending", false);
-		if (tending < 0)
-			continue;
-		close(tending);
-		leave_tender(outbox);
-	}
 }

@@ -61,10 +61,15 @@ enum { ROLES = sizeof roles / sizeof roles[0] };
 static void
 usage(FILE *to)
 {
+	int width = 0;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if ((int)strlen(commands[i].name) > width)
+			width = (int)strlen(commands[i].name);
 	fprintf(to, "posthouse " POSTHOUSE_VERSION
 		    ": receives mail, keeps it, hands it on\n\nposthouse COMMAND …\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(to, "  %-*s  %s\n", width, commands[i].name, commands[i].help);
 	fprintf(to, "\nposthouse COMMAND --help has an example of each. First time: posthouse "
 		    "serve --help\n");
 }

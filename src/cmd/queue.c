@@ -6,12 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd/ask.h"
+#include "cmd/queue.h"
 #include "role/queue/filter.h"
 
 /*
  * `posthouse queue`: what waits, and the operator's hand on it. The queue does the matching and the deeds; here words become an
- * order, and answers become lines. A deed goes in two orders: a trial, which shows what it would be done to, and the deed, which is
+ * order, and in queue_tell.c answers become lines. A deed goes in two orders: a trial, which shows what it would be done to, and the deed, which is
  * bound to mails that were there at the trial.
  */
 
@@ -57,12 +57,7 @@ static const char help[] =
 	"  posthouse queue 'age>1d' 'err:~greylist' retry\n"
 	"  posthouse queue list --json | grep '\"state\":\"deferred\"'\n";
 
-static const struct verb {
-	const char *name;
-	enum order_verb verb;
-	bool is_deed, takes_name;
-	const char *past; /* deeds: "12 mails, 15 recipients …" */
-} verbs[] = {
+static const struct queue_verb verbs[] = {
 	{ "list", ORDER_LIST, false, false, NULL },
 	{ "show", ORDER_SHOW, false, false, NULL },
 	{ "hold", ORDER_HOLD, true, false, "held" },
@@ -76,171 +71,16 @@ static const struct verb {
 	{ "suspended", ORDER_SUSPENDED, false, false, NULL },
 };
 
-static const struct verb summary = { "list", ORDER_GROUP, false, false, NULL };
+static const struct queue_verb summary = { "list", ORDER_GROUP, false, false, NULL };
 static const char *const by_words[ORDER_BYS] = { [BY_DESTINATION] = "destination",
 	[BY_SENDER] = "sender",
 	[BY_RECIPIENT] = "recipient",
 	[BY_AGE] = "age" };
 
-struct asker {
-	struct ask ask;
-	const struct verb *verb;
-	const char *by, *until, *config;
-	bool is_json, is_sure, is_dry, is_trial;
-	struct buf what;	  /* filter or name */
-	uint64_t shown, expected; /* mails; recipients of the deed */
-	struct mail_id last;
-};
-
-/* ── answers ── */
-
-static void
-print_item_json(const struct ipc_item *i)
-{
-	struct buf line = { .max = 2 * IPC_PACKET_MAX };
-	char id[MAIL_ID_TEXT];
-
-	buf_addf(&line, "{\"id\":\"%s\"", mail_id_text(i->id, id));
-	ask_json_time(&line, "arrived", i->arrived_ms);
-	ask_json_number(&line, "size", i->size);
-	ask_json_text(&line, "from", i->reverse_path);
-	ask_json_text(&line, "to", i->address);
-	ask_json_text(&line, "state", str_of(filter_state_word(i->state)));
-	ask_json_number(&line, "tries", i->tries);
-	ask_json_time(&line, "next", i->due_ms);
-	ask_json_text(&line, "host", i->host);
-	ask_json_text(&line, "words", i->words);
-	printf("%.*s}\n", STR_ARG(buf_str(&line)));
-	buf_free(&line);
-}
-
-static void
-print_mail_head(struct asker *a, const struct ipc_item *i)
-{
-	char id[MAIL_ID_TEXT], when[32];
-
-	if (mail_id_eq(a->last, i->id))
-		return;
-	printf("%s%s\n  from     <", a->shown ? "\n" : "", mail_id_text(i->id, id));
-	ask_print_plain(i->reverse_path);
-	printf(">\n  arrived  %s\n  size     %llu\n", ask_time(i->arrived_ms, when),
-		(unsigned long long)i->size);
-	a->last = i->id;
-	a->shown++;
-}
-
-static void
-print_item(struct asker *a, const struct ipc_item *i)
-{
-	const char *state = filter_state_word(i->state);
-	struct str why = i->why;
-	struct err last;
-	char id[MAIL_ID_TEXT], when[32];
-
-	if (a->verb->verb == ORDER_SHOW) {
-		print_mail_head(a, i);
-		printf("  to       <");
-	} else {
-		printf("%.12s  %s  %-9s <", mail_id_text(i->id, id), ask_time(i->arrived_ms, when),
-			state);
-	}
-	ask_print_plain(i->address);
-	printf(">");
-	if (a->verb->verb == ORDER_SHOW)
-		printf("  %s", state);
-	if (i->tries)
-		printf("  tries %u", i->tries);
-	if (i->due_ms)
-		printf("  next %s", ask_time(i->due_ms, when));
-	if (codec_scan_err(&why, &last)) {
-		printf("  ");
-		ask_print_said(&last);
-	}
-	if (i->next.n && i->state != FILTER_DEFERRED) {
-		printf("  ");
-		ask_print_plain(i->next);
-	}
-	putchar('\n');
-}
-
-static void
-print_group(const struct asker *a, const struct ipc_group *g)
-{
-	struct buf line = { .max = 2 * IPC_PACKET_MAX };
-	char size[32], oldest[32];
-
-	if (a->is_json) {
-		buf_addf(&line, "{\"recipients\":%llu", (unsigned long long)g->recipients);
-		ask_json_number(&line, "mails", g->mails);
-		ask_json_number(&line, "size", g->size);
-		ask_json_time(&line, "oldest", g->oldest_ms);
-		ask_json_text(&line, "name", g->name);
-		printf("%.*s}\n", STR_ARG(buf_str(&line)));
-	} else {
-		printf("%10llu  %10llu  %9s  %s  ", (unsigned long long)g->recipients,
-			(unsigned long long)g->mails, ask_size(g->size, size),
-			ask_time(g->oldest_ms, oldest));
-		ask_print_plain(g->name);
-		putchar('\n');
-	}
-	buf_free(&line);
-}
-
-static void
-print_suspended(const struct asker *a, const struct ipc_place *p)
-{
-	struct buf line = { .max = IPC_PACKET_MAX };
-	char until[32];
-
-	if (a->is_json) {
-		buf_add(&line, S("{\"suspended\":true"));
-		ask_json_text(&line, "name", p->name);
-		ask_json_time(&line, "until", p->suspended_until_ms);
-		printf("%.*s}\n", STR_ARG(buf_str(&line)));
-	} else {
-		printf("until %s  ", ask_time(p->suspended_until_ms, until));
-		ask_print_plain(p->name);
-		putchar('\n');
-	}
-	buf_free(&line);
-}
-
-static void
-print_progress(const struct asker *a, uint64_t done)
-{
-	enum { WIDTH = 40 };
-	uint64_t most = a->expected ? a->expected : 1;
-	int filled = (int)((done > most ? most : done) * WIDTH / most);
-
-	if (isatty(STDERR_FILENO) && !a->is_json)
-		fprintf(stderr, "\r[%.*s%*s] %llu of %llu", filled,
-			"########################################", WIDTH - filled, "",
-			(unsigned long long)done, (unsigned long long)a->expected);
-}
-
-static void
-came(void *owner, const struct ipc_message *m)
-{
-	struct asker *a = owner;
-
-	if (m->kind == IPC_item && a->is_json && (!a->is_trial || a->is_dry))
-		print_item_json(&m->item);
-	else if (m->kind == IPC_item && a->is_json)
-		return; /* a sample, for people who are asked */
-	else if (m->kind == IPC_item)
-		print_item(a, &m->item);
-	else if (m->kind == IPC_group)
-		print_group(a, &m->group);
-	else if (m->kind == IPC_place)
-		print_suspended(a, &m->place);
-	else if (m->kind == IPC_end)
-		print_progress(a, m->end.recipients);
-}
-
 /* ── orders ── */
 
 static int
-order(struct asker *a, int64_t until_ms)
+order(struct queue_asker *a, int64_t until_ms)
 {
 	enum order_by by = BY_DESTINATION;
 
@@ -263,7 +103,7 @@ print_count(const struct ipc_end *end, const char *ending)
 }
 
 static int
-list(struct asker *a)
+list(struct queue_asker *a)
 {
 	bool is_group = a->by || a->verb->verb == ORDER_GROUP;
 	int code;
@@ -289,7 +129,7 @@ list(struct asker *a)
 }
 
 static bool
-is_confirmed(const struct asker *a, int *code)
+is_confirmed(const struct queue_asker *a, int *code)
 {
 	char answer[16];
 
@@ -308,7 +148,7 @@ is_confirmed(const struct asker *a, int *code)
 
 /* What it would be done to; false: nothing more is to be done. */
 static bool
-try_deed(struct asker *a, int64_t now_ms, int *code)
+try_deed(struct queue_asker *a, int64_t now_ms, int *code)
 {
 	char size[32], age[32], ending[96];
 
@@ -329,7 +169,7 @@ try_deed(struct asker *a, int64_t now_ms, int *code)
 }
 
 static void
-print_done(const struct asker *a)
+print_done(const struct queue_asker *a)
 {
 	const struct ipc_end *end = &a->ask.end;
 
@@ -350,7 +190,7 @@ print_done(const struct asker *a)
 }
 
 static int
-deed(struct asker *a)
+deed(struct queue_asker *a)
 {
 	bool needs_thought = a->verb->verb != ORDER_UNDO;
 	int64_t now_ms = loop_wall_ms();
@@ -406,7 +246,7 @@ read_until(const char *text)
 }
 
 static int
-suspend(struct asker *a)
+suspend(struct queue_asker *a)
 {
 	int64_t until_ms = a->until ? read_until(a->until) : 0;
 	char text[32];
@@ -431,7 +271,7 @@ suspend(struct asker *a)
 	return EX_OK;
 }
 
-static const struct verb *
+static const struct queue_verb *
 verb_of(const char *word)
 {
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
@@ -441,10 +281,10 @@ verb_of(const char *word)
 }
 
 /* The verb that this may be a slip of; else NULL. */
-static const struct verb *
+static const struct queue_verb *
 verb_near(const char *word)
 {
-	const struct verb *meant = NULL;
+	const struct queue_verb *meant = NULL;
 	size_t least = strlen(word) / 3 + 1;
 
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -460,10 +300,10 @@ verb_near(const char *word)
 
 /* A filter that cannot be read may begin or end in a slip of a verb. */
 static bool
-read_filter(const struct asker *a, int n, char **words, struct err *e)
+read_filter(const struct queue_asker *a, int n, char **words, struct err *e)
 {
 	const int ends[] = { n - 1, 0 };
-	const struct verb *meant;
+	const struct queue_verb *meant;
 	struct filter f;
 
 	if (filter_parse(&f, buf_str(&a->what), e))
@@ -477,7 +317,7 @@ read_filter(const struct asker *a, int n, char **words, struct err *e)
 
 /* The verb stands behind the filter, or before it. */
 static bool
-read_words(struct asker *a, int n, char **words)
+read_words(struct queue_asker *a, int n, char **words)
 {
 	struct err e = { 0 };
 
@@ -520,7 +360,7 @@ by_is_known(const char *by)
 }
 
 static int
-run(struct asker *a)
+run(struct queue_asker *a)
 {
 	int code = ask_open(&a->ask, a->config);
 
@@ -550,7 +390,7 @@ cmd_queue(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct asker a = { .ask = { .command = "posthouse queue", .came = came },
+	struct queue_asker a = { .ask = { .command = "posthouse queue", .came = queue_tell },
 		.what = { .max = IPC_TEXT_MAX } };
 	int o, code, at = -1;
 

@@ -4,14 +4,11 @@
 #include <limits.h>
 #include <pwd.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmd/ask.h"
 #include "cmd/cmd.h"
-#include "cmd/outbox.h"
 #include "cmd/profile.h"
-#include "cmd/send.h"
 #include "message/message.h"
 #include "smtp/address.h"
 
@@ -29,6 +26,7 @@ static const char sendmail_help[] =
 	"  -bs              speak SMTP on standard input and output\n"
 	"  -bv              is the mail to these addresses deliverable? Nothing is sent\n"
 	"  -bp              what waits (mailq)           -q      send what waits in your outbox\n"
+	"  -qIID            the same, and once more what was refused: the mail of this id (mailq)\n"
 	"  -bi              newaliases: there is nothing to be rebuilt\n"
 	"      --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"\n"
@@ -42,8 +40,9 @@ static const char sendmail_help[] =
 	"your outbox\n"
 	"and goes when that is mended: exit code 0.\n"
 	"\n"
-	"Exit codes: 0 handed in or kept, 64 usage, 65 the message or an address is wrong, 67 no "
-	"such mailbox,\n"
+	"Exit codes: 0 handed in or kept, 64 usage, 65 the message, an address or an id is wrong, "
+	"67 no such\n"
+	"mailbox, "
 	"69 refused (also of what -q sent), 75 it could not even be kept, or waits still after -q, "
 	"78 --config\n"
 	"names a wrong file.\n"
@@ -57,7 +56,9 @@ static const char mailq_help[] =
 	"\n"
 	"  --config FILE   else $POSTHOUSE_CONFIG, else /etc/posthouse/posthouse.conf\n"
 	"\n"
-	"More of the station's queue: posthouse queue. At once what is in the outbox: sendmail -q\n"
+	"More of the station's queue: posthouse queue. At once what is in the outbox: sendmail "
+	"-q;\n"
+	"what was refused, once more: sendmail -qIID\n"
 	"\n"
 	"Example\n"
 	"  mailq\n";
@@ -70,61 +71,6 @@ static const char newaliases_help[] =
 	"\n"
 	"Example\n"
 	"  posthouse alias list\n";
-
-/* ── letters ─────────────────────────────────────────────────────────────────────────────────── */
-
-/*
- * Every letter that sendmail had somewhere. A letter with a value takes what stands behind it in its word; NEXT takes the next word
- * where nothing does. Letters without a value may share a word: -ti.
- */
-enum value { NONE, ATTACHED, NEXT };
-
-static const struct letter {
-	char letter;
-	enum value value;
-} letters[] = {
-	{ 'A', NEXT },	   /* which configuration: -Ac, -Am */
-	{ 'B', NEXT },	   /* 7BIT, 8BITMIME: seen from the message */
-	{ 'b', NEXT },	   /* what to do */
-	{ 'C', NEXT },	   /* a sendmail.cf */
-	{ 'c', NONE },	   /* no wait for costly hosts */
-	{ 'D', NEXT },	   /* a log of debugging */
-	{ 'd', ATTACHED }, /* debugging */
-	{ 'E', NONE },	   /* AIX */
-	{ 'e', NEXT },	   /* where errors go */
-	{ 'F', NEXT },
-	{ 'f', NEXT },
-	{ 'G', NONE }, /* relayed, not submitted */
-	{ 'h', NEXT }, /* hops */
-	{ 'I', NONE }, /* newaliases */
-	{ 'i', NONE },
-	{ 'J', ATTACHED }, /* AIX */
-	{ 'L', NEXT },	   /* a name for the log */
-	{ 'l', NONE },
-	{ 'M', NEXT }, /* one mail of the queue */
-	{ 'm', NONE }, /* to me too */
-	{ 'N', NEXT },
-	{ 'n', NONE }, /* no aliases */
-	{ 'O', NEXT }, /* an option of a sendmail.cf */
-	{ 'o', NEXT }, /* the same, short */
-	{ 'p', NEXT }, /* the protocol it came by */
-	{ 'Q', ATTACHED },
-	{ 'q', ATTACHED },
-	{ 'R', NEXT },
-	{ 'r', NEXT },
-	{ 's', NONE }, /* keep From lines */
-	{ 'T', NEXT }, /* how long to try */
-	{ 't', NONE },
-	{ 'U', NONE }, /* first submission */
-	{ 'V', NEXT },
-	{ 'v', NONE },
-	{ 'X', NEXT }, /* a log of the dialogue */
-	{ 'x', NONE },
-};
-
-enum { LETTERS = sizeof letters / sizeof letters[0], ENVELOPE_ID_MAX = 100 };
-
-enum mode { DELIVER, SESSION, VERIFY, QUEUE, FLUSH, ALIASES, HELP, WRONG };
 
 bool
 sendmail_complain(struct sendmail *s, int exit_code, struct str what, const char *detail)
@@ -141,176 +87,6 @@ sendmail_complain(struct sendmail *s, int exit_code, struct str what, const char
 	if (s->exit_code == EX_OK)
 		s->exit_code = exit_code;
 	return false;
-}
-
-static enum mode
-mode_of(struct sendmail *s, char letter)
-{
-	switch (letter) {
-	case 'm':
-	case 'a': /* the ARPANET's */
-		return DELIVER;
-	case 's':
-		return SESSION;
-	case 'v':
-		return VERIFY;
-	case 'p':
-		return QUEUE;
-	case 'i':
-		return ALIASES;
-	case 't':
-		sendmail_complain(s, EX_USAGE,
-			S("-bt: `posthouse explain route ADDRESS` says where a mail would go"), "");
-		return WRONG;
-	case 'd':
-	case 'D':
-	case 'h':
-	case 'H':
-	case 'l':
-		sendmail_complain(s, EX_USAGE, S("-bd: the daemon is `posthouse serve`"), "");
-		return WRONG;
-	}
-	sendmail_complain(s, EX_USAGE, S("-b takes m, s, v, p, i"), "");
-	return WRONG;
-}
-
-static bool
-read_notify(struct sendmail *s, const char *words)
-{
-	struct err e;
-
-	s->notify = order_notify(words, &e);
-	return s->notify || sendmail_complain(s, EX_USAGE,
-				    S("-N takes never, or some of success,failure,delay"), "");
-}
-
-static bool
-read_ret(struct sendmail *s, struct str word)
-{
-	bool is_full = str_eq_nocase(word, S("full"));
-
-	s->ret = is_full ? 'F' : 'H';
-	return is_full || str_starts_nocase(word, S("hdr")) ||
-	       sendmail_complain(s, EX_USAGE, S("-R takes full or hdrs"), "");
-}
-
-/* RFC 3461 §4.4. Better a mail without its name than none. */
-static void
-read_envelope_id(struct sendmail *s, struct str id)
-{
-	bool is_good = id.n > 0 && id.n <= ENVELOPE_ID_MAX;
-
-	for (size_t i = 0; i < id.n; i++)
-		is_good &= id.p[i] >= ' ' && id.p[i] <= '~';
-	if (is_good)
-		s->envelope_id = id.p;
-	else
-		sendmail_complain(s, EX_OK, id,
-			"-V takes up to 100 printable characters of ASCII; the mail goes without");
-}
-
-/* What a letter means here; of the others only the form is known. */
-static bool
-obey(struct sendmail *s, enum mode *mode, char letter, const char *value)
-{
-	switch (letter) {
-	case 'b':
-		*mode = mode_of(s, *value);
-		return *mode != WRONG;
-	case 'F':
-		s->name = value;
-		break;
-	case 'f':
-	case 'r':
-		s->from = value;
-		break;
-	case 'I':
-		*mode = ALIASES;
-		break;
-	case 'i':
-		s->ignores_dots = true;
-		break;
-	case 'N':
-		return read_notify(s, value);
-	case 'o':
-		s->ignores_dots |= *value == 'i';
-		break;
-	case 'q':
-		*mode = FLUSH;
-		break;
-	case 'R':
-		return read_ret(s, str_of(value));
-	case 't':
-		s->reads_recipients = true;
-		break;
-	case 'V':
-		read_envelope_id(s, str_of(value));
-		break;
-	case 'v':
-		s->is_verbose = true;
-		break;
-	}
-	return true;
-}
-
-static const struct letter *
-letter_of(char c)
-{
-	for (size_t i = 0; i < LETTERS; i++)
-		if (letters[i].letter == c)
-			return &letters[i];
-	return NULL;
-}
-
-/* One word of letters; *at is its place, and moves on when a value is the next word. */
-static bool
-read_word(struct sendmail *s, enum mode *mode, char **argv, int *at)
-{
-	for (const char *p = argv[*at] + 1; *p; p++) {
-		const struct letter *l = letter_of(*p);
-		char word[] = { '-', *p, '\0' };
-
-		if (!l)
-			return sendmail_complain(s, EX_USAGE, str_of(word),
-				"there is no such letter; see sendmail --help");
-		if (l->value == NONE) {
-			if (!obey(s, mode, *p, ""))
-				return false;
-			continue;
-		}
-		if (p[1] || l->value == ATTACHED)
-			return obey(s, mode, *p, p + 1);
-		if (!argv[*at + 1])
-			return sendmail_complain(s, EX_USAGE, str_of(word), "needs a value");
-		(*at)++;
-		return obey(s, mode, *p, argv[*at]);
-	}
-	return true;
-}
-
-/* Up to the first address: what stands behind it is an address too, so that nobody slips us a letter in its place. */
-static int
-read_words(struct sendmail *s, enum mode *mode, char **argv)
-{
-	int at;
-
-	for (at = 1; argv[at] && argv[at][0] == '-' && argv[at][1]; at++) {
-		if (strcmp(argv[at], "--") == 0)
-			return at + 1;
-		if (strcmp(argv[at], "--help") == 0) {
-			*mode = HELP;
-			return at;
-		}
-		if (strcmp(argv[at], "--config") == 0 && argv[at + 1]) {
-			s->config_file = argv[++at];
-			continue;
-		}
-		if (!read_word(s, mode, argv, &at)) {
-			*mode = WRONG;
-			return at;
-		}
-	}
-	return at;
 }
 
 static const char not_an_address[] = "this is not an address";
@@ -470,25 +246,31 @@ show_queue(const struct sendmail *s)
 static int
 flush(struct sendmail *s)
 {
+	bool is_retry = s->retried != NULL;
 	struct err e;
 
-	if (!outbox_flush(&e))
-		sendmail_complain(s, e.class == ERR_PERMANENT ? EX_UNAVAILABLE : EX_TEMPFAIL,
+	if (is_retry && !*s->retried)
+		sendmail_complain(s, EX_USAGE, S("-qI takes the id that mailq shows"), "");
+	else if ((is_retry && !outbox_retry(str_of(s->retried), &e)) || !outbox_flush(&e))
+		sendmail_complain(s,
+			e.kind == ERR_OTHER	   ? EX_DATAERR
+			: e.class == ERR_PERMANENT ? EX_UNAVAILABLE
+						   : EX_TEMPFAIL,
 			str_of(e.text), "");
 	outbox_tend();
 	return s->exit_code;
 }
 
 static int
-run(struct sendmail *s, enum mode mode, char **addresses)
+run(struct sendmail *s, enum sendmail_mode mode, char **addresses)
 {
-	if (mode == QUEUE)
+	if (mode == SENDMAIL_QUEUE)
 		return show_queue(s);
-	if (mode == FLUSH)
+	if (mode == SENDMAIL_FLUSH)
 		return flush(s);
 	if (!find_sender(s))
 		return s->exit_code;
-	if (mode == SESSION) {
+	if (mode == SENDMAIL_SESSION) {
 		sendmail_session(s);
 		outbox_tend();
 		return s->exit_code;
@@ -498,31 +280,31 @@ run(struct sendmail *s, enum mode mode, char **addresses)
 			sendmail_add_recipients(s, str_of(*addresses), EX_DATAERR);
 		else
 			sendmail_complain(s, EX_DATAERR, str_of(*addresses), not_an_address);
-	return mode == VERIFY ? sendmail_verify_all(s) : deliver(s);
+	return mode == SENDMAIL_VERIFY ? sendmail_verify_all(s) : deliver(s);
 }
 
 static int
-sendmail(enum mode mode, const char *help, char **argv)
+sendmail(enum sendmail_mode mode, const char *help, char **argv)
 {
 	struct sendmail s = { .arena = { .max = SENDMAIL_MEMORY_MAX },
 		.message = { .max = SENDMAIL_MESSAGE_MAX } };
-	int at = read_words(&s, &mode, argv), code = s.exit_code;
+	int at = sendmail_read_letters(&s, &mode, argv), code = s.exit_code;
 
 	switch (mode) {
-	case WRONG:
+	case SENDMAIL_WRONG:
 		break;
-	case HELP:
+	case SENDMAIL_HELP:
 		fputs(help, stdout);
 		break;
-	case ALIASES:
+	case SENDMAIL_ALIASES:
 		printf("Aliases need no rebuilding: posthouse alias, and the domains of the "
 		       "configuration, hold at once.\n");
 		break;
-	case DELIVER:
-	case SESSION:
-	case VERIFY:
-	case QUEUE:
-	case FLUSH:
+	case SENDMAIL_DELIVER:
+	case SENDMAIL_SESSION:
+	case SENDMAIL_VERIFY:
+	case SENDMAIL_QUEUE:
+	case SENDMAIL_FLUSH:
 		config_load(&s.config, s.config_file, &s.config_error);
 		find_domain(&s);
 		code = run(&s, mode, argv + at);
@@ -539,19 +321,19 @@ int
 cmd_sendmail(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(DELIVER, sendmail_help, argv);
+	return sendmail(SENDMAIL_DELIVER, sendmail_help, argv);
 }
 
 int
 cmd_mailq(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(QUEUE, mailq_help, argv);
+	return sendmail(SENDMAIL_QUEUE, mailq_help, argv);
 }
 
 int
 cmd_newaliases(int argc, char **argv)
 {
 	(void)argc;
-	return sendmail(ALIASES, newaliases_help, argv);
+	return sendmail(SENDMAIL_ALIASES, newaliases_help, argv);
 }

@@ -13,7 +13,8 @@
  * in an SMTP dialogue (-bs). It is handed in to the station as anybody's mail is; where the station does not answer, it waits in the
  * caller's own outbox. Nothing is set-uid, so nothing here is done with other rights than the caller's.
  *
- *   sendmail.c           the letters, and what is done
+ *   sendmail.c           what is done
+ *   sendmail_letters.c   what the arguments ask for
  *   sendmail_address.c   lists of addresses; local names made whole
  *   sendmail_message.c   standard input made a message
  *   sendmail_deliver.c   handing it in, or keeping it; exit codes
@@ -34,6 +35,7 @@ struct sendmail_recipients {
 struct sendmail {
 	/* asked for */
 	const char *config_file, *from, *name, *envelope_id;
+	const char *retried; /* -qI: the id of a mail in the outbox */
 	bool reads_recipients, ignores_dots, is_verbose;
 	unsigned notify; /* PH_NOTIFY_… */
 	char ret;	 /* 'F', 'H', 0 */
@@ -52,6 +54,20 @@ struct sendmail {
 
 /* A line on standard error, and the exit code. Always false. */
 bool sendmail_complain(struct sendmail *s, int exit_code, struct str what, const char *detail);
+
+enum sendmail_mode {
+	SENDMAIL_DELIVER,
+	SENDMAIL_SESSION,
+	SENDMAIL_VERIFY,
+	SENDMAIL_QUEUE,
+	SENDMAIL_FLUSH,
+	SENDMAIL_ALIASES,
+	SENDMAIL_HELP,
+	SENDMAIL_WRONG, /* said why */
+};
+
+/* The arguments up to the first address: what stands behind it is an address too, so that nobody slips us a letter in its place. Its place. */
+int sendmail_read_letters(struct sendmail *s, enum sendmail_mode *mode, char **argv);
 
 /* The next address of a list (RFC 5322 §3.4): names, comments and groups are left out, folding too. Its text lies in `text`, and may
  * be several that blanks divide; *end is the place in the list behind it. */

@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/ip.h"
 #include "base/must.h"
 #include "config/options.h"
 #include "config/syntax.h"
+#include "config/whole.h"
 #include "io/file.h"
 
-enum { ARENA_MAX = 64 * 1024 * 1024, SOCKETS_MAX = 64 };
+enum { ARENA_MAX = 64 * 1024 * 1024 };
 
 static const char default_path[] = "/etc/posthouse/posthouse.conf";
 
@@ -218,7 +218,7 @@ fill_all(struct config *c, cfg_t *tree)
 	fill(c, "tls", only(tree, "tls"), c);
 	fill(c, "web", only(tree, "web"), c);
 	if (c->web.imap_url.n)
-		must(option_read_imap(c->web.imap_url, &c->web.imap)); /* it has been checked */
+		must(!option_read_imap(c->web.imap_url, &c->web.imap)); /* it has been checked */
 	fill(c, "gate", only(tree, "gate"), c);
 	fill(c, "smtp", only(tree, "smtp"), c);
 	fill(c, "queue", only(tree, "queue"), c);
@@ -251,74 +251,6 @@ sockets_of(cfg_t *tree)
 	return n;
 }
 
-/* One address a family, or nothing. */
-static const char *
-wrong_source(const struct config_route *r)
-{
-	if (r->source_n > 2 || (r->source_n == 2 && r->source[0].family == r->source[1].family))
-		return "`source` of a route has two addresses of one family";
-	return NULL;
-}
-
-static bool
-is_loopback(const struct sockaddr_storage *a)
-{
-	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)a;
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)a;
-
-	return a->ss_family == AF_INET
-		       ? ip_is_loopback(IP_V4, (const unsigned char *)&four->sin_addr)
-		       : ip_is_loopback(IP_V6, six->sin6_addr.s6_addr);
-}
-
-/* Passwords and mail do not cross a network in clear. */
-static const char *
-wrong_web(const struct config_listen *l)
-{
-	if (l->door == CONFIG_WEB && (l->proxy.n || l->xclient.n))
-		return "a web door knows neither `proxy` nor `xclient`";
-	for (size_t i = 0; l->door == CONFIG_WEB && l->has_no_tls && i < l->on_n; i++)
-		if (!is_loopback(&l->on[i]))
-			return "a web door with no-tls listens beyond loopback; leave no-tls out, "
-			       "or listen on 127.0.0.1";
-	return NULL;
-}
-
-/* What no single line is to blame for. */
-static bool
-check_whole(const struct config *c, const char *name, struct err *e)
-{
-	const char *wrong = NULL;
-
-	if (c->hostname.n == 0)
-		wrong = "`hostname` is missing; write hostname = \"mail.example.org\"";
-	else if (c->listens_n == 0)
-		wrong = "nothing is listened on; write listen smtp { on = \"*:25\" }";
-	else if (c->queue.retry_first_ms > c->queue.retry_most_ms)
-		wrong = "`retry-first` is longer than `retry-most`";
-	else if (c->queue.segment_size % 4096)
-		wrong = "`segment-size` is no multiple of 4K";
-	else if (c->limits.memory < c->limits.message && c->limits.memory < 16 * 1024 * 1024)
-		wrong = "`memory` is less than 16M and less than one `message`";
-	else if (c->tls.keys_n && c->tls.certificates_n == 0)
-		wrong = "tls has a key and no certificate; write tls { certificate = \"…\" }";
-	else if (c->tls.keys_n && c->tls.keys_n != c->tls.certificates_n)
-		wrong = "`tls` has not as many keys as certificates; write them in the same order";
-	else if (c->tls.certificates_n > CONFIG_CERTIFICATES_MAX)
-		wrong = "`tls` has more than 64 certificates";
-	else if (c->filters_n > CONFIG_FILTERS_MAX)
-		wrong = "there are more than 8 filters";
-	else if (c->gate.dnsbl_n > CONFIG_ZONES_MAX)
-		wrong = "`dnsbl` has more than 8 lists";
-	for (size_t i = 0; i < c->routes_n && !wrong; i++)
-		wrong = wrong_source(&c->routes[i]);
-	for (size_t i = 0; i < c->listens_n && !wrong; i++)
-		wrong = wrong_web(&c->listens[i]);
-	if (wrong)
-		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: %s", name, wrong);
-	return !wrong;
-}
-
 bool
 config_parse(struct config *c, struct str text, const char *name, struct err *e)
 {
@@ -333,13 +265,13 @@ config_parse(struct config *c, struct str text, const char *name, struct err *e)
 	tree = syntax_parse(text, name, e);
 	if (!tree)
 		goto done;
-	if (sockets_of(tree) > SOCKETS_MAX) {
+	if (sockets_of(tree) > CONFIG_SOCKETS_MAX) {
 		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: more than %d addresses to listen on",
-			name, SOCKETS_MAX);
+			name, CONFIG_SOCKETS_MAX);
 		goto done;
 	}
 	fill_all(c, tree);
-	good = check_whole(c, name, e);
+	good = whole_check(c, name, e);
 done:
 	if (tree)
 		cfg_free(tree);
@@ -469,6 +401,24 @@ config_port(const struct sockaddr_storage *a)
 
 	memcpy(&both, a, sizeof both);
 	return ntohs(both.sin_port);
+}
+
+void
+config_make_socket(const struct config_network *address, uint16_t port, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *four = (struct sockaddr_in *)(void *)to;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)to;
+
+	*to = (struct sockaddr_storage){ 0 };
+	if (address->family == AF_INET) {
+		four->sin_family = AF_INET;
+		four->sin_port = htons(port);
+		memcpy(&four->sin_addr, address->address, sizeof four->sin_addr);
+	} else if (address->family == AF_INET6) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons(port);
+		memcpy(&six->sin6_addr, address->address, sizeof six->sin6_addr);
+	}
 }
 
 bool

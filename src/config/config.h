@@ -62,7 +62,12 @@ enum config_judgement {
 };						     /* note: in Received and in the log */
 enum config_down { CONFIG_ACCEPT, CONFIG_TEMPFAIL }; /* a content filter that does not answer */
 
-enum { CONFIG_CERTIFICATES_MAX = 64, CONFIG_FILTERS_MAX = 8, CONFIG_ZONES_MAX = 8 };
+enum {
+	CONFIG_CERTIFICATES_MAX = 64,
+	CONFIG_FILTERS_MAX = 8,
+	CONFIG_ZONES_MAX = 8,
+	CONFIG_SOCKETS_MAX = 64
+};
 
 /* A content filter: a Milter on a socket that master connects to. */
 struct config_filter {
@@ -251,6 +256,8 @@ bool config_mailbox_path(
 bool config_name_is_valid(struct str local); /* could a mailbox or an alias here be called so? 1 to
 						64 of a-z 0-9 . _ - + (any case) */
 uint16_t config_port(const struct sockaddr_storage *a);
+void config_make_socket(const struct config_network *address, uint16_t port,
+	struct sockaddr_storage *to); /* of family 0: an empty one */
 bool config_networks_have(const struct config_networks *n,
 	const struct sockaddr *address); /* v4-mapped IPv6 counts as IPv4 */
 

@@ -113,7 +113,7 @@ const struct option option_table[] = {
 	{ "listen", "no-tls", OPTION_YES, offsetof(struct config_listen, has_no_tls), "false", NULL,
 		"STARTTLS is not offered at this door; a web door speaks HTTP in clear, on loopback alone" },
 	{ "listen", "proxy", OPTION_NETWORKS, offsetof(struct config_listen, proxy), "{}", NULL,
-		"networks of proxies: every connection from there must begin with a PROXY header (version 1 or 2)" },
+		"networks of proxies: every connection from there must begin with a PROXY header (version 1 or 2), before TLS too" },
 	{ "listen", "xclient", OPTION_NETWORKS, offsetof(struct config_listen, xclient), "{}", NULL,
 		"networks of hosts that may say with XCLIENT for whom they speak" },
 
@@ -380,10 +380,7 @@ wrong_imap(struct str value)
 {
 	struct config_imap imap;
 
-	return option_read_imap(value, &imap)
-		       ? NULL
-		       : "is no server of IMAP; write one such as imaps://imap.example.org or "
-			 "imap://imap.example.org:143";
+	return option_read_imap(value, &imap);
 }
 
 static const char *

@@ -83,8 +83,8 @@ bool option_read_address(struct str text, struct config_network *a);
 bool option_is_name(struct str text);
 /* A socket to connect to: "unix:/path", "127.0.0.1:11332", "[::1]:11332". Its size; 0: it is none. */
 socklen_t option_read_filter(struct str text, struct sockaddr_storage *to);
-/* A server of IMAP: "imaps://HOST[:PORT]", "imap://HOST[:PORT]". Its host points into `text`. */
-bool option_read_imap(struct str text, struct config_imap *imap);
+/* A server of IMAP: "imaps://HOST[:PORT]", "imap://HOST[:PORT]". Its host points into `text`. NULL when good, else what it is, "is no …". */
+const char *option_read_imap(struct str text, struct config_imap *imap);
 
 bool option_is_list(const struct option *o);
 

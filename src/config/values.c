@@ -116,27 +116,6 @@ read_network(struct str text, struct config_network *network)
 	return true;
 }
 
-static struct sockaddr_storage
-socket_of(const struct config_network *a, uint16_t port)
-{
-	struct sockaddr_storage s = { 0 };
-
-	if (a->family == AF_INET) {
-		struct sockaddr_in *in = (struct sockaddr_in *)(void *)&s;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(port);
-		memcpy(&in->sin_addr, a->address, sizeof in->sin_addr);
-	} else {
-		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&s;
-
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(port);
-		memcpy(&in6->sin6_addr, a->address, sizeof in6->sin6_addr);
-	}
-	return s;
-}
-
 /* HOST[:PORT], where HOST is "[::1]" or has no colon. Port 0: none was written. */
 static bool
 split_port(struct str text, struct str *host, uint16_t *port)
@@ -174,7 +153,7 @@ read_listen(struct str text, struct sockaddr_storage *s)
 		return wrong;
 	if (!str_eq(host, S("*")) && !option_read_address(host, &a))
 		return wrong;
-	*s = socket_of(&a, port);
+	config_make_socket(&a, port, s);
 	return NULL;
 }
 
@@ -198,7 +177,7 @@ read_inet(struct str text, struct str localhost, struct sockaddr_storage *to)
 		host = localhost;
 	if (port == 0 || !option_read_address(host, &a))
 		return false;
-	*to = socket_of(&a, port);
+	config_make_socket(&a, port, to);
 	return true;
 }
 
@@ -226,17 +205,25 @@ option_read_filter(struct str text, struct sockaddr_storage *to)
 	return sizeof *un;
 }
 
-bool
+const char *
 option_read_imap(struct str text, struct config_imap *imap)
 {
+	static const char wrong[] =
+		"is no server of IMAP; write one such as imaps://imap.example.org or "
+		"imap://imap.example.org:143";
+
 	*imap = (struct config_imap){ .is_tls = scan_word_nocase(&text, S("imaps://")) };
 	if (!imap->is_tls && !scan_word_nocase(&text, S("imap://")))
-		return false;
-	if (!split_port(text, &imap->host, &imap->port) || !option_is_name(imap->host))
-		return false;
+		return wrong;
+	if (!split_port(text, &imap->host, &imap->port))
+		return option_is_name(imap->host)
+			       ? "has no port behind the colon; write a number from 1 to 65535"
+			       : wrong;
+	if (!option_is_name(imap->host))
+		return wrong;
 	if (imap->port == 0)
 		imap->port = imap->is_tls ? 993 : 143; /* RFC 8314 §3.2, RFC 9051 §2.1 */
-	return true;
+	return NULL;
 }
 
 /* "HOST:PORT" of a via; host a name or an address. */

@@ -55,6 +55,10 @@ struct sandbox_user {
 };
 bool sandbox_shed(const struct sandbox_user *user, unsigned may);
 
+/* Before the loop: io_uring alone. libuv from 1.45 on prepares a ring where the kernel has it, without an option that says no, and aborts
+ * when the calls are closed later. A kernel without such filters has none to take away either. */
+void sandbox_close_rings(void);
+
 bool sandbox_close_files(struct sandbox *s, struct err *e);
 bool sandbox_close_calls(struct sandbox *s, struct err *e);
 

@@ -270,6 +270,17 @@ allow_all_of(struct filter *f, unsigned may)
 	allow_with_arguments(f, may);
 }
 
+void
+sandbox_close_rings(void)
+{
+	scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (context &&
+		seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0) == 0)
+		seccomp_load(context);
+	seccomp_release(context);
+}
+
 bool
 sandbox_calls_load(unsigned may, unsigned *n, struct err *e)
 {

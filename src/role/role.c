@@ -170,6 +170,7 @@ role_run(struct role *r, enum ipc_role self, const struct role_hooks *hooks, voi
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	log_open(ipc_role_name(self));
+	sandbox_close_rings();
 	*r = (struct role){ .loop = loop_open(),
 		.hooks = hooks,
 		.owner = owner,

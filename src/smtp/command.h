@@ -19,12 +19,14 @@ bool command_is_foreign(const struct smtp_server *s, struct str line);
 /* The reply to an EHLO or HELO that was taken. */
 void command_say_hello(struct smtp_server *s);
 
-/* What server.c does for them. */
+/* What server.c does for them, and for server_answer.c. */
 void smtp_server_say(struct smtp_server *s, struct reply r);
 void smtp_server_ask(struct smtp_server *s, enum smtp_event event);
 void smtp_server_close(struct smtp_server *s);
 void smtp_server_end_auth(struct smtp_server *s);
 void smtp_server_reset_transaction(struct smtp_server *s);
+/* Nothing is known of this client any more; what counts its errors goes on. */
+void smtp_server_begin_anew(struct smtp_server *s);
 
 /* A command, and what its function gets: its own row, and what stands behind the verb, trimmed. */
 struct command;

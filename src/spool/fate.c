@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fates: what has become of mails and segments, as a state in memory and as a log of entries that
- * change it. The keeper changes the state only by fate_apply with the entry that it also logs, and
- * recovery applies what it reads: so what a restart finds is what was there.
- *
- * The payload of a SPOOL_FATES record is a row of texts (u32 length, octets), an entry each:
- *
- *   u8 kind   then
- *   1 fate      id 16, and: recipient u32, kind u8, at u64, due u64, tries u32,
- *               why: class u8, kind u8, cause u32, code u16, enhanced 3 × u16, text; host; children
- *   2 released  id 16, number u64
- *   3 made      number u64, generation u64, size u64
- *   4 sealed    number u64, generation u64, end u64
- *   5 gone      number u64
- *
- * The numbers of enum fate_kind, err_class and err_kind stand in these files: new ones go to the
- * end.
+ * change it (fate_entry.c). The keeper changes the state only by fate_apply with the entry that it also
+ * logs, and recovery applies what it reads: so what a restart finds is what was there.
  *
  * Invariants
  * 1. For each recipient the last fate counts, for each segment the last of made, sealed and gone.
@@ -25,11 +12,10 @@
  * 3. Released mails are known by their segment until that is made anew or gone: no fate is
  * forgotten while the mail's record can still be read.
  */
-#include "spool/spool.h"
+#include "spool/keeper.h"
 
 #include "base/hash.h"
 #include "base/must.h"
-#include "spool/keeper.h"
 
 /* An entry of fate_state.fates. */
 struct kept_fate {
@@ -45,12 +31,6 @@ enum {
 	FATE_RECIPIENTS_MAX = 1 << 20,
 };
 
-static struct str
-id_str(const struct mail_id *id)
-{
-	return (struct str){ (const char *)id->octet, sizeof id->octet };
-}
-
 static struct fate_mail *
 mail_at(const struct fate_state *s, uint32_t name)
 {
@@ -60,7 +40,7 @@ mail_at(const struct fate_state *s, uint32_t name)
 static struct str
 mail_key(const void *of, uint32_t name)
 {
-	return id_str(&mail_at(of, name)->id);
+	return id_octets(&mail_at(of, name)->id);
 }
 
 static struct str
@@ -169,7 +149,7 @@ fate_segment(const struct fate_state *s, uint64_t number)
 struct fate_mail *
 fate_mail(const struct fate_state *s, struct mail_id id)
 {
-	uint32_t name = refs_get(&s->by_id, id_str(&id));
+	uint32_t name = refs_get(&s->by_id, id_octets(&id));
 
 	return name ? mail_at(s, name) : NULL;
 }
@@ -186,7 +166,7 @@ fate_next_mail(const struct fate_state *s, uint32_t *at)
 void
 fate_drop_mail(struct fate_state *s, struct mail_id id)
 {
-	uint32_t name = refs_remove(&s->by_id, id_str(&id));
+	uint32_t name = refs_remove(&s->by_id, id_octets(&id));
 
 	if (!name)
 		return;
@@ -194,34 +174,31 @@ fate_drop_mail(struct fate_state *s, struct mail_id id)
 	pool_give(&s->mails, name);
 }
 
+bool
+fate_next_kept(const struct fate_state *s, const struct fate_mail *m, uint32_t *at, struct fate *f)
+{
+	for (; *at < m->fates_n; ++*at) {
+		uint32_t name = m->fates_n == 1 ? m->fates.one : m->fates.many[*at];
+		const struct kept_fate *kept;
+		struct str texts;
+
+		if (!name)
+			continue;
+		kept = kept_at(s, name);
+		texts = texts_of(s, kept);
+		*f = (struct fate){ .kind = (enum fate_kind)kept->kind,
+			.id = m->id,
+			.recipient = (*at)++,
+			.at_ms = kept->at_ms,
+			.due_ms = kept->due_ms,
+			.tries = kept->tries };
+		must(fate_scan_texts(&texts, f)); /* as fate_add_texts wrote it */
+		return true;
+	}
+	return false;
+}
+
 /* ── applying ── */
-
-/* The part of a fate that many share. */
-static void
-add_texts(struct buf *to, const struct fate *f)
-{
-	codec_add_u8(to, (uint8_t)f->why.class);
-	codec_add_u8(to, (uint8_t)f->why.kind);
-	codec_add_u32(to, (uint32_t)f->why.cause);
-	codec_add_u16(to, f->why.code);
-	codec_add_u16(to, f->why.enhanced.class);
-	codec_add_u16(to, f->why.enhanced.subject);
-	codec_add_u16(to, f->why.enhanced.detail);
-	codec_add_str(to, str_of(f->why.text));
-	codec_add_str(to, f->host);
-	codec_add_str(to, f->children);
-}
-
-static void
-add_fate_body(struct buf *to, const struct fate *f)
-{
-	codec_add_u32(to, f->recipient);
-	codec_add_u8(to, (uint8_t)f->kind);
-	codec_add_u64(to, (uint64_t)f->at_ms);
-	codec_add_u64(to, (uint64_t)f->due_ms);
-	codec_add_u32(to, f->tries);
-	add_texts(to, f);
-}
 
 /* The array reaches to that recipient: its length is the next power of two. */
 static void
@@ -293,7 +270,7 @@ apply_fate(struct fate_state *s, const struct fate *f)
 	else
 		*name = pool_take(&s->fates);
 	buf_reset(&s->scratch);
-	add_texts(&s->scratch, f);
+	fate_add_texts(&s->scratch, f);
 	must(!s->scratch.overflow);
 	kept = kept_at(s, *name);
 	kept->texts = texts_keep(s, buf_str(&s->scratch), &is_long);
@@ -380,163 +357,7 @@ fate_apply(struct fate_state *s, const struct fate_entry *entry)
 	}
 }
 
-/* ── entries as octets ── */
-
-static void
-add_entry_body(struct buf *to, const struct fate_entry *entry)
-{
-	codec_add_u8(to, (uint8_t)entry->kind);
-	switch (entry->kind) {
-	case ENTRY_FATE:
-		buf_add(to, id_str(&entry->fate.id));
-		add_fate_body(to, &entry->fate);
-		break;
-	case ENTRY_RELEASED:
-		buf_add(to, id_str(&entry->id));
-		codec_add_u64(to, entry->number);
-		break;
-	case ENTRY_MADE:
-		codec_add_u64(to, entry->number);
-		codec_add_u64(to, entry->generation);
-		codec_add_u64(to, entry->size);
-		break;
-	case ENTRY_SEALED:
-		codec_add_u64(to, entry->number);
-		codec_add_u64(to, entry->generation);
-		codec_add_u64(to, entry->end);
-		break;
-	case ENTRY_GONE:
-		codec_add_u64(to, entry->number);
-		break;
-	}
-}
-
-void
-fate_add_entry(struct buf *to, const struct fate_entry *entry)
-{
-	size_t begin = to->n;
-
-	codec_add_u32(to, 0);
-	add_entry_body(to, entry);
-	if (!to->overflow)
-		codec_put_u32(to->p + begin, (uint32_t)(to->n - begin - sizeof(uint32_t)));
-}
-
-static bool
-scan_why(struct str *in, struct err *why)
-{
-	struct str text;
-	uint32_t cause;
-	uint8_t class, kind;
-
-	if (!(codec_scan_u8(in, &class) && codec_scan_u8(in, &kind) && codec_scan_u32(in, &cause) &&
-		    codec_scan_u16(in, &why->code) && codec_scan_u16(in, &why->enhanced.class) &&
-		    codec_scan_u16(in, &why->enhanced.subject) &&
-		    codec_scan_u16(in, &why->enhanced.detail) && codec_scan_str(in, &text)))
-		return false;
-	if (class > ERR_PERMANENT || kind >= ERR_KINDS || text.n >= sizeof why->text)
-		return false;
-	why->class = (enum err_class) class;
-	why->kind = (enum err_kind)kind;
-	why->cause = (int)cause;
-	memcpy(why->text, text.p, text.n);
-	why->text[text.n] = 0;
-	return true;
-}
-
-static bool
-scan_texts(struct str *in, struct fate *f)
-{
-	return scan_why(in, &f->why) && codec_scan_str(in, &f->host) &&
-	       codec_scan_str(in, &f->children) && in->n == 0;
-}
-
-static bool
-scan_fate_body(struct str in, struct fate *f)
-{
-	uint64_t at_ms, due_ms;
-	uint8_t kind;
-
-	if (!(codec_scan_u32(&in, &f->recipient) && codec_scan_u8(&in, &kind) &&
-		    codec_scan_u64(&in, &at_ms) && codec_scan_u64(&in, &due_ms) &&
-		    codec_scan_u32(&in, &f->tries) && scan_texts(&in, f)))
-		return false;
-	f->kind = (enum fate_kind)kind;
-	f->at_ms = (int64_t)at_ms;
-	f->due_ms = (int64_t)due_ms;
-	return kind >= FATE_DELIVERED && kind <= FATE_EXPANDED;
-}
-
-bool
-fate_next_kept(const struct fate_state *s, const struct fate_mail *m, uint32_t *at, struct fate *f)
-{
-	for (; *at < m->fates_n; ++*at) {
-		uint32_t name = m->fates_n == 1 ? m->fates.one : m->fates.many[*at];
-		const struct kept_fate *kept;
-		struct str texts;
-
-		if (!name)
-			continue;
-		kept = kept_at(s, name);
-		texts = texts_of(s, kept);
-		*f = (struct fate){ .kind = (enum fate_kind)kept->kind,
-			.id = m->id,
-			.recipient = (*at)++,
-			.at_ms = kept->at_ms,
-			.due_ms = kept->due_ms,
-			.tries = kept->tries };
-		must(scan_texts(&texts, f)); /* as add_texts wrote it */
-		return true;
-	}
-	return false;
-}
-
-static bool
-scan_entry_body(struct str in, struct fate_entry *entry)
-{
-	uint8_t kind;
-
-	*entry = (struct fate_entry){ 0 };
-	if (!codec_scan_u8(&in, &kind))
-		return false;
-	entry->kind = (enum fate_entry_kind)kind;
-	switch (entry->kind) {
-	case ENTRY_FATE:
-		return codec_scan_bytes(&in, &entry->fate.id, sizeof entry->fate.id) &&
-		       scan_fate_body(in, &entry->fate);
-	case ENTRY_RELEASED:
-		return codec_scan_bytes(&in, &entry->id, sizeof entry->id) &&
-		       codec_scan_u64(&in, &entry->number) && in.n == 0;
-	case ENTRY_MADE:
-		return codec_scan_u64(&in, &entry->number) &&
-		       codec_scan_u64(&in, &entry->generation) &&
-		       codec_scan_u64(&in, &entry->size) && in.n == 0;
-	case ENTRY_SEALED:
-		return codec_scan_u64(&in, &entry->number) &&
-		       codec_scan_u64(&in, &entry->generation) &&
-		       codec_scan_u64(&in, &entry->end) && in.n == 0;
-	case ENTRY_GONE:
-		return codec_scan_u64(&in, &entry->number) && in.n == 0;
-	}
-	return false;
-}
-
-bool
-fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped)
-{
-	struct str one;
-
-	while (codec_scan_str(in, &one)) {
-		if (scan_entry_body(one, entry))
-			return true;
-		(*misshaped)++;
-	}
-	*misshaped += in->n > 0;
-	*in = (struct str){ 0 };
-	return false;
-}
-
-/* ── files ── */
+/* ── checkpoints and files of the log ── */
 
 /* The entries gathered so far become a record; with `least` 0 the rest too. */
 static void

@@ -34,8 +34,6 @@
  */
 #include "spool/keeper.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -43,11 +41,7 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum {
-	KEEPER_WINDOW = 256 * 1024, /* octets read ahead */
-	KEEPER_BIGS_READY_MIN = 4,
-	KEEPER_ROOMY = 64, /* segments that the disk must have room for, or no free one is kept */
-};
+enum { KEEPER_ROOMY = 64 }; /* segments that the disk must have room for, or no free one is kept */
 
 /* ── a segment's way ── */
 
@@ -154,7 +148,7 @@ keeper_free_space(struct spool_keeper *k)
 	return fstatvfs(k->root, &disk) == 0 ? disk.f_bavail * disk.f_frsize : 0;
 }
 
-static void
+void
 keeper_check_free(struct spool_keeper *k, struct kept_segment *g)
 {
 	unsigned free_n;
@@ -213,348 +207,6 @@ keeper_seal(struct spool_keeper *k, uint64_t number, uint64_t durable, struct er
 	return g->ticket;
 }
 
-/* ── big files ── */
-
-static struct str
-big_key(const void *member)
-{
-	const struct kept_big *b = member;
-
-	return (struct str){ (const char *)&b->number, sizeof b->number };
-}
-
-static struct kept_big *
-keeper_big(const struct spool_keeper *k, uint64_t number)
-{
-	return map_get(&k->bigs, (struct str){ (const char *)&number, sizeof number });
-}
-
-void
-keeper_put_big(struct spool_keeper *k, uint64_t number, int fd, enum kept_big_state state)
-{
-	struct kept_big *b = calloc(1, sizeof *b);
-
-	must(b);
-	*b = (struct kept_big){ .number = number, .state = state, .fd = fd };
-	map_put(&k->bigs, b);
-	if (state != BIG_READY)
-		return;
-	list_append(&k->bigs_ready, &b->link);
-	k->bigs_ready_n++;
-}
-
-static bool
-keeper_take_bigs(struct spool_keeper *k, struct job *j)
-{
-	if (err_is(&j->e))
-		return false;
-	for (size_t i = 0; i < JOB_BIGS_N; i++) {
-		keeper_put_big(k, j->bigs[i], j->big_fds[i], BIG_READY);
-		j->big_fds[i] = -1;
-	}
-	return true;
-}
-
-static void
-keeper_make_bigs(struct spool_keeper *k)
-{
-	if (k->bigs_ready_n >= KEEPER_BIGS_READY_MIN || k->is_making_bigs)
-		return;
-	k->is_making_bigs = true;
-	maker_give(k->maker, maker_new_job(JOB_BIGS, k->big));
-}
-
-bool
-keeper_make_big(struct spool_keeper *k, uint64_t *number, int *fd, struct err *e)
-{
-	struct kept_big *b;
-
-	if (k->bigs_ready_n == 0) {
-		struct job *j = maker_new_job(JOB_BIGS, k->big);
-		bool ok;
-
-		maker_run(j);
-		ok = keeper_take_bigs(k, j);
-		*e = j->e;
-		maker_free_job(j);
-		if (!ok)
-			return false;
-	}
-	b = list_of(k->bigs_ready.next, struct kept_big, link);
-	list_remove(&b->link);
-	k->bigs_ready_n--;
-	*number = b->number;
-	*fd = b->fd;
-	b->fd = -1;
-	b->state = BIG_GIVEN;
-	keeper_make_bigs(k);
-	return true;
-}
-
-static void
-big_name(char name[32], uint64_t number)
-{
-	snprintf(name, 32, "%016llx", (unsigned long long)number);
-}
-
-static void
-keeper_remove_big(struct spool_keeper *k, uint64_t number)
-{
-	struct kept_big *b =
-		map_remove(&k->bigs, (struct str){ (const char *)&number, sizeof number });
-	struct job *j;
-
-	free(b);
-	j = maker_new_job(JOB_UNLINK, k->big);
-	big_name(j->name, number);
-	maker_give(k->maker, j);
-}
-
-static void
-task_remove_big(struct spool_keeper *k, struct keeper_task *t)
-{
-	keeper_remove_big(k, t->number);
-}
-
-static bool
-keeper_has_damage(const struct spool_keeper *k)
-{
-	const struct kept_segment *g;
-
-	for (size_t at = 0; (g = map_next(&k->state.segments, &at));)
-		if (g->is_damaged)
-			return true;
-	return false;
-}
-
-void
-keeper_drop_big(struct spool_keeper *k, uint64_t number)
-{
-	struct kept_big *b = keeper_big(k, number);
-
-	if (b && b->state == BIG_GIVEN && !keeper_has_damage(k))
-		keeper_remove_big(k, number);
-}
-
-int
-keeper_open_big(struct spool_keeper *k, uint64_t big, struct err *e)
-{
-	char name[32];
-	int fd;
-
-	big_name(name, big);
-	fd = openat(k->big, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		err_set_errno(e, "cannot open big/%s of the spool", name);
-	return fd;
-}
-
-/* ── reading ── */
-
-void
-keeper_forget_window(struct spool_keeper *k)
-{
-	k->window_number = 0;
-	buf_reset(&k->window);
-}
-
-int
-keeper_segment_fd(struct spool_keeper *k, struct kept_segment *g, struct err *e)
-{
-	char name[32];
-
-	if (g->fd >= 0)
-		return g->fd;
-	snprintf(name, sizeof name, "%08llu", (unsigned long long)g->number);
-	g->fd = openat(k->seg, name, O_RDONLY | O_CLOEXEC);
-	if (g->fd < 0)
-		err_set_errno(e, "cannot open seg/%s of the spool", name);
-	return g->fd;
-}
-
-static bool
-read_all_at(int fd, char *to, size_t n, uint64_t at)
-{
-	while (n > 0) {
-		ssize_t got = pread(fd, to, n, (off_t)at);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			errno = got < 0 ? errno : EIO;
-			return false;
-		}
-		to += got;
-		at += (uint64_t)got;
-		n -= (size_t)got;
-	}
-	return true;
-}
-
-/* At least `want` octets of the segment from `offset` on, or all to the limit. Empty: they cannot
- * be read. */
-static struct str
-keeper_window(struct spool_keeper *k, struct kept_segment *g, uint64_t offset, uint64_t want,
-	uint64_t limit)
-{
-	struct err e;
-	size_t n;
-	int fd;
-
-	if (want > limit - offset)
-		want = limit - offset;
-	if (k->window_number == g->number && offset >= k->window_at &&
-		offset + want <= k->window_at + k->window.n)
-		return str_from(buf_str(&k->window), offset - k->window_at);
-	keeper_forget_window(k);
-	n = want > KEEPER_WINDOW ? want : KEEPER_WINDOW;
-	if (n > limit - offset)
-		n = limit - offset;
-	fd = keeper_segment_fd(k, g, &e);
-	if (fd < 0 || !read_all_at(fd, buf_room(&k->window, n), n, offset))
-		return (struct str){ 0 };
-	buf_grew(&k->window, n);
-	k->window_number = g->number;
-	k->window_at = offset;
-	return buf_str(&k->window);
-}
-
-static void
-keeper_note_damage(
-	struct kept_segment *g, uint64_t offset, const struct record *r, const char *what)
-{
-	char id[MAIL_ID_TEXT] = "unknown";
-
-	if (r)
-		mail_id_text(r->id, id);
-	g->is_damaged = true;
-	log_event("record-damaged", "segment=%llu offset=%llu mail=%s what=%s",
-		(unsigned long long)g->number, (unsigned long long)offset, id,
-		log_quote(str_of(what)));
-}
-
-static bool
-is_padding(struct str in)
-{
-	static const char zeros[SPOOL_ALIGN];
-
-	return memcmp(in.p, zeros, in.n < SPOOL_ALIGN ? in.n : SPOOL_ALIGN) == 0;
-}
-
-bool
-keeper_next_record(struct spool_keeper *k, struct kept_segment *g, uint64_t *offset, uint64_t limit,
-	bool is_published, struct record *r)
-{
-	uint64_t want = RECORD_HEADER;
-	bool in_damage = false;
-
-	while (*offset < limit) {
-		struct str in = keeper_window(k, g, *offset, want, limit);
-		enum record_result result =
-			in.n ? record_read(in, g->generation, r, &want) : RECORD_NONE;
-
-		if (result == RECORD_MORE && want <= limit - *offset)
-			continue;
-		want = RECORD_HEADER;
-		if (result == RECORD_OK) {
-			*offset += r->size;
-			return true;
-		}
-		if (is_published && !in_damage &&
-			!(result == RECORD_NONE && in.n && is_padding(in))) {
-			keeper_note_damage(g, *offset, result == RECORD_BROKEN ? r : NULL,
-				in.n ? "what stands there is no sound record"
-				     : "it cannot be read");
-			in_damage = true;
-		}
-		if (result == RECORD_BROKEN) {
-			*offset += r->size;
-			in_damage = false;
-		} else {
-			*offset += in.n ? SPOOL_ALIGN : SPOOL_BLOCK;
-		}
-	}
-	return false;
-}
-
-/* What indexing a found mail tells the keeper. */
-static void
-keeper_claim(struct spool_keeper *k, const struct spool_mail *m)
-{
-	struct fate_mail *fates = fate_mail(&k->state, m->envelope.id);
-	struct kept_big *b = m->big ? keeper_big(k, m->big) : NULL;
-
-	if (fates)
-		fates->is_unclaimed = false;
-	if (b && !keeper_is_settled(k, m->envelope.id))
-		b->state = BIG_NAMED;
-}
-
-bool
-keeper_next_mail(struct spool_keeper *k, uint64_t number, uint64_t *offset, uint64_t durable,
-	struct spool_mail *m, uint64_t *at)
-{
-	struct kept_segment *g = fate_segment(&k->state, number);
-	struct record r;
-	uint64_t limit;
-
-	if (!g || g->state < KEPT_OPEN)
-		return false;
-	limit = g->state == KEPT_OPEN ? g->size : g->end;
-	if (limit > durable)
-		limit = durable;
-	if (*offset < SPOOL_BLOCK)
-		*offset = SPOOL_BLOCK;
-	while (keeper_next_record(k, g, offset, limit, true, &r)) {
-		*at = *offset - r.size;
-		if (record_get_mail(&r, m)) {
-			keeper_claim(k, m);
-			return true;
-		}
-		keeper_note_damage(g, *at, &r, "a sound record that is no mail");
-	}
-	if (g->read_to < limit)
-		g->read_to = limit;
-	keeper_check_free(k, g);
-	return false;
-}
-
-bool
-keeper_read(struct spool_keeper *k, uint64_t number, uint64_t at, struct buf *to,
-	struct spool_mail *m, struct err *e)
-{
-	struct kept_segment *g = fate_segment(&k->state, number);
-	uint64_t n = RECORD_HEADER;
-	struct record r;
-	int fd;
-
-	if (!g)
-		return err_set(e, ERR_PERMANENT, ERR_LOCAL, "the spool has no segment %llu",
-			(unsigned long long)number);
-	if ((fd = keeper_segment_fd(k, g, e)) < 0)
-		return false;
-	for (;;) {
-		enum record_result result;
-		size_t want = n;
-
-		buf_reset(to);
-		if (!buf_room(to, want))
-			return err_set(
-				e, ERR_TEMPORARY, ERR_NO_SPACE, "no memory for a mail's record");
-		if (!read_all_at(fd, to->p, want, at))
-			return err_set_errno(e, "cannot read segment %llu of the spool",
-				(unsigned long long)number);
-		buf_grew(to, want);
-		result = record_read(buf_str(to), g->generation, &r, &n);
-		if (result == RECORD_OK && record_get_mail(&r, m))
-			return true;
-		if (result != RECORD_MORE || want >= n)
-			return err_set(e, ERR_PERMANENT, ERR_LOCAL,
-				"the mail's record in segment %llu of the spool is damaged",
-				(unsigned long long)number);
-	}
-}
-
 bool
 keeper_next_unsealed(struct spool_keeper *k, size_t *at, uint64_t *number)
 {
@@ -593,6 +245,12 @@ keeper_pin(struct spool_keeper *k, uint64_t number)
 	g->pins++;
 }
 
+static void
+task_remove_big(struct spool_keeper *k, struct keeper_task *t)
+{
+	keeper_remove_big(k, t->number);
+}
+
 void
 keeper_release(struct spool_keeper *k, uint64_t number, struct mail_id id, uint64_t big)
 {
@@ -617,8 +275,7 @@ keeper_add_fate(struct spool_keeper *k, const struct fate *f)
 bool
 keeper_is_settled(const struct spool_keeper *k, struct mail_id id)
 {
-	return map_get(&k->history, (struct str){ (const char *)id.octet, sizeof id.octet }) !=
-	       NULL;
+	return map_get(&k->history, id_octets(&id)) != NULL;
 }
 
 bool
@@ -643,8 +300,7 @@ drop_unclaimed_mails(struct spool_keeper *k)
 
 	for (uint32_t at = 0; (m = fate_next_mail(&k->state, &at));)
 		if (m->is_unclaimed)
-			buf_add(&ids,
-				(struct str){ (const char *)m->id.octet, sizeof m->id.octet });
+			buf_add(&ids, id_octets(&m->id));
 	in = buf_str(&ids);
 	while (codec_scan_bytes(&in, &id, sizeof id)) {
 		char text[MAIL_ID_TEXT];
@@ -657,30 +313,13 @@ drop_unclaimed_mails(struct spool_keeper *k)
 	buf_free(&ids);
 }
 
-static void
-drop_found_bigs(struct spool_keeper *k)
-{
-	struct buf numbers = { .max = SIZE_MAX };
-	struct kept_big *b;
-	uint64_t number;
-	struct str in;
-
-	for (size_t at = 0; (b = map_next(&k->bigs, &at));)
-		if (b->state == BIG_FOUND)
-			codec_add_u64(&numbers, b->number);
-	in = buf_str(&numbers);
-	while (codec_scan_u64(&in, &number))
-		keeper_remove_big(k, number);
-	buf_free(&numbers);
-}
-
 void
 keeper_forget_history(struct spool_keeper *k)
 {
 	if (!keeper_has_damage(
 		    k)) { /* else what nobody names may belong to a mail that could not be read */
 		drop_unclaimed_mails(k);
-		drop_found_bigs(k);
+		keeper_drop_found_bigs(k);
 	}
 	map_free(&k->history);
 	arena_free(&k->history_arena);
@@ -780,13 +419,12 @@ keeper_open(struct loop *loop, struct str directory, uint64_t segment_size,
 	k->hooks = *hooks;
 	k->segment_size = segment_size;
 	k->root = k->seg = k->big = k->fate = k->lock = -1;
-	k->bigs.key_of = big_key;
 	k->history.key_of = history_key;
 	k->entries.max = RECORD_PAYLOAD_MAX;
 	k->window.max = RECORD_PAYLOAD_MAX + KEEPER_WINDOW;
 	k->history_arena.max = SIZE_MAX;
 	list_init(&k->tasks);
-	list_init(&k->bigs_ready);
+	keeper_begin_bigs(k);
 	fate_state_init(&k->state);
 	k->wake = loop_wake_open(loop, keeper_woken, k);
 	k->log = segment_committer_open(k->wake, COMMITTER_OF_FATES);
@@ -805,16 +443,10 @@ keeper_free_files(struct spool_keeper *k)
 {
 	int fds[] = { k->seg, k->big, k->fate, k->lock, k->root };
 	struct kept_segment *g;
-	struct kept_big *b;
 
 	for (size_t at = 0; (g = map_next(&k->state.segments, &at));)
 		segment_close(g);
-	for (size_t at = 0; (b = map_next(&k->bigs, &at));) {
-		if (b->fd >= 0)
-			close(b->fd);
-		free(b);
-	}
-	map_free(&k->bigs);
+	keeper_free_bigs(k);
 	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

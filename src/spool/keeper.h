@@ -7,8 +7,9 @@
 #include "base/map.h"
 #include "spool/segment.h"
 
-/* What the files of the keeper share: the state of the fates (fate.c), their log (ledger.c), the maker
- * of files (maker.c), and the keeper itself (keeper.c, recover.c). */
+/* What the files of the keeper share: the state of the fates (fate.c, fate_entry.c), their log
+ * (ledger.c), the maker of files (maker.c), and the keeper itself (keeper.c, keeper_big.c,
+ * keeper_read.c, recover.c). */
 
 /* ── fate.c: what is known about mails and segments, and the log's entries that change it ── */
 
@@ -73,6 +74,12 @@ struct fate_entry {
 	uint64_t number, generation, size, end;
 };
 
+static inline struct str
+id_octets(const struct mail_id *id)
+{
+	return (struct str){ (const char *)id->octet, sizeof id->octet };
+}
+
 void fate_state_init(struct fate_state *s);
 void fate_state_free(struct fate_state *s);
 void fate_apply(struct fate_state *s, const struct fate_entry *entry);
@@ -83,10 +90,6 @@ struct fate_mail *fate_mail(const struct fate_state *s, struct mail_id id);
 struct fate_mail *fate_next_mail(const struct fate_state *s, uint32_t *at);
 struct kept_segment *fate_segment(const struct fate_state *s, uint64_t number);
 
-void fate_add_entry(struct buf *to, const struct fate_entry *entry);
-/* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed
- * over and counted. */
-bool fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped);
 /* The next recipient at or behind *at that has a fate, and its fate; *at then stands behind it. The texts are good
  * until an entry is applied. */
 bool fate_next_kept(
@@ -98,6 +101,16 @@ void fate_add_checkpoint(struct buf *to, const struct fate_state *s, uint64_t nu
  * `damaged` counts records and entries. */
 bool fate_apply_file(
 	struct fate_state *s, struct str file, enum segment_use use, uint64_t *damaged);
+
+/* ── fate_entry.c: entries as octets ── */
+
+void fate_add_entry(struct buf *to, const struct fate_entry *entry);
+/* The next entry of a record's payload; its texts point into `in`. Unknown and misshaped ones are passed
+ * over and counted. */
+bool fate_scan_entry(struct str *in, struct fate_entry *entry, uint64_t *misshaped);
+/* The part of a fate that many share: why, host and children. */
+void fate_add_texts(struct buf *to, const struct fate *f);
+bool fate_scan_texts(struct str *in, struct fate *f); /* all of `in`; the texts point there */
 
 /* ── maker.c: files are made and removed in a thread, because that waits for the disk ── */
 
@@ -135,7 +148,7 @@ void maker_run(struct job *j); /* at once, here */
 struct job *maker_new_job(enum job_kind kind, int directory);
 void maker_free_job(struct job *j); /* closes what nobody took */
 
-/* ── keeper.c and recover.c ── */
+/* ── the keeper itself ── */
 
 enum {
 	KEEPER_LOG_SIZE = SPOOL_SEGMENT_MIN,
@@ -144,6 +157,7 @@ enum {
 	/* a new checkpoint: so many full logs since the last one, and so many times its size */
 	KEEPER_CHECKPOINT_LOGS = 4,
 	KEEPER_CHECKPOINT_FACTOR = 4,
+	KEEPER_WINDOW = 256 * 1024, /* octets read ahead */
 };
 
 enum kept_big_state {
@@ -220,6 +234,10 @@ uint64_t recover_end(struct spool_keeper *k, struct kept_segment *s, struct err 
 
 /* keeper.c, for the others */
 void keeper_give_room(struct spool_keeper *k, const struct err *e); /* e was: no space */
+/* Is everything in it done with, durably, and was it read to its end? Then it is free. */
+void keeper_check_free(struct spool_keeper *k, struct kept_segment *g);
+
+/* keeper_read.c */
 /* For reading, the keeper's; -1 with e. */
 int keeper_segment_fd(struct spool_keeper *k, struct kept_segment *s, struct err *e);
 /* The next sound record from *offset on, which is moved behind it; false at `limit`. is_published: all
@@ -227,6 +245,17 @@ int keeper_segment_fd(struct spool_keeper *k, struct kept_segment *s, struct err
 bool keeper_next_record(struct spool_keeper *k, struct kept_segment *s, uint64_t *offset,
 	uint64_t limit, bool is_published, struct record *r);
 void keeper_forget_window(struct spool_keeper *k);
+bool keeper_has_damage(const struct spool_keeper *k); /* in any segment, so far as it was read */
+
+/* keeper_big.c */
+void keeper_begin_bigs(struct spool_keeper *k);
+void keeper_free_bigs(struct spool_keeper *k);
+void keeper_make_bigs(struct spool_keeper *k); /* ahead, when few are at hand */
+/* False: none were made, j->e says why. */
+bool keeper_take_bigs(struct spool_keeper *k, struct job *j);
 void keeper_put_big(struct spool_keeper *k, uint64_t number, int fd, enum kept_big_state state);
+void keeper_name_big(struct spool_keeper *k, uint64_t number); /* a live mail has it */
+void keeper_remove_big(struct spool_keeper *k, uint64_t number);
+void keeper_drop_found_bigs(struct spool_keeper *k); /* those of the last start that nobody named */
 
 #endif

@@ -19,7 +19,7 @@
  *   40   4  CRC32C of octets 0–39         44  16  zero
  *   44      zeros                         60   4  CRC32C of octets 0–59
  *
- *   payload of a mail                    payload of fates: see fate.c
+ *   payload of a mail                    payload of fates: see fate_entry.c
  *    0   8  arrived, ms since 1970       payload of a mark: empty; it ends a checkpoint
  *    8   4  flags; the highest bit: there are wishes
  *   12   4  number of recipients

@@ -12,9 +12,10 @@
  * The spool keeps mails between the final dot and their last fate (docs/spool-format.md). Three parts:
  *   record  the format, pure: encode, and read back with checks (record.c)
  *   writer  for receive, and for the queue's own mails: drafts become records of a segment, many with
- *           one sync (spool.c, segment.c)
+ *           one sync (draft.c, spool.c, segment.c)
  *   keeper  for the queue: makes, seals, recovers and recycles segments, and keeps the fate log
- *           (keeper.c, ledger.c, fate.c, maker.c, recover.c)
+ *           (keeper.c, keeper_big.c, keeper_read.c, ledger.c, fate.c, fate_entry.c, maker.c,
+ *           recover.c)
  */
 
 enum { /* octets */
@@ -98,7 +99,7 @@ enum record_result record_read(
 /* The texts point into the payload. False: it has not the format. */
 bool record_get_mail(const struct record *r, struct spool_mail *m);
 
-/* ── spool.c, segment.c: the writer ── */
+/* ── draft.c, spool.c, segment.c: the writer ── */
 
 /*
  * One writer a process. Its committer thread gathers whatever drafts wait while the last sync runs,

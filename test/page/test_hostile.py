@@ -4,7 +4,6 @@ import base64
 import contextlib
 import email.message
 import email.policy
-import http.client
 import http.server
 import json
 import re
@@ -13,6 +12,7 @@ import threading
 
 import pytest
 
+from browser import Browser, door_of
 from station import until
 from test_page import missing, play, reading_room  # noqa: F401 (a fixture)
 
@@ -192,31 +192,12 @@ def test_other_sites(reading_room, world):  # noqa: F811
     assert sum(w[2] == "/" for w in world.came) > 20, "the evil page was not asked for"
 
 
-class Client:
-    """Somebody with a cookie, without a browser."""
-
-    def __init__(self, station, login, password):
-        self.port, self.headers = station.web_port, {}
-        status, headers, body = self.ask("POST", "/session", json.dumps({"login": login, "password": password}), **{"X-Posthouse": "1"})
-        assert status == 200, body
-        self.cookie = {"Cookie": headers["Set-Cookie"].split(";")[0]}
-        self.proof = {"X-Posthouse-CSRF": json.loads(body)["csrf"]}
-        self.headers = {**self.cookie, **self.proof}
-
-    def ask(self, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, {**self.headers, **headers})
-        answer = connection.getresponse()
-        octets = answer.read()
-        connection.close()
-        return answer.status, answer.headers, octets
-
-
 def test_frames_are_their_owners(reading_room):  # noqa: F811
     """The frame of a mail: of one session, with a policy in every answer, and never without proof that the page asks."""
-    alice, again, bob = Client(reading_room, "alice", "wonderland"), Client(reading_room, "alice", "wonderland"), Client(reading_room, "bob", "builder")
+    door = door_of(reading_room)
+    alice, again, bob = Browser(door, "alice", "wonderland"), Browser(door, "alice", "wonderland"), Browser(door, "bob", "builder")
     html = {"Content-Type": "text/html"}
-    status, _, body = alice.ask("POST", "/frame?remote=0", "<p>secret</p>", **html)
+    status, _, body = alice.ask("POST", "/frame?remote=0", "<p>secret</p>", html)
     url = json.loads(body)["url"]
     assert status == 201
     status, headers, body = alice.ask("GET", url)
@@ -232,13 +213,13 @@ def test_frames_are_their_owners(reading_room):  # noqa: F811
         status, headers, body = alice.ask("GET", path)
         assert status == 404 and "default-src 'none'" in headers["Content-Security-Policy"] and b"secret" not in body, path
     bob.headers = bob.cookie
-    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 403
+    assert bob.ask("POST", "/frame", "<p>x</p>", html)[0] == 403
     bob.headers = {**bob.cookie, **alice.proof}
-    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 403
+    assert bob.ask("POST", "/frame", "<p>x</p>", html)[0] == 403
     bob.headers = {}
-    assert bob.ask("POST", "/frame", "<p>x</p>", **html)[0] == 401
-    assert alice.ask("POST", "/frame", **html, **{"Content-Length": str(9 << 20)})[0] == 413  # and is not waited for
+    assert bob.ask("POST", "/frame", "<p>x</p>", html)[0] == 401
+    assert alice.ask("POST", "/frame", more={**html, "Content-Length": str(9 << 20)})[0] == 413  # and is not waited for
     for kind in ("image/svg+xml", "application/xhtml+xml", "text/xml"):
-        assert alice.ask("POST", "/frame", "<svg/>", **{"Content-Type": kind})[0] == 415
+        assert alice.ask("POST", "/frame", "<svg/>", {"Content-Type": kind})[0] == 415
     assert alice.ask("DELETE", "/session")[0] == 204
     assert alice.ask("GET", url)[0] == 401

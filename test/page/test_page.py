@@ -118,7 +118,16 @@ def test_send(make_station):
 
 @pytest.mark.slow
 def test_drafts(reading_room):
+    reading_room.run("alias", "add", "info@example.org", "alice")  # a second address to write under
     play(reading_room, "drafts")
+
+
+@pytest.mark.slow
+def test_many(reading_room):
+    """All that a folder or a search has, beyond what is loaded."""
+    many = 260
+    arrive(reading_room, letter("Something else"), *(letter(f"Circular {n}") for n in range(many)))
+    play(reading_room, "many", many=many)
 
 
 @pytest.mark.slow

@@ -34,11 +34,15 @@ class Jmap:
 
     def call(self, method, **arguments):
         """The arguments of the one response; an error of the method fails the test."""
-        request = {"using": USING, "methodCalls": [[method, {"accountId": "a", **arguments}, "0"]]}
-        with self.open("/jmap/api", json.dumps(request).encode()) as answer:
-            (name, response, _), = json.load(answer)["methodResponses"]
+        (name, response), = self.calls((method, arguments))
         assert name == method, response
         return response
+
+    def calls(self, *calls):
+        """The responses to calls (name, arguments), as (name, arguments)."""
+        request = {"using": USING, "methodCalls": [[name, {"accountId": "a", **arguments}, str(i)] for i, (name, arguments) in enumerate(calls)]}
+        with self.open("/jmap/api", json.dumps(request).encode()) as answer:
+            return [(name, arguments) for name, arguments, _ in json.load(answer)["methodResponses"]]
 
     def mailboxes(self):
         """{"Inbox": id, "Parent/Child": id, …}"""

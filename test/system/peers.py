@@ -12,7 +12,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from station import free_ports, until
+from station import PATIENCE, free_ports, until
 
 
 class Sink:
@@ -45,7 +45,7 @@ class Sink:
             def factory(self):
                 return Server(self.handler, **{"enable_SMTPUTF8": True, "hostname": "sink.test", **sink.options})
 
-        self.controller = Listener(self, hostname=self.address, port=self.port)
+        self.controller = Listener(self, hostname=self.address, port=self.port, ready_timeout=PATIENCE)
         self.controller.start()
         return self
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person of this host with a home of their own, who calls sendmail, mailq and newaliases by these names."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -34,7 +35,8 @@ class Person:
 
     def __exit__(self, *_):
         for pid in self.tenders():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has sent what there was, and gone
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def call(self, name, *arguments, text=b"", code=0, **more):

@@ -298,11 +298,18 @@ class Station:
         return self.hello("submission").login(f"{user}@{domain}", password)
 
     def mail_files(self, user, domain="example.org"):
+        """Each once: a reader moves what is new to cur/, and what it moves between our two looks is seen in both."""
         box = self.state / "mail" / domain / user
-        return [f for part in ("new", "cur") for f in (box / part).glob("*")]
+        files = {f.name.partition(":2,")[0]: f for part in ("new", "cur") for f in (box / part).glob("*")}
+        return list(files.values())
 
     def mailbox(self, user, domain="example.org"):
-        return [f.read_bytes() for f in self.mail_files(user, domain)]
+        def octets():
+            try:
+                return [[f.read_bytes() for f in self.mail_files(user, domain)]]
+            except FileNotFoundError:
+                return None  # a reader was faster
+        return until(octets, f"{user}'s files to stay where they are")[0]
 
     def wait_mails(self, user, n, domain="example.org", patience=PATIENCE):
         """Exactly n mails: waits for the n-th, and it is a failure when there are more."""

@@ -105,6 +105,7 @@ def test_next_hosts_that_never_get_ready(make_station):
         until(lambda: all(item["tries"] for item in station.queue()), "a first try of each that failed")
         talk.mail("alice@example.org", "good@dst.test", MESSAGE)
         assert sink.wait_mails(1)[0][1] == ["good@dst.test"]
+        until(lambda: sum(len(returned(notice)) for notice in station.mailbox("alice")) >= len(people), "all of them to come back")
         station.wait_drained()
         assert sorted(who for notice in station.mailbox("alice") for who in returned(notice)) == people
         assert station.pid("send") == sender
@@ -298,4 +299,4 @@ def test_big_files_of_a_receiver_that_died(station):
     station.hello().mail("a@src.test", "bob@example.org", half)
     station.wait_mails("bob", 2)
     station.wait_drained()
-    until(lambda: len(list(big.iterdir())) <= at_rest + 8, f"spool/big to be as before ({at_rest} files)", patience=20)
+    until(lambda: len(list(big.iterdir())) <= at_rest + 8, f"spool/big to be as before ({at_rest} files)")

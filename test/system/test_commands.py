@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands as a person and a script use them: --help with an example, --json, exit codes of sysexits(3), one-line errors."""
 import json
+import re
 import subprocess
 
 import pytest
@@ -30,6 +31,8 @@ def test_the_list_of_commands():
     assert done.returncode == 0
     for command in COMMANDS:
         assert command in done.stdout
+    columns = {re.match(r"  [\w-]+ +", line).end() for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert len(columns) == 1, "the explanations do not stand below each other"
     for arguments in [], ["no-such-command"], ["queue", "no-such-thing"], ["send", "--no-such-option"]:
         done = run(*arguments)
         assert done.returncode == 64 and done.stderr.strip()
@@ -91,7 +94,7 @@ def test_queue(make_station):
     mail, other = until(lambda: two_deferred(station), "both recipients in the list, after a try")
     assert {mail["to"], other["to"]} == {"b@dst.test", "c@dst.test"}
     assert mail["id"] == other["id"] and mail["from"] == "alice@example.org" and mail["size"] > 20 and mail["tries"] >= 1
-    listed = station.run("queue", "list").stdout
+    listed = until(lambda: "deferred" in (said := station.run("queue", "list").stdout) and said, "the list to be asked for between two tries")
     for word in mail["id"][:12], "b@dst.test", "c@dst.test", "deferred", "1 mail, 2 recipients":
         assert word in listed
     shown = station.run("queue", "show", mail["id"]).stdout

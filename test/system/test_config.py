@@ -56,6 +56,26 @@ def test_a_good_file(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["posthouse.conf"]
 
 
+@pytest.mark.parametrize("second", ["127.0.0.1", "*"])
+def test_two_doors_on_one_place_start_nothing(tmp_path, second):
+    file, port = tmp_path / "posthouse.conf", free_ports(1)[0]
+    file.write_text(f'hostname = "mail.example.org"\nstate = "{tmp_path}/state"\nspool = "{tmp_path}/spool"\n'
+                    f'listen smtp {{ on = "127.0.0.1:{port}" }}\nlisten web {{ on = "{second}:{port}" }}\n')
+    for command in "check", "serve":
+        done = run(command, "--config", file)
+        assert done.returncode == 78
+        assert done.stderr.removeprefix("posthouse: ") == f"{file}: `listen smtp` on 127.0.0.1:{port} and `listen web` on {second}:{port} are one place; give one of them another port\n"
+
+
+@pytest.mark.parametrize("web", ["", 'listen web {{ on = "127.0.0.1:{port}" }}'])
+def test_imap_without_a_door_to_tell_it_is_a_note(tmp_path, web):
+    file = write(tmp_path, (6, 'web {{ imap = "imaps://imap.example.org" }}' + web))
+    done = run("check", "--config", file)
+    assert done.returncode == 0 and "good" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "imap" in line and "listen web" in line] == done.stderr.splitlines()
+    assert bool(done.stderr) == (not web)
+
+
 @pytest.mark.parametrize("connections, filters, most, noted", [(500, 1, 1000, False), (501, 1, 1000, True), (1001, 0, 1000, True)])
 def test_more_connections_than_descriptors_are_a_note(tmp_path, connections, filters, most, noted):
     file = write(tmp_path)

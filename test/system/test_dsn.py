@@ -307,7 +307,7 @@ def test_no_report_of_a_report(make_station):
         hand_in(station, wishes, sender="stranger@src.test")
         hand_in(station, wishes, sender="")
         station.wait_drained()
-        failures = re.findall(r"failed id=\S+ to=(\S+)", station.log_text())
+        failures = until(lambda: len(found := re.findall(r"failed id=\S+ to=(\S+)", station.log_text())) >= 3 and found, "three failures in the log")
         assert sorted(failures) == ["b@dst.test", "b@dst.test", "stranger@src.test"]
         assert station.mailbox("bob") == [] and sink.mails == []
 

@@ -377,13 +377,13 @@ def test_progress_extends_its_time(with_milters):
     class Slow(Milter):
         def say(self, connection, answer):
             if answer == "slow":
-                for _ in range(6):
+                for _ in range(10):
                     time.sleep(0.2)  # the filter's own pace
                     super().say(connection, PROGRESS)
                 answer = CONTINUE
             return super().say(connection, answer)
 
-    station = with_milters(Slow(E="slow"), timeout="600ms")
+    station = with_milters(Slow(E="slow"), timeout="1500ms")
     send(station)
     station.wait_mails("bob", 1)
 
@@ -518,7 +518,7 @@ def test_one_that_never_stops_talking_stops_nobody(with_milters):
 
 
 def test_progress_for_ever(with_milters):
-    station = with_milters(Busy(M="busy"), timeout="300ms")
+    station = with_milters(Busy(M="busy"), timeout="600ms")
     with station.hello() as talk:
         began = time.monotonic()
         talk.say("MAIL FROM:<ann@example.net>").expect(451, "4.7.1")

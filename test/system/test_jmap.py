@@ -5,7 +5,7 @@ import urllib.error
 
 import pytest
 
-from jmap import USING, Jmap
+from jmap import Jmap
 from station import inhabited
 
 REPORT = "第三季度报价.pdf"
@@ -25,11 +25,6 @@ class Program(Jmap):
 
     def upload(self, octets, kind):
         return json.loads(self.ask("/jmap/upload/a", octets, kind))["blobId"]
-
-    def calls(self, *calls):
-        """The responses to calls (name, arguments), as (name, arguments)."""
-        request = {"using": USING, "methodCalls": [[name, {"accountId": "a", **arguments}, str(i)] for i, (name, arguments) in enumerate(calls)]}
-        return [(name, arguments) for name, arguments, _ in json.loads(self.ask("/jmap/api", json.dumps(request).encode()))["methodResponses"]]
 
     def mail(self, mail, **more):
         return self.call("Email/get", ids=[mail], **more)["list"][0]

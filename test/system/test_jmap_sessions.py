@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask: cookies that were stolen, are over or come from another site; requests that begin a reader; and roles that die while somebody is signed in."""
 import base64
-import http.client
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import threading
 
 import pytest
 
+from browser import Browser, door_of
 from station import PATIENCE, children, command_line, inhabited, until
 
 ECHO = json.dumps({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"hello": True}, "0"]]}).encode()
@@ -20,37 +20,19 @@ def station():
     yield from inhabited({"wei": "wonderland", "eve": "wonderland"})
 
 
-class Browser:
-    """Signed in by our page's way: a cookie, and what goes into a header beside it."""
-
+class Person(Browser):
     def __init__(self, station, login="wei@example.org", password="wonderland"):
-        self.station, self.cookie, self.csrf = station, None, None
-        status, headers, body = self.ask("POST", "/session", json.dumps({"login": login, "password": password}).encode(), {"X-Posthouse": "1"})
-        assert status == 200, body
-        self.cookie, self.csrf = headers["Set-Cookie"].partition(";")[0], json.loads(body)["csrf"]
-
-    def ask(self, method, path, body=None, more=()):
-        """(status, headers, body); the cookie and the CSRF header come along unless `more` says otherwise."""
-        headers = {"Content-Type": "application/json"}
-        if self.cookie:
-            headers |= {"Cookie": self.cookie, "X-Posthouse-CSRF": self.csrf}
-        headers = {name: value for name, value in {**headers, **dict(more)}.items() if value is not None}
-        connection = http.client.HTTPConnection("127.0.0.1", self.station.web_port, timeout=PATIENCE)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
+        super().__init__(door_of(station), login, password)
 
     def status(self, more=()):
         return self.ask("POST", "/jmap/api", ECHO, more)[0]
 
 
 def test_a_cookie_without_its_header(station):
-    wei, eve = Browser(station), Browser(station, "eve@example.org")
+    wei, eve = Person(station), Person(station, "eve@example.org")
     assert wei.status() == 200
-    for csrf in (None, "", "0" * 64, eve.csrf, wei.csrf[:-1], wei.csrf + "0", wei.csrf.upper() + " x"):
+    right = wei.session["csrf"]
+    for csrf in (None, "", "0" * 64, eve.session["csrf"], right[:-1], right + "0", right.upper() + " x"):
         assert wei.status({"X-Posthouse-CSRF": csrf}) == 403, csrf
     assert wei.status({"Sec-Fetch-Site": "cross-site"}) == 403
     assert wei.status({"Origin": "https://evil.example"}) == 403
@@ -59,12 +41,12 @@ def test_a_cookie_without_its_header(station):
 
 @pytest.mark.parametrize("cookie", ["posthouse=", "posthouse=x", "posthouse=" + "A" * 43, "posthouse=%00", "posthouse=" + "x" * 3000, "other=1"])
 def test_a_cookie_that_was_guessed(station, cookie):
-    wei = Browser(station)
+    wei = Person(station)
     assert wei.status({"Cookie": cookie}) == 401
 
 
 def test_a_cookie_after_it_was_signed_out(station):
-    wei, other = Browser(station), Browser(station)
+    wei, other = Person(station), Person(station)
     assert wei.ask("DELETE", "/session", more={"X-Posthouse-CSRF": None})[0] == 403
     assert wei.status() == 200
     assert wei.ask("DELETE", "/session")[0] == 204
@@ -84,7 +66,7 @@ def test_a_cookie_after_the_password_was_changed(make_station):
     station = make_station(web="no-tls = true")
     station.add_user("wei", "wonderland")
     station.may_end = "role=web"
-    thief = Browser(station)
+    thief = Person(station)
     assert thief.status() == 200
     station.run("user", "passwd", "wei@example.org", "--password-stdin", text="nightfall\n")
     kill(station, "web")
@@ -95,14 +77,14 @@ def test_a_cookie_after_the_password_was_changed(make_station):
         except OSError:
             return False  # nobody has taken the connection
     until(refused, "the stolen cookie to be refused")
-    assert Browser(station, password="nightfall").status() == 200
+    assert Person(station, password="nightfall").status() == 200
 
 
 def test_sessions_outlive_web_and_reader(make_station):
     station = make_station(web="no-tls = true")
     station.add_user("wei", "wonderland")
     station.may_end = "role="
-    wei = Browser(station)
+    wei = Person(station)
     assert wei.status() == 200
 
     def answered():
@@ -117,6 +99,42 @@ def test_sessions_outlive_web_and_reader(make_station):
         until(answered, f"an answer after {role} was killed")
     station.restart()
     until(answered, "an answer after a restart")
+
+
+def subjects(person):
+    """Of the inbox and all else; None: nobody answers just now."""
+    calls = [["Email/query", {"accountId": "a"}, "0"], ["Email/get", {"accountId": "a", "#ids": {"resultOf": "0", "name": "Email/query", "path": "/ids"}, "properties": ["subject"]}, "1"]]
+    using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"]
+    status, _, body = person.ask("POST", "/jmap/api", json.dumps({"using": using, "methodCalls": calls}))
+    assert status in (200, 503), body
+    return {mail["subject"] for mail in json.loads(body)["methodResponses"][1][1]["list"]} if status == 200 else None
+
+
+def test_a_mailbox_moves_by_a_reload(make_station):
+    """Its reader reaches no other directory than its first: it ends when the person signs in again, and whoever was in goes on at the new place."""
+    station = make_station(start=False, web="no-tls = true")
+    first, second = (f'mailboxes = "{station.directory}/{place}/%d/%u"' for place in ("first", "second"))
+    station.configure(domain=first)
+    station.add_user("wei", "wonderland")
+    station.start()
+
+    def deliver(subject, place):
+        with station.hello() as talk:
+            talk.mail("a@src.test", "wei@example.org", f"Subject: {subject}\r\n\r\nx\r\n".encode())
+        until(lambda: any((station.directory / place / "example.org/wei").glob("*/*.*")), f"a mail in {place}")
+    deliver("before", "first")
+    former = Person(station)
+    until(lambda: subjects(former) == {"before"}, "the mail at the first place")
+
+    store = station.pid("store")
+    station.configure(domain=second)
+    station.reload()
+    until(lambda: station.pids().get("store") not in (None, store), "store to begin anew")
+    station.wait_log("station: reloaded")
+    deliver("after", "second")
+    until(lambda: subjects(Person(station)) == {"after"}, "the mail at the new place")
+    until(lambda: subjects(former) == {"after"}, "whoever was in to be there, too")
+    assert [f for f in (station.directory / "first/example.org/wei").glob("*/*.*")], "what lies at the old place is nobody's to remove"
 
 
 # ── the first request, which begins the reader ──

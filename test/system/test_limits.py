@@ -56,7 +56,7 @@ def test_rate(make_station):
 
 def test_idle(make_station):
     """Silence, at each stage, ends with 421 and a closed connection; who speaks now and then may stay."""
-    station = house(make_station, limits='idle = "1s"')
+    station = house(make_station, limits='idle = "3s"')
     silent = station.talk()
     silent.expect(220)
     in_mail = station.hello()

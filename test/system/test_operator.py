@@ -140,7 +140,7 @@ def test_hold_and_release(busy):
     busy.sink.wait_mails(1)
     assert deed(busy, "to:b@", "release")["recipients"] == 1
     assert {r for _, rs, _ in busy.sink.wait_mails(2) for r in rs} == {"a@one.test", "b@two.test"}
-    assert [i["state"] for i in busy.queue()] == ["held"]
+    until(lambda: [i["state"] for i in busy.queue()] == ["held"], "only the one that is held to be left")
     deed(busy, "release")
     busy.sink.wait_mails(3)
     busy.wait_drained()
@@ -239,7 +239,7 @@ def test_suspend_a_domain(make_station):
         station.hello(source=TRUSTED).mail("x@src.test", ["a@one.test", "b@two.test"], MESSAGE)
         assert sink.wait_mails(1)[0][1] == ["b@two.test"]
         assert station.restart() == 0
-        assert "one.test is suspended" in station.run("why", "a@one.test").stdout
+        until(lambda: "one.test is suspended" in station.run("why", "a@one.test").stdout, "the mail to wait for the end of it")
         assert [i["to"] for i in listed(station, "state:waiting")] == ["a@one.test"]
         station.run("queue", "resume", "one.test")
         assert sink.wait_mails(2)[1][1] == ["a@one.test"]

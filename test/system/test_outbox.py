@@ -150,6 +150,38 @@ def test_what_the_station_refuses_is_kept_with_its_reason(away, person):
     person.sendmail("-q")
 
 
+def test_what_was_refused_goes_once_more(away, person):
+    person.sendmail("bob", "late@example.org", text=TEXT)
+    away.start()
+    person.wait_sent()
+    away.wait_mails("bob", 1)
+    refused, = (person.outbox / "refused").iterdir()
+    shown = refused.name[:12]
+    assert shown in person.call("mailq")
+    assert "will not go" in person.sendmail("-qI" + shown, code=69)  # nothing has changed
+    assert "no such mailbox" in person.call("mailq")
+    away.add_user("late", "comer")
+    person.sendmail("-qI" + shown)
+    assert b"it waits" in away.wait_mails("late", 1)[0]
+    assert "Your outbox is empty." in person.call("mailq")
+    away.wait_drained()
+    assert len(away.wait_mails("bob", 1)) == 1  # to whom it went before
+
+
+def test_nothing_is_sent_again_that_is_not_named(away, person):
+    person.sendmail("nobody@example.org", text=TEXT)
+    away.start()
+    person.wait_sent()
+    one = next((person.outbox / "refused").iterdir())
+    twin = one.name[:-1] + ("0" if one.name[-1] != "0" else "1")
+    shutil.copy(one, one.with_name(twin))
+    before = {f.name: f.read_bytes() for f in one.parent.iterdir()}
+    assert "the id that mailq shows" in person.sendmail("-qI", code=64)
+    assert "no id in your outbox" in person.sendmail("-qIz", code=65)
+    assert "several ids" in person.sendmail("-qI" + twin[:12], code=65)
+    assert {f.name: f.read_bytes() for f in one.parent.iterdir()} == before
+
+
 def test_a_station_that_is_busy_is_no_reason_to_fail(make_station):
     station = make_station(limits="rate = 2")
     station.add_user("bob", "builder")

@@ -288,7 +288,7 @@ def until_answers(station):
     def answered():
         try:
             return station.hello()
-        except OSError:
+        except (OSError, AssertionError):  # nobody listens; or somebody did, and ended before a word
             return None
     return until(answered, "the door to answer")
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that a program hands in by JMAP (RFC 8621 §7): what arrives and what does not, what is held and called back, and what its writer
 is told of each recipient."""
-import base64
 import calendar
 import contextlib
 import json
@@ -12,56 +11,37 @@ import threading
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 
 import pytest
 
+from jmap import Jmap
 from peers import Sink
 from station import PATIENCE, alive, children, command_line, until
 
-USING = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail", "urn:ietf:params:jmap:submission"]
 LONG = 3600
 
 
-class Jmap:
-    """Somebody's programs, by Basic."""
+class Writer(Jmap):
+    """Somebody's program that writes mails."""
 
     def __init__(self, station, user, password):
-        self.base = f"http://127.0.0.1:{station.web_port}"
-        self.headers = {"Authorization": "Basic " + base64.b64encode(f"{user}@example.org:{password}".encode()).decode()}
+        super().__init__(f"http://127.0.0.1:{station.web_port}", f"{user}@example.org", password)
 
-    def http(self, path, body=None, **headers):
-        request = urllib.request.Request(self.base + path, body, {**self.headers, **headers})
+    def http(self, path, body=None, content_type=None):
+        """(status, headers, octets), of errors too."""
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with self.open(path, body, content_type) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()
 
-    def calls(self, *calls):
-        body = json.dumps({"using": USING, "methodCalls": [[name, {"accountId": "a", **arguments}, str(i)]
-                                                           for i, (name, arguments) in enumerate(calls)]}).encode()
-        status, _, answer = self.http("/jmap/api", body, **{"Content-Type": "application/json"})
-        assert status == 200, answer
-        return json.loads(answer)["methodResponses"]
-
-    def call(self, name, **arguments):
-        answer = self.calls((name, arguments))
-        assert answer[0][0] == name, answer
-        return answer[0][1]
-
-    # ── writing ──
-
     def identity(self):
         return self.call("Identity/get", ids=None)["list"][0]["id"]
-
-    def folder(self, role):
-        return next(f["id"] for f in self.call("Mailbox/get", ids=None)["list"] if f["role"] == role)
 
     def draft(self, to=(), bcc=(), subject="tea", sender="alice@example.org"):
         def people(list):
             return [{"email": address} for address in list]
-        email = {"mailboxIds": {self.folder("drafts"): True}, "keywords": {"$draft": True}, "from": people([sender]), "to": people(to),
+        email = {"mailboxIds": {self.mailbox("drafts"): True}, "keywords": {"$draft": True}, "from": people([sender]), "to": people(to),
                  "bcc": people(bcc), "subject": subject, "bodyValues": {"1": {"value": "with milk\n"}},
                  "textBody": [{"partId": "1", "type": "text/plain"}]}
         answer = self.call("Email/set", create={"d": {key: value for key, value in email.items() if value}})
@@ -82,7 +62,7 @@ class Jmap:
         return self.call("EmailSubmission/get", ids=[id])["list"][0]
 
     def wait_delivered(self, id, address, what):
-        return until(lambda: (s := self.submission(id)["deliveryStatus"][address])["delivered"] == what and s, f"{address} to be {what}", patience=30)
+        return until(lambda: (s := self.submission(id)["deliveryStatus"][address])["delivered"] == what and s, f"{address} to be {what}")
 
     def cancel(self, id):
         return self.call("EmailSubmission/set", update={id: {"undoStatus": "canceled"}})
@@ -99,15 +79,15 @@ def house(make_station):
         station.add_user("alice", "wonderland")
         station.add_user("bob", "builder")
         station.sink = sink
-        station.alice = Jmap(station, "alice", "wonderland")
-        station.bob = Jmap(station, "bob", "builder")
+        station.alice = Writer(station, "alice", "wonderland")
+        station.bob = Writer(station, "bob", "builder")
         yield station
 
 
 def test_it_arrives_without_its_blind_copies(house):
     alice = house.alice
     mail = alice.draft(to=["bob@example.org"], bcc=["carol@example.net"])
-    drafts, sent = alice.folder("drafts"), alice.folder("sent")
+    drafts, sent = alice.mailbox("drafts"), alice.mailbox("sent")
     answers = alice.submit(mail, onSuccessUpdateEmail={"#s": {f"mailboxIds/{drafts}": None, f"mailboxIds/{sent}": True, "keywords/$draft": None}})
     made = answers[0][1]["created"]["s"]
     assert made["undoStatus"] == "final" and made["envelope"]["mailFrom"]["email"] == "alice@example.org"
@@ -165,7 +145,7 @@ def test_it_is_called_back_by_a_queue_that_has_just_begun(house):
     made = alice.send(alice.draft(to=["bob@example.org"]), held("bob@example.org", HOLDFOR=str(LONG)))
     house.kill("queue")
     house.pid("queue")
-    until(lambda: alice.cancel(made["id"]).get("updated"), "the mail to be called back", patience=10)
+    until(lambda: alice.cancel(made["id"]).get("updated"), "the mail to be called back")
     assert alice.submission(made["id"])["undoStatus"] == "canceled"
 
 
@@ -236,8 +216,8 @@ def test_what_cannot_be_kept_is_not_sent(house):
 
 
 def imported(jmap, octets):
-    blob = json.loads(jmap.http("/jmap/upload/a", octets, **{"Content-Type": "message/rfc822"})[2])["blobId"]
-    answer = jmap.call("Email/import", emails={"d": {"blobId": blob, "mailboxIds": {jmap.folder("drafts"): True}}})
+    blob = json.loads(jmap.http("/jmap/upload/a", octets, "message/rfc822")[2])["blobId"]
+    answer = jmap.call("Email/import", emails={"d": {"blobId": blob, "mailboxIds": {jmap.mailbox("drafts"): True}}})
     return answer["created"]["d"]["id"]
 
 
@@ -267,7 +247,7 @@ def test_identities_are_kept(house):
 
 
 def test_what_was_uploaded_can_be_downloaded(house):
-    status, _, answer = house.alice.http("/jmap/upload/a", b"\x89PNG and so on", **{"Content-Type": "image/png"})
+    status, _, answer = house.alice.http("/jmap/upload/a", b"\x89PNG and so on", "image/png")
     blob = json.loads(answer)
     assert status == 201 and (blob["accountId"], blob["type"], blob["size"]) == ("a", "image/png", 14)
     name = urllib.parse.quote("报告 \".png", safe="")
@@ -284,6 +264,13 @@ def pid_of(house, role):
     return next((pid for pid in children(house.process.pid) if role in command_line(pid) and alive(pid)), None)
 
 
+def kept_submissions(house):
+    """What alice's reader keeps before it hands anything in."""
+    file = next(f for f in house.directory.rglob("kept.db") if "alice" in str(f))
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT count(*) FROM object WHERE json_extract(json, '$.emailId') IS NOT NULL").fetchone()[0]
+
+
 def test_a_stop_waits_for_the_mail_that_is_handed_in(house):
     """The reader leaves when receive has answered, and what its person has sent is known of afterwards."""
     mail = house.alice.draft(to=["bob@example.org"])
@@ -298,7 +285,7 @@ def test_a_stop_waits_for_the_mail_that_is_handed_in(house):
     try:
         request = threading.Thread(target=ask, daemon=True)
         request.start()
-        time.sleep(1)  # it is with the reader, and receive says nothing
+        until(lambda: kept_submissions(house), "it to be with the reader, to whom receive says nothing")
         os.kill(pid_of(house, "web"), signal.SIGKILL)  # which would wait for the answer first
         house.process.terminate()
         until(lambda: not pid_of(house, "web"), "web to be gone")
@@ -312,3 +299,33 @@ def test_a_stop_waits_for_the_mail_that_is_handed_in(house):
     sent = house.alice.call("EmailSubmission/get", ids=None)["list"]
     assert [s["emailId"] for s in sent] == [mail]
     house.wait_mails("bob", 1)
+
+
+def test_an_alias_made_later_becomes_an_identity_once(house):
+    alice = house.alice
+    before = alice.call("Identity/get", ids=None)
+
+    def signed_in_anew(has_alias):
+        anew = Writer(house, "alice", "wonderland")
+        return until(lambda: (i := anew.call("Identity/get", ids=None)) and (len(i["list"]) == 2) == has_alias and i, "the identities")
+
+    house.run("alias", "add", "sales@example.org", "alice@example.org")
+    house.restart()
+    now = signed_in_anew(True)
+    made = next(i for i in now["list"] if i["email"] == "sales@example.org")
+    changes = alice.call("Identity/changes", sinceState=before["state"])
+    assert made["mayDelete"] and changes["created"] == [made["id"]] and changes["newState"] == now["state"]
+    assert set(made) == set(before["list"][0])
+    assert alice.call("Identity/set", destroy=[made["id"]])["destroyed"] == [made["id"]]
+    house.restart()
+    assert [i["email"] for i in signed_in_anew(False)["list"]] == ["alice@example.org"]
+
+
+def test_what_was_dropped_already_counts_as_called_back(house):
+    alice = house.alice
+    made = alice.send(alice.draft(to=["bob@example.org"]), held("bob@example.org", HOLDFOR=str(LONG)))
+    until(lambda: house.queue(), "the mail in the queue")
+    house.run("queue", "from:alice@", "drop", "--yes")
+    house.restart()
+    assert alice.cancel(made["id"])["updated"] == {made["id"]: None}
+    assert alice.submission(made["id"])["undoStatus"] == "canceled"

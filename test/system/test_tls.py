@@ -229,7 +229,7 @@ def test_reload_turns_tickets_off_and_on(make_station, authority, pairs):
     for tickets in (False, True) * 4:
         station.configure(tls=tls_option(pairs["ecdsa"]) + ("" if tickets else " no-tickets = true"))
         station.reload()
-        until(lambda: has_ticket() == tickets, f"tickets to be {tickets}", patience=20)
+        until(lambda: has_ticket() == tickets, f"tickets to be {tickets}")
 
 
 def test_reload_with_a_new_certificate(sealed, authority, pairs):
@@ -541,7 +541,7 @@ def test_who_waits_for_others_handshakes_waits_quietly_and_gets_its_turn(make_st
     os.kill(vault, signal.SIGSTOP)  # nothing is signed
     try:
         talks = [Talk(station.submissions_port).raw(hello) for _ in range(600)]
-        until(lambda: is_quiet(receive), "receive to wait quietly", patience=20)
+        until(lambda: is_quiet(receive), "receive to wait quietly")
     finally:
         os.kill(vault, signal.SIGCONT)
     for talk in talks:

@@ -16,6 +16,8 @@ import xml.etree.ElementTree
 
 import pytest
 
+import browser
+from browser import JSON
 from certificates import Authority
 from station import BUILD, COMPLAINT, PATIENCE, free_ports, until
 
@@ -31,21 +33,20 @@ domain "example.org" {{ }}
 web {{ imap = "imap://imap.example.org" }}
 {tls}
 """
-JSON = {"Content-Type": "application/json"}
 SIGN_IN_BEGIN, SIGN_IN_ONCE, SIGN_IN_AGAIN, SIGN_IN_END = range(4)
 
 
 class Web:
     """The role under the program web-one."""
 
-    def __init__(self, leaf=None, trust=None):
+    def __init__(self, leaf=None, trust=None, options=""):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-web."))
         self.port, self.submission, self.submissions = free_ports(3)
         self.context = ssl.create_default_context(cafile=trust) if leaf else None
         self.config = self.directory / "posthouse.conf"
         tls = f'tls {{ certificate = "{leaf.chain}" key = "{leaf.key}" }}' if leaf else ""
         self.config.write_text(CONFIG.format(directory=self.directory, port=self.port, submission=self.submission, submissions=self.submissions,
-                                             more="" if leaf else "no-tls = true", tls=tls))
+                                             more=options if leaf else "no-tls = true " + options, tls=tls))
         self.log = (self.directory / "log").open("w+")
         arguments = [BUILD / "test/system/web-one", BUILD / "posthouse-web", self.config, str(self.port)]
         self.process = subprocess.Popen(arguments + ([leaf.chain, leaf.key] if leaf else []), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
@@ -88,12 +89,7 @@ class Web:
 
     def ask(self, method, path, headers=None, body=None):
         """status, headers (a message), body"""
-        c = http.client.HTTPConnection("mail.example.org", timeout=PATIENCE)
-        c.sock = self.connect()
-        with contextlib.closing(c):
-            c.request(method, path, body=body, headers=headers or {})
-            answer = c.getresponse()
-            return answer.status, answer.headers, answer.read()
+        return browser.ask(self.connect, method, path, headers, body)
 
     def is_well(self):
         status, headers, body = self.ask("GET", "/")
@@ -101,26 +97,15 @@ class Web:
         return headers
 
 
-class Person:
-    """Somebody signed in by the page."""
+class Person(browser.Browser):
+    """Somebody whom this vault knows."""
 
     def __init__(self, web, login="wei"):
+        super().__init__(web.connect, login, "right")
         self.web = web
-        status, headers, body = web.ask("POST", "/session", {**JSON, "X-Posthouse": "1"}, json.dumps({"login": login, "password": "right"}))
-        assert status == 200, body
-        self.cookie_line = headers["Set-Cookie"]
-        self.headers = {"Cookie": self.cookie_line.split(";")[0]}
-        self.session = json.loads(body)
-        self.csrf = {**self.headers, "X-Posthouse-CSRF": self.session["csrf"]}
-
-    def get(self, path, **more):
-        return self.web.ask("GET", path, {**self.headers, **more})
-
-    def post(self, path, body, **more):
-        return self.web.ask("POST", path, {**self.csrf, **JSON, **more}, body)
 
     def listen(self, query="types=*&closeafter=no&ping=30"):
-        return Events(self.web, f"/jmap/events?{query}", self.headers)
+        return Events(self.web, f"/jmap/events?{query}", self.cookie)
 
 
 class Events:
@@ -193,8 +178,8 @@ def test_sign_in_and_out(web):
     assert all(word in wei.cookie_line for word in ("HttpOnly", "SameSite=Strict", "Path=/")) and "Secure" not in wei.cookie_line
     status, headers, body = wei.get("/session")
     assert status == 200 and json.loads(body) == wei.session and headers["Cache-Control"] == "no-store"
-    assert web.ask("DELETE", "/session", wei.headers)[0] == 403  # without the header
-    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("DELETE", "/session", wei.cookie)[0] == 403  # without the header
+    assert web.ask("DELETE", "/session", wei.headers)[0] == 204
     assert wei.get("/session")[0] == 401 and wei.get("/jmap/download/a/x/y")[0] == 401
 
 
@@ -247,11 +232,11 @@ def test_right_passwords_are_no_guesses(fresh):
 
 def test_a_secret_ends_however_it_comes(web):
     wei = Person(web)
-    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    bearer = {"Authorization": "Bearer " + wei.cookie["Cookie"].split("=")[1]}
     assert web.ask("GET", "/session", bearer)[0] == 200
     window = Events(web, "/jmap/events?types=*&closeafter=no&ping=30", bearer)
     window.next()
-    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("DELETE", "/session", wei.headers)[0] == 204
     assert web.ask("GET", "/session", bearer)[0] == 401
     assert window.next() is None
     window.close()
@@ -259,9 +244,9 @@ def test_a_secret_ends_however_it_comes(web):
 
 def test_two_cookies_are_nobodys(web):
     wei = Person(web)
-    status, headers, _ = web.ask("GET", "/session", {"Cookie": f"posthouse=planted; {wei.headers['Cookie']}"})
+    status, headers, _ = web.ask("GET", "/session", {"Cookie": f"posthouse=planted; {wei.cookie['Cookie']}"})
     assert status == 401 and headers["Set-Cookie"].startswith("posthouse=;") and "Max-Age=0" in headers["Set-Cookie"]
-    assert web.ask("GET", "/session", {"Cookie": f"other=1; {wei.headers['Cookie']}"})[0] == 200
+    assert web.ask("GET", "/session", {"Cookie": f"other=1; {wei.cookie['Cookie']}"})[0] == 200
 
 
 def basic(login, password):
@@ -274,7 +259,7 @@ def test_programs_need_no_cookie(web):
     status, _, body = web.ask("POST", "/jmap/api", {**basic("ling", "right"), **JSON}, "{}")
     assert status == 200 and json.loads(body)["size"] == 2
     wei = Person(web)
-    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    bearer = {"Authorization": "Bearer " + wei.cookie["Cookie"].split("=")[1]}
     assert json.loads(web.ask("GET", "/.well-known/jmap", bearer)[2])["login"] == "wei@example.org"
     status, headers, _ = web.ask("GET", "/.well-known/jmap")
     assert status == 401 and any("Basic" in v for v in headers.get_all("WWW-Authenticate"))
@@ -305,7 +290,7 @@ def test_what_is_too_long_is_not_taken(web):
     wei = Person(web)
     for path, n in (("/jmap/api", 10_000_001), ("/jmap/upload/a", 50_000_001), ("/frame", 8 * 1024 * 1024 + 1)):
         with contextlib.closing(web.connect()) as s:  # said by its length: no octet of it is waited for
-            s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {n}\r\n{lines(wei.csrf)}\r\n".encode())
+            s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {n}\r\n{lines(wei.headers)}\r\n".encode())
             assert s.recv(65536).startswith(b"HTTP/1.1 413"), path
 
     def chunks():
@@ -330,7 +315,7 @@ def test_what_jmap_says_of_a_request_as_a_whole(fresh):
     for path, most, limit in (("/jmap/api", 16, "maxConcurrentRequests"), ("/jmap/upload/a", 4, "maxConcurrentUpload")):
         calls = len(fresh.seen("call"))
         for _ in range(most):
-            raw(fresh, f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines({**wei.csrf, **JSON})}Content-Length: 6\r\n\r\nsilent".encode(), wait=False)
+            raw(fresh, f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines({**wei.headers, **JSON})}Content-Length: 6\r\n\r\nsilent".encode(), wait=False)
         until(lambda: len(fresh.seen("call")) == calls + most, f"{most} requests under way")
         status, _, body = wei.post(path, "{}")
         assert status == 429 and (json.loads(body)["type"], json.loads(body)["limit"]) == ("urn:ietf:params:jmap:error:limit", limit)
@@ -340,12 +325,12 @@ def test_what_jmap_says_of_a_request_as_a_whole(fresh):
 def test_a_secret_that_was_signed_out_is_over_by_any_header(web):
     """Web believes vault for a minute: not of a session that it has itself ended."""
     wei = Person(web)
-    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    bearer = {"Authorization": "Bearer " + wei.cookie["Cookie"].split("=")[1]}
     assert web.ask("GET", "/.well-known/jmap", bearer)[0] == 200 and wei.get("/session")[0] == 200
-    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("DELETE", "/session", wei.headers)[0] == 204
     assert web.ask("GET", "/.well-known/jmap", bearer)[0] == 401 and wei.get("/session")[0] == 401
     wei = Person(web)
-    bearer = {"Authorization": "Bearer " + wei.headers["Cookie"].split("=")[1]}
+    bearer = {"Authorization": "Bearer " + wei.cookie["Cookie"].split("=")[1]}
     assert wei.get("/session")[0] == 200 and web.ask("DELETE", "/session", bearer)[0] == 204
     assert wei.get("/session")[0] == 401
 
@@ -369,8 +354,8 @@ def test_other_sites_get_nothing(web):
     for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "https://mail.example.org"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "cross-site"}):
         assert wei.post("/jmap/api", "{}", **foreign)[0] == 403, foreign
         assert wei.get("/.well-known/jmap", **foreign)[0] == 403, foreign
-    assert web.ask("POST", "/jmap/api", {**wei.headers, **JSON}, "{}")[0] == 403
-    assert web.ask("POST", "/jmap/api", {**wei.headers, **JSON, "X-Posthouse-CSRF": Person(web, "ling").session["csrf"]}, "{}")[0] == 403
+    assert web.ask("POST", "/jmap/api", {**wei.cookie, **JSON}, "{}")[0] == 403
+    assert web.ask("POST", "/jmap/api", {**wei.cookie, **JSON, "X-Posthouse-CSRF": Person(web, "ling").session["csrf"]}, "{}")[0] == 403
     assert wei.post("/jmap/api", "{}", Origin="http://mail.example.org")[0] == 200
 
 
@@ -391,7 +376,7 @@ def test_a_mail_in_a_frame(web):
     url = json.loads(wei.post("/frame?remote=1", html, **{"Content-Type": "text/html"})[2])["url"]
     assert "img-src data: https: http:;" in wei.get(url)[1]["Content-Security-Policy"]
     assert wei.post("/frame", html, **{"Content-Type": "image/svg+xml"})[0] == 415
-    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("DELETE", "/session", wei.headers)[0] == 204
     assert wei.get(url)[0] == 401
 
 
@@ -446,7 +431,7 @@ def test_signing_out_ends_the_listeners(web):
     wei = Person(web)
     window = wei.listen()
     window.next()
-    assert web.ask("DELETE", "/session", wei.csrf)[0] == 204
+    assert web.ask("DELETE", "/session", wei.headers)[0] == 204
     assert window.next() is None
     window.close()
 
@@ -562,7 +547,7 @@ def unread(web, person, body):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.settimeout(PATIENCE)
     s.connect(("127.0.0.1", web.port))
-    s.sendall(f"POST /jmap/api HTTP/1.1\r\nHost: x\r\n{lines({**person.csrf, **JSON})}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    s.sendall(f"POST /jmap/api HTTP/1.1\r\nHost: x\r\n{lines({**person.headers, **JSON})}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     return s.recv(12)[9:], s
 
 
@@ -589,7 +574,7 @@ def test_many_answers_that_nobody_takes(fresh):
 
 def test_bodies_that_do_not_end_are_not_many(fresh):
     wei = Person(fresh)
-    head = f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.csrf)}Content-Length: 49000000\r\n\r\n"
+    head = f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}Content-Length: 49000000\r\n\r\n"
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             s = stack.enter_context(contextlib.closing(fresh.connect()))
@@ -614,7 +599,7 @@ def test_halves_of_headers_make_room(fresh):
 
 def test_pipelining(web):
     wei = Person(web)
-    one = f"GET /session HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}\r\n"
+    one = f"GET /session HTTP/1.1\r\nHost: x\r\n{lines(wei.cookie)}\r\n"
     last = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     said = raw(web, (one * 3 + last).encode())
     assert said.count(b"HTTP/1.1 200") == 4 and said.count(b'"accountId":"a"') == 3
@@ -624,14 +609,14 @@ def test_uploads_cut_off(web):
     wei = Person(web)
     for head, part in (("Content-Length: 1000000\r\n", b"x" * 300_000), ("Transfer-Encoding: chunked\r\n", b"10000\r\n" + b"x" * 70000), ("Transfer-Encoding: chunked\r\n", b"zz\r\n")):
         for _ in range(5):
-            raw(web, f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.csrf)}{head}\r\n".encode() + part, wait=False)
+            raw(web, f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}{head}\r\n".encode() + part, wait=False)
     assert wei.post("/jmap/upload/a", b"x" * 100_000)[0] == 201
 
 
 def test_clients_that_go_while_they_wait(web):
     wei = Person(web)
     for _ in range(10):
-        raw(web, f"POST /jmap/api HTTP/1.1\r\nHost: x\r\n{lines(wei.csrf)}Content-Length: 6\r\n\r\nsilent".encode(), wait=False)
+        raw(web, f"POST /jmap/api HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}Content-Length: 6\r\n\r\nsilent".encode(), wait=False)
     ling = Person(web, "ling")
     assert ling.post("/jmap/api", "{}")[0] == 200
 
@@ -656,7 +641,7 @@ def test_over_tls(secure):
     assert headers["Strict-Transport-Security"].startswith("max-age=")
     wei = Person(secure)
     assert wei.cookie_line.startswith("__Host-posthouse=") and "; Secure" in wei.cookie_line and "; Path=/" in wei.cookie_line
-    assert secure.ask("GET", "/session", {"Cookie": wei.headers["Cookie"].removeprefix("__Host-")})[0] == 401
+    assert secure.ask("GET", "/session", {"Cookie": wei.cookie["Cookie"].removeprefix("__Host-")})[0] == 401
     body = os.urandom(3_000_000)
     status, _, answer = wei.post("/jmap/upload/a", body)
     assert status == 201 and json.loads(answer)["size"] == len(body)
@@ -684,7 +669,7 @@ def test_tls_that_is_cut(secure):
     wei = Person(secure)
     for _ in range(20):
         s = secure.connect()
-        s.sendall(f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.csrf)}Content-Length: 900000\r\n\r\n".encode() + b"x" * 50000)
+        s.sendall(f"POST /jmap/upload/a HTTP/1.1\r\nHost: x\r\n{lines(wei.headers)}Content-Length: 900000\r\n\r\n".encode() + b"x" * 50000)
         with contextlib.closing(socket.socket(fileno=s.detach())):  # no close_notify
             pass
     assert wei.get("/session")[0] == 200

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/webmail.md: its files are good, its commands answer, its proxy lets the page and JMAP through. (Its Dovecot: test_dovecot_reading.py.)"""
+import contextlib
 import http.client
 import json
 import pathlib
@@ -18,6 +19,7 @@ from test_filter_peers import answers
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/webmail.md").read_text()
 BLOCKS = re.findall(r"^```posthouse\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PROXY = "127.0.0.9"  # the page's, which the file names
 COMMANDS = re.findall(r"^    (curl .*(?:\n        .*)*)", PAGE, re.MULTILINE)
 
 
@@ -37,7 +39,7 @@ def leaf(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def station(leaf):
-    s = Station(web="", tls=f'certificate = "{leaf.chain}" key = "{leaf.key}"', filters=next(block for block in BLOCKS if block.startswith("web ")))
+    s = Station(web=f'proxy = {{"{PROXY}/32"}}', tls=f'certificate = "{leaf.chain}" key = "{leaf.key}"', filters=next(block for block in BLOCKS if block.startswith("web ")))
     try:
         s.add_user("alice", "wonderland")
         s.start()
@@ -98,7 +100,8 @@ def proxy(station, leaf, tmp_path):
         pytest.skip("no haproxy: package haproxy")
     text, = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     port, = free_ports(1)
-    for old, new in ((":443", f"127.0.0.1:{port}"), ("127.0.0.1:8443", f"127.0.0.1:{station.web_port}"), ("/etc/haproxy/mail.pem", leaf.both)):
+    for old, new in ((":443", f"127.0.0.1:{port}"), ("127.0.0.1:8443", f"127.0.0.1:{station.web_port}"), ("/etc/haproxy/mail.pem", leaf.both),
+                     ("send-proxy-v2", f"send-proxy-v2 source {PROXY}")):
         assert old in text
         text = text.replace(old, str(new), 1)
     file = tmp_path / "haproxy.cfg"
@@ -128,3 +131,16 @@ def test_behind_a_proxy(station, proxy, context):
         before = len(news)
         program.set(create={"k": {"mailboxIds": {program.mailbox("drafts"): True}, "subject": "news"}})
         until(lambda: len(news) > before, "news through the proxy")
+
+
+def test_behind_a_proxy_each_client_has_limits_of_its_own(station, proxy, context):
+    def sign_in(client, password):
+        connection = http.client.HTTPSConnection("localhost", proxy, timeout=PATIENCE, context=context, source_address=(client, 0))
+        with contextlib.closing(connection):
+            connection.request("POST", "/session", json.dumps({"login": "alice@example.org", "password": password}),
+                               {"Content-Type": "application/json", "X-Posthouse": "1"})
+            return connection.getresponse().status
+    assert [sign_in("127.0.0.7", "wrong") for _ in range(6)] == [401] * 5 + [429]
+    assert sign_in("127.0.0.7", "wonderland") == 429
+    assert sign_in("127.0.0.8", "wonderland") == 200, "somebody else has guessed, and nobody behind the proxy may sign in"
+    until(lambda: "login-refused client=127.0.0.7" in station.log_text(), "the log to name who guessed")

@@ -14,6 +14,7 @@ import { listen } from './jmap';
 import { isHelpOpen, KeysHelp, watchKeys } from './keys';
 import { List } from './list';
 import { go, goBox, mailto, place } from './place';
+import { Working } from './progress';
 import { session, signOut } from './session';
 import { set, settings, type Theme } from './settings';
 import { LanguageChoice } from './signin';
@@ -202,6 +203,7 @@ export function App() {
 			<KeysHelp />
 			<MoveDialog />
 			<Questions />
+			<Working />
 			<Toasts />
 		</div>
 	);

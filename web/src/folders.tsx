@@ -38,7 +38,9 @@ function Folder({ mailbox: m }: { mailbox: Mailbox }) {
 				onClick={() => (isMenuOpen.value = false)}
 			>
 				<Icon name={icons[m.role ?? ''] ?? 'folder'} />
-				<span class="name">{nameOf(m)}</span>
+				<span class="name" title={nameOf(m)}>
+					{nameOf(m)}
+				</span>
 				{shown > 0 && (
 					<span class="count">
 						{shown.toLocaleString()}

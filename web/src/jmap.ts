@@ -109,8 +109,26 @@ export interface Uploaded {
 	size: number;
 }
 
+const uploadsMost = 4; // at once: no station's maxConcurrentUpload is less (RFC 8620 §2)
+let uploads = 0;
+const queue: (() => void)[] = [];
+
+/** Each file in its turn, however many are dropped at once. */
+export async function upload(file: Blob, progress: (share: number) => void, stop?: AbortSignal): Promise<Uploaded> {
+	if (uploads < uploadsMost) uploads++;
+	else await new Promise<void>((go) => queue.push(go));
+	try {
+		if (stop?.aborted) throw new DOMException('', 'AbortError');
+		return await transfer(file, progress, stop);
+	} finally {
+		const next = queue.shift();
+		if (next) next();
+		else uploads--;
+	}
+}
+
 /** By XMLHttpRequest, since fetch does not tell how far it is. */
-export function upload(file: Blob, progress: (share: number) => void, stop?: AbortSignal): Promise<Uploaded> {
+function transfer(file: Blob, progress: (share: number) => void, stop?: AbortSignal): Promise<Uploaded> {
 	return new Promise((resolve, reject) => {
 		const request = new XMLHttpRequest();
 		request.open('POST', `/jmap/upload/${account}`);

@@ -10,7 +10,7 @@ import type { Words } from './i18n/en';
 import { open } from './list';
 import { go, goBox, place } from './place';
 import { settings } from './settings';
-import { byRole, moveCursor, rows, cursor, toggle } from './store';
+import { byRole, isEverything, moveCursor, rows, cursor, selectAll, selectEverything, selection, toggle } from './store';
 import { undoToast } from './toast';
 import { askMove } from './toolbar';
 
@@ -44,12 +44,21 @@ function box(role: string): void {
 	if (found) goBox(found.id);
 }
 
+/** All that was loaded; once more, all that the list has; once more, nothing. */
+function pickAll(): void {
+	const n = selection.value.size;
+	if (isEverything.value) selectAll(false);
+	else if (n > 0 && n >= rows.value.size) selectEverything();
+	else selectAll(true);
+}
+
 const table: Key[] = [
 	{ keys: ['j'], words: 'keyNext', act: () => step(1) },
 	{ keys: ['k'], words: 'keyPrevious', act: () => step(-1) },
 	{ keys: ['o', 'Enter'], words: 'keyOpen', act: () => withCursor(open) },
 	{ keys: ['u', 'Escape'], words: 'keyBack', act: () => go({ thread: null }) },
 	{ keys: ['x'], words: 'keySelect', act: () => withCursor(toggle) },
+	{ keys: ['X'], words: 'keySelectAll', act: pickAll },
 	{ keys: ['c'], words: 'compose', act: () => write({}) },
 	{ keys: ['r'], words: 'reply', act: () => void answerOpened(false) },
 	{ keys: ['a'], words: 'replyAll', act: () => void answerOpened(true) },

@@ -9,7 +9,7 @@ import { editDraft } from './compose/open';
 import { locale, t } from './i18n';
 import { Icon } from './icons';
 import { go, place } from './place';
-import { cursor, cursorIndex, isOutgoing, mailbox, moveCursor, ownAddresses, rows, selection, isListLost, show, toggle, total, type Member, type Row } from './store';
+import { cursor, cursorIndex, isEverything, isOutgoing, mailbox, moveCursor, ownAddresses, rows, selection, isListLost, show, toggle, total, type Member, type Row } from './store';
 import { brief, full } from './time';
 import { Lost } from './toolbar';
 import type { Address } from './types';
@@ -59,7 +59,7 @@ function ListRow({ row, index }: { row: Row; index: number }) {
 	const { email, members } = row;
 	const element = useRef<HTMLDivElement>(null);
 	const isCursor = cursor.value === email.threadId || (cursorIndex.value < 0 && index === 0);
-	const isTicked = selection.value.has(email.threadId);
+	const isTicked = isEverything.value || selection.value.has(email.threadId);
 	const tab = isCursor ? 0 : -1;
 	const hasDraft = !isOutgoing.value && members.some(isDraft);
 	const number = members.filter((m) => !isDraft(m)).length;

@@ -19,6 +19,8 @@ import { tell, tellError } from './toast';
 import { IconButton, Lost } from './toolbar';
 import type { Address, Email, EmailSummary, Part } from './types';
 
+const peopleMost = 5; // shown of a line, until the rest is asked for
+
 function Person({ address }: { address: Address }) {
 	return (
 		<span class="person">
@@ -28,14 +30,21 @@ function Person({ address }: { address: Address }) {
 }
 
 function People({ label, list }: { label: string; list: Address[] | null }) {
+	const [isWhole, setWhole] = useState(false);
 	if (!list?.length) return null;
+	const shown = isWhole || list.length <= peopleMost + 1 ? list : list.slice(0, peopleMost);
 	return (
 		<div class="head-line">
 			<dt>{label}</dt>
 			<dd>
-				{list.map((a, n) => (
+				{shown.map((a, n) => (
 					<Person key={n} address={a} />
 				))}
+				{shown.length < list.length && (
+					<button type="button" class="quiet more" onClick={() => setWhole(true)}>
+						{t().andMore(list.length - shown.length)}
+					</button>
+				)}
 			</dd>
 		</div>
 	);

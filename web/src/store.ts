@@ -30,6 +30,7 @@ export const isListLost = signal(false); // it could not be loaded
 export const only = signal<'all' | 'unread' | 'flagged'>('all'); // of the list, the reader wants to see
 export const cursor = signal<Id | null>(null); // a thread
 export const selection = signal<ReadonlyMap<Id, Row>>(new Map()); // by thread
+export const isEverything = signal(false); // all that the list has is chosen, also what was not loaded
 export const opened = signal<{ id: Id; emails: EmailSummary[] } | null>(null);
 export const changedTypes = signal<{ types: string[] }>({ types: [] }); // the last push
 
@@ -54,7 +55,21 @@ function rank(m: Mailbox): number {
 
 export async function loadMailboxes(): Promise<void> {
 	const { list } = await call('Mailbox/get', { ids: null }).answer;
-	mailboxes.value = list.sort((a, b) => rank(a) - rank(b) || a.sortOrder - b.sortOrder || a.name.localeCompare(b.name));
+	mailboxes.value = asTree(list.sort((a, b) => rank(a) - rank(b) || a.sortOrder - b.sortOrder || a.name.localeCompare(b.name)));
+}
+
+/** Each folder below the one that it lies in. A folder of the inbox stands among those at the top: so Maildirs have them all. */
+export function asTree(list: Mailbox[]): Mailbox[] {
+	const inbox = list.find((m) => m.role === 'inbox')?.id;
+	const isTop = (m: Mailbox) => m.parentId === null || m.parentId === inbox || !list.some((p) => p.id === m.parentId);
+	const tree: Mailbox[] = [];
+	const waiting = list.filter(isTop).reverse();
+	for (let m = waiting.pop(); m; m = waiting.pop()) {
+		tree.push(m);
+		const { id } = m;
+		if (id !== inbox) waiting.push(...list.filter((child) => child.parentId === id && !isTop(child)).reverse());
+	}
+	return tree;
 }
 
 export async function loadHoldMost(): Promise<void> {
@@ -80,11 +95,19 @@ function filter(): Filter | null {
 	return { operator: 'AND', conditions: [of, only.value === 'unread' ? { notKeyword: '$seen' } : { hasKeyword: '$flagged' }] };
 }
 
+const newestFirst = { sort: [{ property: 'receivedAt', isAscending: false }] };
+
+/** The whole conversation; where it is not known, the one mail that is. */
+function membersOf<M extends Member>(email: M, known: Member[]): Member[] {
+	const own = known.filter((m) => m.threadId === email.threadId);
+	return own.length ? own : [email];
+}
+
 /** One page of rows, with the conversations behind them, in one request. */
 async function fetchPage(of: Filter, position: number): Promise<{ rows: Row[]; total: number }> {
 	const query = call('Email/query', {
+		...newestFirst,
 		filter: of,
-		sort: [{ property: 'receivedAt', isAscending: false }],
 		collapseThreads: true,
 		position,
 		limit: page,
@@ -103,9 +126,8 @@ async function fetchPage(of: Filter, position: number): Promise<{ rows: Row[]; t
 	const list = ids.flatMap((id): Row[] => {
 		const email = found.get(id);
 		if (!email) return [];
-		const own = known.filter((m) => m.threadId === email.threadId);
 		const snippet = marked.find((s) => s.emailId === id);
-		return [{ email, members: own.length ? own : [email], ...(snippet ? { snippet } : {}) }];
+		return [{ email, members: membersOf(email, known), ...(snippet ? { snippet } : {}) }];
 	});
 	return { rows: list, total: all };
 }
@@ -155,7 +177,7 @@ export function beginList(): Promise<void> {
 	total.value = null;
 	isListLost.value = false;
 	cursor.value = null;
-	selection.value = new Map();
+	choose(new Map());
 	visible = { first: 0, last: 0 };
 	return loadPage(0);
 }
@@ -177,6 +199,23 @@ async function reloadList(): Promise<void> {
 	total.value = got[0]?.total ?? 0;
 	isListLost.value = false;
 	selection.value = new Map([...selection.value].map(([id, row]) => [id, [...next.values()].find((r) => r.email.threadId === id) ?? row]));
+}
+
+export const lookMost = 200; // conversations asked for at once, when all that the list has is looked up
+const getMost = 500; // mails: within every server's maxObjectsInGet
+
+/** Of conversations that nobody looks at, as much as a deed needs. */
+export async function lookUp(position: number): Promise<{ email: Member; members: Member[] }[]> {
+	const of = filter();
+	if (!of) return [];
+	const query = call('Email/query', { ...newestFirst, filter: of, collapseThreads: true, position, limit: lookMost, calculateTotal: false });
+	const emails = call('Email/get', { ids: query.ref('/ids'), properties: memberProperties });
+	const threads = call('Thread/get', { ids: emails.ref('/list/*/threadId') });
+	const { list } = await emails.answer;
+	const ids = (await threads.answer).list.flatMap((thread) => thread.emailIds);
+	const known: Member[] = [];
+	for (let at = 0; at < ids.length; at += getMost) known.push(...(await call('Email/get', { ids: ids.slice(at, at + getMost), properties: memberProperties }).answer).list);
+	return list.map((email) => ({ email, members: membersOf(email, known) }));
 }
 
 let isRefreshing = false;
@@ -241,12 +280,26 @@ export function moveCursor(by: number): Row | undefined {
 	return row;
 }
 
+export function choose(which: ReadonlyMap<Id, Row>): void {
+	selection.value = which;
+	isEverything.value = false;
+}
+
+const loaded = (): Map<Id, Row> => new Map([...rows.value.values()].map((row) => [row.email.threadId, row]));
+
+/** One that is taken out of everything leaves those that were loaded. */
 export function toggle(row: Row): void {
-	const next = new Map(selection.value);
+	const next = isEverything.value ? loaded() : new Map(selection.value);
 	if (!next.delete(row.email.threadId)) next.set(row.email.threadId, row);
-	selection.value = next;
+	choose(next);
 }
 
 export function selectAll(all: boolean): void {
-	selection.value = all ? new Map([...rows.value.values()].map((row) => [row.email.threadId, row])) : new Map();
+	choose(all ? loaded() : new Map());
+}
+
+/** Beyond what is loaded. */
+export function selectEverything(): void {
+	selectAll(true);
+	isEverything.value = true;
 }

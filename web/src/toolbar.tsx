@@ -7,7 +7,7 @@ import { Dialog } from './dialog';
 import { nameOf } from './folders';
 import { t } from './i18n';
 import { Icon, type IconName } from './icons';
-import { isListLost, mailbox, mailboxes, only, refresh, rows, selectAll, selection, total } from './store';
+import { isEverything, isListLost, mailbox, mailboxes, only, refresh, rows, selectAll, selectEverything, selection, total } from './store';
 import { tellError } from './toast';
 
 const isMoving = signal(false);
@@ -106,8 +106,31 @@ function Filters() {
 	);
 }
 
+/** When all rows that were loaded are ticked and the list has more: the way to those too. */
+function Everything() {
+	const all = total.value ?? 0;
+	const box = only.value === 'all' ? mailbox.value : undefined;
+	if (isEverything.value)
+		return (
+			<div class="everything">
+				<span role="status">{box ? t().everythingIn(all, nameOf(box)) : t().everythingFound(all)}</span>
+				<button type="button" class="quiet" onClick={() => selectAll(false)}>
+					{t().selectNone}
+				</button>
+			</div>
+		);
+	return (
+		<div class="everything">
+			<span role="status">{t().onlyLoaded(selection.value.size)}</span>
+			<button type="button" class="quiet" onClick={selectEverything}>
+				{box ? t().selectAllIn(all, nameOf(box)) : t().selectAllFound(all)}
+			</button>
+		</div>
+	);
+}
+
 export function ListBar() {
-	const n = selection.value.size;
+	const n = isEverything.value ? (total.value ?? 0) : selection.value.size;
 	const all = n > 0 && n >= rows.value.size;
 	return (
 		<>
@@ -128,6 +151,7 @@ export function ListBar() {
 					</>
 				)}
 			</div>
+			{all && (total.value ?? 0) > rows.value.size && <Everything />}
 			<Filters />
 		</>
 	);

@@ -18,6 +18,7 @@
 #include "io/ipc.h"
 #include "io/loop.h"
 #include "io/sandbox.h"
+#include "role/master/complaint.h"
 #include "role/master/dial.h"
 #include "role/master/door.h"
 #include "role/master/house.h"
@@ -42,10 +43,7 @@
 enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MOST_MS = 5000,
-	YOUNG_MS = 2000,       /* a role that dies younger makes the pause grow */
-	COMPLAINTS_MS = 60000, /* so long they are remembered */
-	JOIN_MS = 20,
-	LOST_MOST = 64,			    /* channels that one may lose to another in that time */
+	YOUNG_MS = 2000,		    /* a role that dies younger makes the pause grow */
 	DRAIN_MS = 30000,		    /* then what is left is killed */
 	TABLE_MS = 10 * 60 * 1000,	    /* so often the gate's memory goes to disk */
 	CERTIFICATES_LINES_MAX = 48 * 1024, /* as many as there may be */
@@ -58,7 +56,6 @@ static const unsigned drain_order[] = { ROLE_WEB, ROLE_READER, ROLE_RECEIVE, ROL
 enum { STAGES = sizeof drain_order / sizeof drain_order[0] };
 
 static void role_start(struct process *p);
-static void forget_cuts(struct process *p);
 static void say_status(const struct master *m);
 static void master_came(void *owner, struct ipc *from, struct ipc_message *m);
 static void drain_next(struct master *m);
@@ -137,7 +134,7 @@ role_again(void *owner)
 static void
 role_start(struct process *p)
 {
-	forget_cuts(p);
+	complaint_forget(p);
 	if (!start_role(p, role_died, master_came)) {
 		role_pause(p, 0);
 		return;
@@ -228,69 +225,6 @@ take_lines(struct buf *to, struct str lines)
 }
 
 static void
-end_liar(struct process *p, const char *why)
-{
-	if (!p->pid)
-		return;
-	log_event("fault", "role=%s says=station why=%s", ipc_role_name(p->role), why);
-	kill(p->pid, SIGKILL);
-}
-
-/* After a moment, in which the death of either would have come to us: nobody is joined to who is dying, and one time is enough
- * where both have told. */
-static void
-join_again(void *owner)
-{
-	struct master *m = owner;
-
-	for (size_t i = 0; i < PROCESSES; i++)
-		for (size_t k = 0; k < PROCESSES; k++) {
-			struct process *a = &m->processes[i], *b = &m->processes[k];
-
-			if (!a->complaints[k].is_cut)
-				continue;
-			a->complaints[k].is_cut = b->complaints[i].is_cut = false;
-			start_join(a, b);
-		}
-}
-
-/* Whoever waits to be joined to it is so when it begins again. */
-static void
-forget_cuts(struct process *p)
-{
-	struct master *m = p->master;
-
-	for (size_t i = 0; i < PROCESSES; i++)
-		p->complaints[i].is_cut = m->processes[i].complaints[p - m->processes].is_cut =
-			false;
-}
-
-/* Its channel to a peer is closed. Who was taken over could have its peers killed for ever by accusing them: the second time
- * within COMPLAINTS_MS the accuser ends as well, and so does who loses channels without end. */
-static void
-role_lost_peer(struct process *p, struct process *other, bool broke_rules)
-{
-	struct complaint *c = &p->complaints[other - p->master->processes];
-	int64_t now = loop_now_ms(p->master->loop);
-
-	if (c->since_ms == 0 || now - c->since_ms > COMPLAINTS_MS)
-		*c = (struct complaint){ .since_ms = now, .is_cut = c->is_cut };
-	if (++c->lost > LOST_MOST) {
-		end_liar(p, "loses-channels");
-		return;
-	}
-	if (!broke_rules) {
-		c->is_cut = true;
-		loop_timer_set(p->master->join, JOIN_MS);
-		return;
-	}
-	log_event("fault", "role=%s says=%s", ipc_role_name(other->role), ipc_role_name(p->role));
-	kill(other->pid, SIGKILL);
-	if (++c->faults > 1)
-		end_liar(p, "accuses-again");
-}
-
-static void
 master_came(void *owner, struct ipc *from, struct ipc_message *message)
 {
 	struct process *p = owner, *other;
@@ -299,7 +233,7 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 	switch (message->kind) {
 	case IPC_guarded:
 		if (p->is_guarded) {
-			end_liar(p, "guarded-again");
+			complaint_end_liar(p, "guarded-again");
 			break;
 		}
 		p->is_guarded = true;
@@ -312,7 +246,7 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 		break;
 	case IPC_ready:
 		if (!p->is_guarded || p->is_ready) {
-			end_liar(p, "ready-out-of-order");
+			complaint_end_liar(p, "ready-out-of-order");
 			break;
 		}
 		p->is_ready = true;
@@ -332,7 +266,7 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 		if (!other || !other->channel || !start_may_talk(p->role, other->role) ||
 			p->master->draining)
 			break;
-		role_lost_peer(p, other, message->lost.broke_rules);
+		complaint_take(p, other, message->lost.broke_rules);
 		break;
 	case IPC_reopen:
 		start_hand_over_configuration(p);
@@ -348,11 +282,10 @@ master_came(void *owner, struct ipc *from, struct ipc_message *message)
 	}
 }
 
-/* ── reload and end ── */
+/* ── the end, and signals ── */
 
-/* Everybody who may live: the roles, then the readers; NULL behind the last. *at begins as 0. */
-static struct process *
-next_process(struct master *m, size_t *at)
+struct process *
+master_next_process(struct master *m, size_t *at)
 {
 	while (*at < PROCESSES + READERS_MAX) {
 		size_t i = (*at)++;
@@ -365,70 +298,12 @@ next_process(struct master *m, size_t *at)
 	return NULL;
 }
 
-/* What only a restart can change, by the names of the options: those that differ. */
-static void
-add_changes(struct buf *to, const struct master_plan *a, const struct master_plan *b)
-{
-	static const struct {
-		const char *option;
-		size_t place, size;
-	} parts[] = {
-		{ "state", offsetof(struct master_plan, state), sizeof a->state },
-		{ "spool", offsetof(struct master_plan, spool), sizeof a->spool },
-		{ "users", offsetof(struct master_plan, users), sizeof a->users },
-		{ "queue.segment-size", offsetof(struct master_plan, segment_size),
-			sizeof a->segment_size },
-		{ "limits.memory", offsetof(struct master_plan, memory), sizeof a->memory },
-		{ "tls.trust", offsetof(struct master_plan, trust), sizeof a->trust },
-		{ "listen (doors and addresses)", offsetof(struct master_plan, doors_n),
-			offsetof(struct master_plan, mail_roots_n) -
-				offsetof(struct master_plan, doors_n) },
-	};
-
-	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-		/* plans begin as zero, padding too */
-		if (memcmp((const char *)a + parts[i].place, (const char *)b + parts[i].place,
-			    parts[i].size) != 0)
-			buf_addf(to, "%s%s", to->n ? ", " : "", parts[i].option);
-}
-
-static void
-reload(struct master *m)
-{
-	struct buf changed = { .max = 256 };
-	struct master_plan plan = { 0 };
-	struct process *p;
-	int fd = -1;
-
-	if (!m->read_config(m->path, &plan, &fd)) {
-		log_event("reload-refused", "kept=old");
-		return;
-	}
-	add_changes(&changed, &plan, &m->plan);
-	if (changed.n) {
-		log_event("reload-refused",
-			"kept=old changed=%s why=\"only a restart can apply that\"",
-			log_quote(buf_str(&changed)));
-		buf_free(&changed);
-		close(fd);
-		return;
-	}
-	close(m->config_fd);
-	m->config_fd = fd;
-	m->plan = plan;
-	m->configuration++;
-	house_prepare_mail(&m->plan);
-	for (size_t at = 0; (p = next_process(m, &at));)
-		start_hand_over_configuration(p);
-	log_event("reloaded", "file=%s", log_quote(str_of(m->path)));
-}
-
 static bool
 lives_until(struct master *m, unsigned stages)
 {
 	const struct process *p;
 
-	for (size_t at = 0; (p = next_process(m, &at));)
+	for (size_t at = 0; (p = master_next_process(m, &at));)
 		for (unsigned stage = 0; stage < stages; stage++)
 			if ((p->role & drain_order[stage]) && p->pid)
 				return true;
@@ -447,7 +322,7 @@ drain_next(struct master *m)
 		loop_stop(m->loop);
 		return;
 	}
-	for (size_t at = 0; (p = next_process(m, &at));)
+	for (size_t at = 0; (p = master_next_process(m, &at));)
 		if (p->role & drain_order[m->draining])
 			ipc_send_drain(p->channel, &(struct ipc_drain){ .fd = -1 });
 	m->draining++;
@@ -468,7 +343,7 @@ drain_late(void *owner)
 
 	const struct process *p;
 
-	for (size_t at = 0; (p = next_process(m, &at));)
+	for (size_t at = 0; (p = master_next_process(m, &at));)
 		if (p->pid) {
 			log_event("drain-late", "role=%s", ipc_role_name(p->role));
 			kill(p->pid, SIGKILL);
@@ -485,7 +360,7 @@ master_signal(void *owner, int events)
 	while (read(m->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
 		if (info.ssi_signo == SIGHUP) {
 			say_reloading();
-			reload(m);
+			master_reload(m);
 			notify_say("READY=1");
 		} else if (m->draining == 0) {
 			log_event("draining", "signal=%u", info.ssi_signo);
@@ -584,8 +459,9 @@ has_web(const struct master_plan *plan)
 	return false;
 }
 
-int
-master_run(const char *path, master_read *read_config)
+/* Everybody whom the file wants, absent still; and what readers are started from. */
+static bool
+open_processes(struct master *m, struct err *e)
 {
 	static const enum ipc_role roles[PROCESSES] = { [MASTER_VAULT] = ROLE_VAULT,
 		[MASTER_RESOLVE] = ROLE_RESOLVE,
@@ -594,8 +470,32 @@ master_run(const char *path, master_read *read_config)
 		[MASTER_QUEUE] = ROLE_QUEUE,
 		[MASTER_RECEIVE] = ROLE_RECEIVE,
 		[MASTER_WEB] = ROLE_WEB };
-	static struct master m;
 	struct process reader = { .role = ROLE_READER };
+
+	for (size_t i = 0; i < PROCESSES; i++) {
+		struct process *p = &m->processes[i];
+
+		*p = (struct process){ .role = roles[i],
+			.place = (enum master_place)i,
+			.is_wanted = i != MASTER_WEB || has_web(&m->plan),
+			.master = m,
+			.guard.max = SANDBOX_LINES_MAX };
+		if (!p->is_wanted)
+			continue;
+		p->again = loop_timer_open(m->loop, role_again, p);
+		if (!start_open_executable(p, e))
+			return false;
+	}
+	if (m->processes[MASTER_WEB].is_wanted && !start_open_executable(&reader, e))
+		return false;
+	m->reader_executable = reader.executable;
+	return true;
+}
+
+int
+master_run(const char *path, master_read *read_config)
+{
+	static struct master m;
 	struct err e = { 0 };
 
 	hold_standard_descriptors();
@@ -614,28 +514,13 @@ master_run(const char *path, master_read *read_config)
 	}
 	m.deadline = loop_timer_open(m.loop, drain_late, &m);
 	m.table = table_open(m.plan.state);
-	m.join = loop_timer_open(m.loop, join_again, &m);
+	m.join = loop_timer_open(m.loop, complaint_join_again, &m);
 	m.keep_table = loop_timer_open(m.loop, keep_table, &m);
 	loop_timer_set(m.keep_table, TABLE_MS);
-	for (size_t i = 0; i < PROCESSES; i++) {
-		m.processes[i] = (struct process){ .role = roles[i],
-			.place = (enum master_place)i,
-			.is_wanted = i != MASTER_WEB || has_web(&m.plan),
-			.master = &m,
-			.guard.max = SANDBOX_LINES_MAX };
-		if (!m.processes[i].is_wanted)
-			continue;
-		m.processes[i].again = loop_timer_open(m.loop, role_again, &m.processes[i]);
-		if (!start_open_executable(&m.processes[i], &e)) {
-			fprintf(stderr, "posthouse: %s\n", e.text);
-			return EX_OSFILE;
-		}
-	}
-	if (m.processes[MASTER_WEB].is_wanted && !start_open_executable(&reader, &e)) {
+	if (!open_processes(&m, &e)) {
 		fprintf(stderr, "posthouse: %s\n", e.text);
 		return EX_OSFILE;
 	}
-	m.reader_executable = reader.executable;
 	m.reader_ended = reader_ended;
 	watch_unused(&m);
 	m.watchdog_ms = notify_watchdog_ms();

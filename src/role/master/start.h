@@ -81,6 +81,10 @@ struct master {
 	int exit_code;
 };
 
+/* Everybody who may live: the roles, then the readers; NULL behind the last. *at begins as 0. */
+struct process *master_next_process(struct master *m, size_t *at);
+void master_reload(struct master *m); /* reload.c */
+
 bool start_open_executable(struct process *p, struct err *e);
 
 /* Starts the role, hands over what it needs and joins it to its peers. `died` and `came` are called with the process. False: the

@@ -123,7 +123,7 @@ struct queue {
 	struct spool_keeper *keeper;
 	struct spool_writer *writer; /* for what the house writes itself */
 	struct buf token_key;	     /* empty until vault has told it: nothing is read before */
-	/* the log: queue.c */
+	/* the log: follow.c, segments.c */
 	struct list followed, seals,
 		spares; /* segments being read; ends not durable yet; made, not asked for */
 	struct buf bigs,
@@ -250,11 +250,10 @@ void destination_suspend(
 int64_t suspend_of_destination(struct queue *q, const struct queue_destination *d);
 int64_t suspend_of_domain(struct queue *q, struct str domain);
 
-/* ── road.c: where a recipient goes ── */
+/* ── choice.c: the rule that decides about a domain ── */
 
 enum { ROAD_PORT = 25 };
 
-/* The rule that decides about a domain. */
 struct road_choice {
 	bool is_ours;			  /* a domain of ours: vault */
 	bool is_refused;		  /* no route, and no DNS */
@@ -274,6 +273,9 @@ road_choice_name(const struct road_choice *choice)
 void road_choose(const struct config *c, struct str domain, struct str reverse_path,
 	struct road_choice *choice);
 void road_add_made_hops(const struct road_choice *choice, struct buf *to); /* with is_made */
+
+/* ── road.c: where a recipient goes ── */
+
 /* Asks resolve for `explain route`; the answer goes to control_hops with this number. 0: resolve is not there. */
 uint64_t road_explain(struct queue *q, const struct road_choice *choice);
 void control_hops(struct queue *q, const struct ipc_hops *m);
@@ -411,11 +413,26 @@ void reader_peer(struct queue *q, unsigned seat, int fd);
 void reader_seated(struct queue *q, unsigned seat, struct str login);
 void reader_fates_durable(struct queue *q, uint64_t ticket);
 
-/* ── queue.c ── */
+/* ── follow.c: the log is read ── */
+void follow_start(struct queue *q); /* what was sealed before this start is to be read, too */
+void follow_given(struct queue *q, uint64_t segment, bool is_own); /* somebody may write it now */
+bool follow_is_own(struct queue *q, uint64_t segment);		   /* by our own writer */
+/* May be read so far; UINT64_MAX: it is sealed, to its end. */
+void follow_segment(struct queue *q, uint64_t segment, uint64_t durable);
+void follow_read_on(struct queue *q); /* there is a token key */
+void follow_check_whole(
+	struct queue *q); /* if all is read, the time before this start is forgotten */
+bool queue_is_whole(const struct queue *q); /* is every mail of the log in the index? */
+
+/* ── segments.c: segments and big files, given and sealed ── */
+void segments_begin(struct queue *q);
+bool segments_open(struct queue *q, struct err *e); /* the spool, and our own writer */
+void segments_receiver(struct queue *q, int fd);    /* a new one */
 void queue_make_own_segment(struct queue *q);
 void queue_big_is_named(struct queue *q, uint64_t big); /* a mail has it now */
+
+/* ── queue.c ── */
 void queue_check_drained(struct queue *q);
-void queue_check_full(struct queue *q);	    /* as many recipients wait as may */
-bool queue_is_whole(const struct queue *q); /* is every mail of the log in the index? */
+void queue_check_full(struct queue *q); /* as many recipients wait as may */
 
 #endif

@@ -216,10 +216,10 @@ open_email(struct reader *r, struct str id, struct blob *b)
 	struct arena arena = { .max = 1024 * 1024 };
 	struct box_mail mail;
 	bool found = id.n < BOX_ID && box_mail(r->box, id, &arena, &mail) &&
-		     box_map(r->box, &mail, &b->mapped) &&
-		     b->mapped.n < BOX_OCTETS_MAX; /* no half of a mail */
+		     box_read(r->box, &mail, &b->mail) &&
+		     b->mail.n < BOX_OCTETS_MAX; /* no half of a mail */
 
-	b->octets = b->mapped;
+	b->octets = b->mail;
 	b->type = S("message/rfc822");
 	arena_free(&arena);
 	return found;
@@ -259,7 +259,7 @@ blob_open(struct reader *r, struct str id, struct blob *b)
 void
 blob_close(struct blob *b)
 {
-	box_unmap(&b->mapped);
+	box_read_free(&b->mail);
 	buf_free(&b->own);
 	*b = (struct blob){ 0 };
 }

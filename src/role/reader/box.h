@@ -24,7 +24,7 @@ enum { BOX_ID = 36 }; /* room for an id: a letter, 32 hexadecimal digits, NUL */
 enum { BOX_STATE = 40 };
 enum {
 	BOX_OCTETS_MAX = 64 * 1024 * 1024
-}; /* of a message that are looked at: one that box_map gives so long may be cut */
+}; /* of a message that are looked at: one that box_read gives so long may be cut */
 
 enum box_flag {		    /* keywords, as they stand in a file's name */
 	BOX_SEEN = 1,	    /* S $seen */
@@ -115,9 +115,9 @@ struct box_mail {
 		summary; /* JSON: messageId inReplyTo references sender from to cc bcc replyTo subject sentAt preview hasAttachment, as RFC 8621 §4.1.3 and §4.1.4 have them */
 };
 bool box_mail(struct box *b, struct str id, struct arena *arena, struct box_mail *m);
-/* The message, read into memory (of one beyond 64 MiB, those); box_unmap it. False: its file is gone (and will be gone from the index at the next look). */
-bool box_map(struct box *b, const struct box_mail *m, struct str *octets);
-void box_unmap(struct str *octets);
+/* The message, read into memory (of one beyond 64 MiB, those); box_read_free it. False: its file is gone (and will be gone from the index at the next look). */
+bool box_read(struct box *b, const struct box_mail *m, struct str *octets);
+void box_read_free(struct str *octets);
 
 /* Into a folder, synced before true. */
 bool box_add(struct box *b, struct str folder, struct str octets, unsigned flags,
@@ -206,6 +206,9 @@ struct box_found {
 };
 bool box_query(struct box *b, const struct box_query *q, struct arena *arena,
 	struct box_found *found, struct err *e);
+
+/* The first character of s, as the search reads text, and its octets; what is no UTF-8 is one octet and U+FFFD. */
+uint32_t box_rune(struct str s, size_t *n);
 
 /* Addresses this mailbox has written to or got mail from, that begin with or contain `text` in name or address, the most used first: for address completion.
  * Each: {"name":…,"email":…}. */

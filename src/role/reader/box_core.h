@@ -192,8 +192,6 @@ bool query_open(struct box *b); /* what its SQL needs of us, once a connection *
 
 /* ── box_words.c ── */
 
-/* The first character of s, and its octets; what is no UTF-8 is one octet and U+FFFD. */
-uint32_t words_rune(struct str s, size_t *n);
 /* Text as the index has it: runs of Chinese, Japanese, Korean become their overlapping pairs and the last character. */
 void words_add(struct buf *to, struct str text);
 /* What somebody looks for, as an expression of FTS5; false: there is no word in it. columns: "" or that of `words`. */

@@ -287,6 +287,15 @@ index_is_worn(struct box *b)
 	return b->dead > DEAD_MIN && b->dead > index_number(b, "SELECT count(*) FROM summary", "");
 }
 
+/* A directory, a link: somebody's mistake, and no index. */
+static bool
+is_no_file(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 /* False, *again: what is there is of no use, and is to be deleted. */
 static bool
 open_file(struct box *b, const char *path, bool *again, struct err *e)
@@ -301,7 +310,8 @@ open_file(struct box *b, const char *path, bool *again, struct err *e)
 		result = query_open(b) ? sqlite3_exec(b->db, settings, NULL, NULL, NULL)
 				       : SQLITE_NOMEM;
 	}
-	*again = result == SQLITE_CORRUPT || result == SQLITE_NOTADB;
+	*again = result == SQLITE_CORRUPT || result == SQLITE_NOTADB ||
+		 (result == SQLITE_CANTOPEN && is_no_file(path));
 	if (result != SQLITE_OK)
 		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "%s: %s", path, sqlite3_errmsg(b->db));
 	version = index_number(b, "PRAGMA user_version", "");
@@ -327,7 +337,8 @@ index_delete(struct box *b)
 	char path[BOX_PATH_MAX];
 
 	for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
-		unlink(index_path(b, tails[i], path));
+		if (unlink(index_path(b, tails[i], path)) != 0 && errno == EISDIR)
+			rmdir(path);
 }
 
 bool

@@ -119,7 +119,7 @@ is_lost(struct box *b, const struct mail_row *row, struct err *e)
 /* ── reading ── */
 
 bool
-box_map(struct box *b, const struct box_mail *m, struct str *octets)
+box_read(struct box *b, const struct box_mail *m, struct str *octets)
 {
 	struct buf whole = { .max = BOX_OCTETS_MAX };
 	struct mail_row row;
@@ -144,7 +144,7 @@ box_map(struct box *b, const struct box_mail *m, struct str *octets)
 }
 
 void
-box_unmap(struct str *octets)
+box_read_free(struct str *octets)
 {
 	free((char *)(uintptr_t)octets->p);
 	*octets = (struct str){ 0 };

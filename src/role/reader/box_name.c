@@ -129,7 +129,7 @@ static uint32_t
 take_rune(struct str *in)
 {
 	size_t n;
-	uint32_t rune = words_rune(*in, &n);
+	uint32_t rune = box_rune(*in, &n);
 
 	*in = str_from(*in, n);
 	return rune;

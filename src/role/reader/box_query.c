@@ -284,9 +284,9 @@ header_has(sqlite3_context *c, int n, sqlite3_value **v)
 	bool has = false;
 
 	(void)n;
-	if (box_map(sqlite3_user_data(c), &m, &octets)) {
+	if (box_read(sqlite3_user_data(c), &m, &octets)) {
 		has = letter_has(octets, value_text(v[1]), value_text(v[2]));
-		box_unmap(&octets);
+		box_read_free(&octets);
 	}
 	sqlite3_result_int(c, has);
 }

@@ -14,7 +14,7 @@
 enum { PREFIX_MIN = 3 }; /* a shorter word must be there as a whole */
 
 uint32_t
-words_rune(struct str s, size_t *n)
+box_rune(struct str s, size_t *n)
 {
 	unsigned char c = (unsigned char)s.p[0];
 	uint32_t rune;
@@ -55,8 +55,8 @@ add_run(struct buf *to, struct str s, bool closes)
 {
 	size_t first = 0, second, at;
 
-	words_rune(s, &first);
-	for (at = first; at < s.n && is_without_blanks(words_rune(str_from(s, at), &second));
+	box_rune(s, &first);
+	for (at = first; at < s.n && is_without_blanks(box_rune(str_from(s, at), &second));
 		at += second) {
 		buf_add(to, str_part(s, at - first, first + second));
 		buf_add_char(to, ' ');
@@ -75,7 +75,7 @@ add_text(struct buf *to, struct str text, bool closes)
 {
 	while (text.n) {
 		size_t n;
-		uint32_t rune = words_rune(text, &n);
+		uint32_t rune = box_rune(text, &n);
 
 		if (is_without_blanks(rune)) {
 			buf_add_char(to, ' ');
@@ -117,7 +117,7 @@ ends_alone(struct str s)
 
 	for (; s.n; s = str_from(s, n)) {
 		before = last;
-		last = is_without_blanks(words_rune(s, &n));
+		last = is_without_blanks(box_rune(s, &n));
 	}
 	return last && !before;
 }

@@ -14,6 +14,7 @@ struct delivery_one {
 	struct str address;
 	size_t root; /* its place in the list; of a root, its own */
 	enum progress progress;
+	bool is_dropped;
 	struct str reply; /* empty: nothing new was said */
 };
 
@@ -88,6 +89,7 @@ add_member(struct delivery *d, struct str address, size_t root)
 		return;
 	one->root = root;
 	one->progress = QUEUED;
+	one->is_dropped = false;
 	one->reply = (struct str){ 0 };
 	d->n++;
 }
@@ -126,6 +128,9 @@ tell_one(struct delivery *d, struct str address, const struct ipc_told *m)
 		case HISTORY_EXPANDED:
 			expand(d, i, m->how);
 			break;
+		case HISTORY_DROPPED:
+			one->is_dropped = true;
+			break;
 		default:
 			break;
 		}
@@ -139,7 +144,6 @@ delivery_told(struct delivery *d, const struct ipc_told *m)
 
 	d->was_told = true;
 	d->is_settled |= m->kind == HISTORY_SETTLED;
-	d->is_dropped |= m->kind == HISTORY_DROPPED;
 	while (d->list && codec_scan_str(&recipients, &address))
 		tell_one(d, address, m);
 }
@@ -153,8 +157,6 @@ delivery_item(struct delivery *d, const struct ipc_item *m)
 	struct err e;
 
 	d->was_told = true;
-	if (m->state == 'X')
-		d->is_dropped = true;
 	if (codec_scan_err(&why, &e) && err_is(&e))
 		delivery_add_reply(&reply, &e);
 	for (size_t i = 0; d->list && i < d->n; i++) {
@@ -162,6 +164,8 @@ delivery_item(struct delivery *d, const struct ipc_item *m)
 
 		if (!str_eq_nocase(one->address, m->address) || one->progress != QUEUED)
 			continue;
+		one->is_dropped =
+			false; /* as long as it is there its operator may take that back */
 		if (m->state == 'F')
 			one->progress = FAILED;
 		if (reply.n)
@@ -186,6 +190,16 @@ worst_of(const struct delivery *d, size_t root)
 			weight[d->list[i].progress] > weight[worst->progress])
 			worst = &d->list[i];
 	return worst;
+}
+
+bool
+delivery_is_dropped(const struct delivery *d)
+{
+	for (size_t i = 0; d->list && i < d->n; i++)
+		if (d->list[i].progress != EXPANDED &&
+			(d->list[i].progress != QUEUED || !d->list[i].is_dropped))
+			return false;
+	return d->list && d->n > 0;
 }
 
 bool

@@ -15,11 +15,13 @@
  *   delivery_begin → delivery_told, delivery_item … → delivery_end
  */
 
+enum { DELIVERY_ARENA_MAX = 4 * 1024 * 1024 };
+
 struct delivery {
-	struct arena *arena;
+	struct arena *arena; /* its owner's, of at most so much */
 	struct delivery_one *list;
 	size_t n, roots_n;
-	bool is_settled, is_dropped, was_told;
+	bool is_settled, was_told;
 };
 
 /* deliveryStatus as it is kept: those in it that are queued are looked for. */
@@ -29,6 +31,9 @@ void delivery_item(struct delivery *d, const struct ipc_item *m);
 /* What was found out goes into `status`. True: nothing will change any more. `is_old`: the queue would know the mail if it still had it, so that
  * what it does not know of is over. */
 bool delivery_end(struct delivery *d, json_t *status, bool is_old);
+
+/* Those that are looked for are out of the queue, and nobody gets it: it was called back. */
+bool delivery_is_dropped(const struct delivery *d);
 
 /* "550 5.1.1 no such mailbox": an entry of deliveryStatus. */
 json_t *delivery_entry(struct str reply, const char *delivered);

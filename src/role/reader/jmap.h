@@ -101,8 +101,6 @@ void jmap_states(struct reader *reader,
 json_t *jmap_check_arguments(const json_t *arguments, const char *const *names);
 /* An array of ids is at `name`, and each is in it once. *all: null was given, or nothing. False: *error is the answer. */
 bool jmap_ids(json_t *arguments, const char *name, size_t most, bool *all, json_t **error);
-/* ifInState (RFC 8620 §5.3): NULL: none was given, or this is the state; else the error's answer. */
-json_t *jmap_check_if_in_state(const json_t *arguments, const char *state);
 /* "#creation" → the id made in this request; any other stays. */
 struct str jmap_id(struct jmap_request *r, const json_t *id);
 struct str jmap_str(const json_t *j); /* of a JSON string; empty: it is none. Lives as long as j */

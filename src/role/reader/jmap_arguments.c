@@ -148,20 +148,6 @@ jmap_ids(json_t *arguments, const char *name, size_t most, bool *all, json_t **e
 	return true;
 }
 
-json_t *
-jmap_check_if_in_state(const json_t *arguments, const char *state)
-{
-	const json_t *wanted = json_object_get(arguments, "ifInState");
-
-	if (!wanted || json_is_null(wanted))
-		return NULL;
-	if (!json_is_string(wanted))
-		return jmap_error("invalidArguments", "ifInState is no string");
-	if (!str_eq(jmap_str(wanted), str_of(state)))
-		return jmap_error("stateMismatch", "the state is %s", state);
-	return NULL;
-}
-
 struct str
 jmap_id(struct jmap_request *r, const json_t *id)
 {

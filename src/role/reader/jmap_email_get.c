@@ -238,7 +238,7 @@ get_one(struct get *g, struct str id)
 	if (!box_mail(r->box, id, &r->arena, &m))
 		return false;
 	if (g->sources & OF_MESSAGE) {
-		if (!box_map(r->box, &m, &octets))
+		if (!box_read(r->box, &m, &octets))
 			return false;
 		b.letter = letter_open(octets);
 		b.blob = m.id;
@@ -248,7 +248,7 @@ get_one(struct get *g, struct str id)
 	json_array_append_new(g->list, email);
 	letter_free(&b.letter);
 	if (octets.p)
-		box_unmap(&octets);
+		box_read_free(&octets);
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "message/message.h"
+#include "role/reader/jmap_set.h"
 #include "role/reader/jmap_write.h"
 #include "role/reader/letter.h"
 
@@ -68,7 +69,8 @@ enum jmap_step
 jmap_email_import(struct jmap_request *r, json_t *arguments, json_t **answer)
 {
 	static const char *const names[] = { "ifInState", "emails", NULL };
-	json_t *emails = json_object_get(arguments, "emails"), *import, *created, *not_created;
+	static const char *const lists[] = { "created", "notCreated", NULL };
+	json_t *emails = json_object_get(arguments, "emails"), *import;
 	const char *key;
 	size_t n;
 
@@ -79,26 +81,18 @@ jmap_email_import(struct jmap_request *r, json_t *arguments, json_t **answer)
 		*answer = jmap_error(
 			"requestTooLarge", "more than %d mails in one call", JMAP_OBJECTS_SET_MAX);
 	if (!*answer)
-		*answer = jmap_check_state(r, arguments);
+		*answer = jmap_set_check_state(arguments, jmap_mail_state(r));
 	if (*answer)
 		return JMAP_DONE;
-	*answer = json_pack("{s:s,s:o}", "accountId", JMAP_ACCOUNT, "oldState", jmap_mail_state(r));
-	created = json_object(), not_created = json_object();
+	*answer = jmap_set_answer(jmap_mail_state(r), lists);
 	box_begin(r->box);
 	json_object_keylen_foreach (emails, key, n, import) {
 		json_t *error = NULL, *made = import_one(r, import, &error);
 
-		if (made) {
-			json_object_setn(r->created, key, n, json_object_get(made, "id"));
-			json_object_setn_new(created, key, n, made);
-		} else
-			json_object_setn_new(not_created, key, n, error);
+		jmap_set_created(r, *answer, (struct str){ key, n }, made, error);
 	}
 	box_end(r->box);
-	json_object_set_new(*answer, "newState", jmap_mail_state(r));
-	jmap_tell(*answer, "created", created);
-	jmap_tell(*answer, "notCreated", not_created);
-	reader_news(r->reader);
+	jmap_set_end(r, *answer, jmap_mail_state(r));
 	return JMAP_DONE;
 }
 

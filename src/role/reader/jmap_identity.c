@@ -2,17 +2,23 @@
 #include "role/reader/jmap_submission.h"
 
 #include "base/codec.h"
+#include "role/reader/jmap_set.h"
 
 /*
  * Identities (RFC 8621 §6): as whom the login may write. Which addresses these are vault says, and they come with the mailbox; the person
- * chooses name, signature and where answers go. A mailbox that has none yet begins with one for each address; the first, the login's own,
- * stays.
+ * chooses name, signature and where answers go.
+ *
+ * Each address gets an identity of its own, once: when a method is called and the mailbox has an address that never had one. The first, the
+ * login's own, stays, and keeps the list of those that had one, so that what the person has destroyed does not come back.
  */
 
 static const char *const properties[] = { "id", "name", "email", "replyTo", "bcc", "textSignature",
 	"htmlSignature", "mayDelete", NULL };
 
 enum { TEXT_MAX = 256 * 1024 }; /* octets of a signature */
+
+static const char had_one[] =
+	"_hadOne"; /* of the login's own identity: addresses that have or had one */
 
 static json_t *
 identity_new(struct str email, bool may_delete)
@@ -22,23 +28,84 @@ identity_new(struct str email, bool may_delete)
 		"mayDelete", may_delete);
 }
 
-/* The first time that anybody asks. */
+static bool
+has_address(const json_t *list, struct str address)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (str_eq_nocase(jmap_str(json_array_get(list, i)), address))
+			return true;
+	return false;
+}
+
+static void
+add_address(json_t *list, struct str address)
+{
+	if (address.n && !has_address(list, address))
+		json_array_append_new(list, jmap_text(address));
+}
+
+/* The login's own identity, new, or NULL. `had` becomes the addresses that have or had one. */
+static json_t *
+find_own(struct jmap_request *r, json_t *had)
+{
+	json_t *own = NULL, *object, *address;
+	struct kept_walk walk;
+	struct str id, json;
+	size_t i;
+
+	kept_walk_begin(r->kept, KEPT_IDENTITY, (struct str){ 0 }, &walk);
+	while (kept_walk_next(&walk, &id, &json)) {
+		object = jmap_kept_object(id, json);
+		add_address(had, jmap_str(json_object_get(object, "email")));
+		json_array_foreach (json_object_get(object, had_one), i, address)
+			add_address(had, jmap_str(address));
+		if (!own && json_is_false(json_object_get(object, "mayDelete")))
+			own = json_incref(object);
+		json_decref(object);
+	}
+	kept_walk_end(&walk);
+	return own;
+}
+
+/* Under its id; without one it is new, and gets it. */
+static bool
+save(struct jmap_request *r, json_t *object)
+{
+	struct str id = jmap_str(json_object_get(object, "id"));
+	json_t *error = NULL;
+	bool good = jmap_kept_save(r, KEPT_IDENTITY, &id, object, &error);
+
+	if (good)
+		json_object_set_new(object, "id", jmap_text(id));
+	json_decref(error);
+	return good;
+}
+
+/* In this order: what a kill interrupts is done by the next call, and nothing twice. */
 static void
 identities_begin(struct jmap_request *r)
 {
-	struct str addresses = buf_str(&r->reader->addresses), address, *ids, own;
-	json_t *object, *error = NULL;
+	struct str addresses = buf_str(&r->reader->addresses), address;
+	json_t *had = json_array(), *own = find_own(r, had), *object;
+	bool good = true;
 
-	if (kept_list(r->kept, KEPT_IDENTITY, &r->arena, &ids))
-		return;
-	for (bool is_first = true; codec_scan_str(&addresses, &address); is_first = false) {
-		own = (struct str){ 0 };
-		object = identity_new(address, !is_first);
-		jmap_kept_save(r, KEPT_IDENTITY, &own, object, &error);
+	while (good && codec_scan_str(&addresses, &address)) {
+		if (own && has_address(had, address))
+			continue;
+		object = identity_new(address, own != NULL);
+		good = save(r, object);
+		add_address(had, address);
+		if (!own && good)
+			own = json_incref(object);
 		json_decref(object);
-		json_decref(error);
-		error = NULL;
 	}
+	if (good && own && json_array_size(had) > json_array_size(json_object_get(own, had_one))) {
+		json_object_set(own, had_one, had);
+		save(r, own);
+		reader_news(r->reader);
+	}
+	json_decref(had);
+	json_decref(own);
 }
 
 enum jmap_step
@@ -128,8 +195,9 @@ check(const json_t *given, const json_t *former)
 /* ── /set, §6.3 ── */
 
 static json_t *
-create(struct jmap_request *r, const json_t *given, json_t **made)
+create(struct jmap_set *s, const json_t *given, json_t **made)
 {
+	struct jmap_request *r = s->request;
 	struct str email = jmap_str(json_object_get(given, "email")), id = { 0 };
 	json_t *error = check(given, NULL), *object;
 
@@ -154,8 +222,9 @@ create(struct jmap_request *r, const json_t *given, json_t **made)
 }
 
 static json_t *
-update(struct jmap_request *r, struct str id, const json_t *patch)
+update(struct jmap_set *s, struct str id, const json_t *patch)
 {
+	struct jmap_request *r = s->request;
 	json_t *object = jmap_kept_load(r, KEPT_IDENTITY, id), *patched, *error = NULL;
 
 	if (!object)
@@ -167,6 +236,8 @@ update(struct jmap_request *r, struct str id, const json_t *patch)
 
 		json_object_set(whole, "id", json_object_get(object, "id"));
 		json_object_set(whole, "mayDelete", json_object_get(object, "mayDelete"));
+		if (json_object_get(object, had_one))
+			json_object_set(patched, had_one, json_object_get(object, had_one));
 		json_object_update(whole, patched);
 		error = check(whole, object);
 		if (!error)
@@ -179,8 +250,9 @@ update(struct jmap_request *r, struct str id, const json_t *patch)
 }
 
 static json_t *
-destroy(struct jmap_request *r, struct str id)
+destroy(struct jmap_set *s, struct str id)
 {
+	struct jmap_request *r = s->request;
 	json_t *object = jmap_kept_load(r, KEPT_IDENTITY, id);
 	bool may = json_is_true(json_object_get(object, "mayDelete")), exists = object != NULL;
 	struct err e = { 0 };
@@ -195,56 +267,19 @@ destroy(struct jmap_request *r, struct str id)
 		       : jmap_set_error("serverFail", "%s", e.text);
 }
 
-static void
-set_all(struct jmap_request *r, const json_t *arguments, json_t *answer)
+static json_t *
+state(struct jmap_request *r)
 {
-	json_t *creates = json_object_get(arguments, "create"),
-	       *updates = json_object_get(arguments, "update"), *error, *made;
-	const json_t *destroys = json_object_get(arguments, "destroy");
-	struct str id;
-
-	for (void *at = json_object_iter(creates); at; at = json_object_iter_next(creates, at)) {
-		made = NULL;
-		error = create(r, json_object_iter_value(at), &made);
-		if (made)
-			json_object_set(
-				r->created, json_object_iter_key(at), json_object_get(made, "id"));
-		jmap_set_result(answer, error ? "notCreated" : "created", json_object_iter_key(at),
-			error ? error : made);
-	}
-	for (void *at = json_object_iter(updates); at; at = json_object_iter_next(updates, at)) {
-		json_t *key = json_string(json_object_iter_key(at));
-
-		id = jmap_id(r, key);
-		error = update(r, id, json_object_iter_value(at));
-		jmap_set_result(answer, error ? "notUpdated" : "updated",
-			error ? json_object_iter_key(at) : id.p, error ? error : json_null());
-		json_decref(key);
-	}
-	for (size_t i = 0; i < json_array_size(destroys); i++) {
-		const json_t *said = json_array_get(destroys, i);
-
-		id = jmap_id(r, said);
-		error = destroy(r, id);
-		if (error)
-			jmap_set_result(answer, "notDestroyed", json_string_value(said), error);
-		else
-			jmap_set_destroyed(answer, id);
-	}
+	return jmap_kept_state(r, KEPT_IDENTITY);
 }
 
 enum jmap_step
 jmap_identity_set(struct jmap_request *r, json_t *arguments, json_t **answer)
 {
-	static const char *const names[] = { "ifInState", "create", "update", "destroy", NULL };
+	static const struct jmap_set_type identities = {
+		.state = state, .create = create, .update = update, .destroy = destroy
+	};
 
 	identities_begin(r);
-	*answer = jmap_kept_check_set(r, KEPT_IDENTITY, arguments, names);
-	if (*answer)
-		return JMAP_DONE;
-	*answer = jmap_kept_set_answer(r, KEPT_IDENTITY);
-	set_all(r, arguments, *answer);
-	json_object_set_new(*answer, "newState", jmap_kept_state(r, KEPT_IDENTITY));
-	reader_news(r->reader);
-	return JMAP_DONE;
+	return jmap_set(r, &identities, arguments, answer);
 }

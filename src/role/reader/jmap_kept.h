@@ -22,13 +22,4 @@ json_t *jmap_kept_get(struct jmap_request *r, enum kept_kind kind, json_t *argum
 	const char *const *known, void (*show)(json_t *object));
 json_t *jmap_kept_changes(struct jmap_request *r, enum kept_kind kind, const json_t *arguments);
 
-/* The beginning of a /set: account, names, ifInState, the shapes and the sum of create, update, destroy. NULL: right. */
-json_t *jmap_kept_check_set(
-	struct jmap_request *r, enum kept_kind kind, json_t *arguments, const char *const *names);
-/* The beginning of its answer: nothing was done yet. */
-json_t *jmap_kept_set_answer(struct jmap_request *r, enum kept_kind kind);
-void jmap_set_destroyed(json_t *answer, struct str id);
-/* The error of `which` ("notCreated" …) of the answer under `key`; takes it. */
-void jmap_set_result(json_t *answer, const char *which, const char *key, json_t *value);
-
 #endif

@@ -105,7 +105,7 @@ sending_begin(struct jmap_request *r, const json_t *given, struct sending *s, js
 		*error = jmap_wrong_property("identityId", "there is no such identity");
 	else if (!box_mail(r->box, jmap_id(r, json_object_get(given, "emailId")), &r->arena,
 			 &s->mail) ||
-		 !box_map(r->box, &s->mail, &s->order.message))
+		 !box_read(r->box, &s->mail, &s->order.message))
 		*error = jmap_wrong_property("emailId", "there is no such mail");
 	else if (s->order.message.n >= BOX_OCTETS_MAX) /* not the whole of it, perhaps */
 		*error = jmap_set_error(
@@ -122,7 +122,7 @@ void
 sending_end(struct sending *s)
 {
 	if (s->order.message.p)
-		box_unmap(&s->order.message);
+		box_read_free(&s->order.message);
 	json_decref(s->identity);
 	json_decref(s->envelope);
 	*s = (struct sending){ 0 };

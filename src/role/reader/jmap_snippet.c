@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "role/reader/box_core.h"
 #include "role/reader/jmap_email.h"
 
 /*
@@ -54,7 +53,7 @@ static const struct {
 static uint32_t
 small_letter(struct str text, size_t *n)
 {
-	uint32_t rune = words_rune(text, n);
+	uint32_t rune = box_rune(text, n);
 
 	for (size_t i = 0; i < sizeof capitals / sizeof *capitals; i++)
 		if (rune >= capitals[i].first && rune <= capitals[i].last)
@@ -146,7 +145,7 @@ character_size(struct str text)
 {
 	size_t n;
 
-	words_rune(text, &n);
+	box_rune(text, &n);
 	return n;
 }
 
@@ -223,14 +222,14 @@ preview_of(const struct snippets *s, struct box *box, const struct box_mail *m)
 	json_t *snippet = json_null();
 	struct str octets;
 
-	if (!box_map(box, m, &octets))
+	if (!box_read(box, m, &octets))
 		return snippet;
 	letter = letter_open(octets);
 	letter_words(letter, TEXT_MAX, &text);
 	if (text.n && str_is_utf8(buf_str(&text)))
 		snippet = preview_in(s, str_trim(buf_str(&text)));
 	letter_free(&letter);
-	box_unmap(&octets);
+	box_read_free(&octets);
 	buf_free(&text);
 	return snippet;
 }

@@ -15,7 +15,6 @@ static const char *const properties[] = { "id", "identityId", "emailId", "thread
 enum {
 	ASKED_MOST = 32,    /* submissions a call that the queue is asked about */
 	ARRIVES_MS = 10000, /* a mail may be on its way from the log into the queue */
-	DELIVERY_ARENA_MAX = 4 * 1024 * 1024,
 };
 
 int64_t
@@ -115,6 +114,11 @@ remember(struct asking *a)
 	if (delivery_end(&a->delivery, json_object_get(a->object, "deliveryStatus"),
 		    is_old && a->is_whole))
 		json_object_set_new(a->object, "_isFinal", json_true());
+	if (delivery_is_dropped(&a->delivery) &&
+		str_eq(jmap_str(json_object_get(a->object, "undoStatus")), S("pending"))) {
+		json_object_set_new(a->object, "undoStatus", json_string("canceled"));
+		json_object_set_new(a->object, "_isFinal", json_true());
+	}
 	jmap_submission_show(a->object);
 	if (!json_equal(former, a->object))
 		jmap_kept_save(a->request, KEPT_SUBMISSION, &id, a->object, &error);

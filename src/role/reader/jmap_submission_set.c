@@ -3,12 +3,15 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "role/reader/delivery.h"
+#include "role/reader/jmap_set.h"
 
 /*
  * EmailSubmission/set (RFC 8621 §7.5): one thing after another, each of which may have to wait.
  *
  *   CREATING   kept as unknown ──▶ submit_begin ──receive answers──▶ kept with the queue's id, or removed and a SetError
- *   UPDATING   undoStatus "canceled": an order to the queue ──it answers──▶ kept, or cannotUnsend
+ *   UPDATING   undoStatus "canceled": an order to the queue ──it answers──▶ kept; or it has nothing to call back any more ──why?──▶ kept, if that is because
+ *              it was called back before and the yes was lost on its way; else cannotUnsend
  *   DESTROYING only what we remember of it
  *   OVER       onSuccess…: an Email/set of the mails of those that went well
  *
@@ -35,8 +38,21 @@ struct setting {
 	struct submit *submit;
 	struct str kept; /* its id; in the request's arena */
 	/* UPDATING */
-	bool is_asked, is_answered, is_called_back, is_silent;
+	uint8_t verb;	 /* of the order to the queue; 0: none yet */
+	json_t *updated; /* the submission that it is about */
+	struct delivery delivery;
+	struct arena arena; /* the delivery's */
+	bool is_answered, is_called_back, is_silent;
 };
+
+static void
+order_end(struct setting *s)
+{
+	json_decref(s->updated);
+	s->updated = NULL;
+	arena_free(&s->arena);
+	s->verb = 0;
+}
 
 static void
 setting_free(void *wait)
@@ -46,6 +62,7 @@ setting_free(void *wait)
 	reader_forget(s->request->reader, s);
 	submit_free(&s->submit);
 	sending_end(&s->sending);
+	order_end(s);
 	json_decref(s->arguments);
 	json_decref(s->answer);
 	json_decref(s->mails);
@@ -114,13 +131,11 @@ forget_refused(struct setting *s)
 static json_t *
 made_of(struct setting *s, const char *creation, const json_t *given)
 {
-	struct jmap_request *r = s->request;
 	json_t *object = sending_object(&s->sending, s->submit);
 	char reference[300];
 
 	keep_outcome(s, object);
 	json_object_set_new(object, "id", jmap_text(s->kept));
-	json_object_set(r->created, creation, json_object_get(object, "id"));
 	snprintf(reference, sizeof reference, "#%s", creation);
 	note_success(s, reference, json_object_get(object, "emailId"));
 	jmap_kept_hide(object);
@@ -134,9 +149,9 @@ made_of(struct setting *s, const char *creation, const json_t *given)
 static enum turn
 create(struct setting *s, const char *creation, const json_t *given)
 {
-	json_t *error = NULL, *made = NULL;
+	json_t *error = jmap_set_wrong_creation(given), *made = NULL;
 
-	if (!s->submit && sending_begin(s->request, given, &s->sending, &error) &&
+	if (!error && !s->submit && sending_begin(s->request, given, &s->sending, &error) &&
 		keep_before(s, &error))
 		s->submit = submit_begin(s->request->reader, &s->sending.order, submitted, s);
 	if (s->submit && !s->submit->is_done)
@@ -147,8 +162,7 @@ create(struct setting *s, const char *creation, const json_t *given)
 		error = sending_refused(&s->sending, s->submit);
 		forget_refused(s);
 	}
-	jmap_set_result(
-		s->answer, error ? "notCreated" : "created", creation, error ? error : made);
+	jmap_set_created(s->request, s->answer, str_of(creation), made, error);
 	submit_free(&s->submit);
 	sending_end(&s->sending);
 	return NEXT;
@@ -161,12 +175,35 @@ answered(void *owner, struct ipc_message *m)
 {
 	struct setting *s = owner;
 
+	if (m->kind == IPC_told && s->verb == ORDER_WHY)
+		delivery_told(&s->delivery, &m->told);
+	if (m->kind == IPC_item && s->verb == ORDER_WHY)
+		delivery_item(&s->delivery, &m->item);
 	if (m->kind != IPC_end && m->kind != IPC_CLOSED)
 		return;
 	s->is_answered = true;
 	s->is_silent = m->kind == IPC_CLOSED;
-	s->is_called_back = m->kind == IPC_end && m->end.recipients > 0;
+	s->is_called_back =
+		m->kind == IPC_end &&
+		(s->verb == ORDER_DROP ? m->end.recipients > 0 : delivery_is_dropped(&s->delivery));
 	go_on(s);
+}
+
+static void
+order(struct setting *s, uint8_t verb)
+{
+	s->verb = verb;
+	s->is_answered = false;
+	if (verb == ORDER_WHY) {
+		s->arena.max = DELIVERY_ARENA_MAX;
+		delivery_begin(
+			&s->delivery, &s->arena, json_object_get(s->updated, "deliveryStatus"));
+	}
+	reader_order(s->request->reader,
+		&(struct ipc_order){ .fd = -1,
+			.verb = verb,
+			.what = jmap_str(json_object_get(s->updated, "_mail")) },
+		answered, s);
 }
 
 static json_t *
@@ -209,7 +246,7 @@ update_object(struct setting *s, struct str id, json_t *object, const json_t *pa
 {
 	bool wants_cancel = str_eq(jmap_str(json_object_get(patch, "undoStatus")), S("canceled"));
 
-	if (!s->is_asked) {
+	if (!s->verb) {
 		jmap_submission_show(object);
 		*error = check_patch(patch, object);
 		if (*error || !wants_cancel ||
@@ -219,37 +256,34 @@ update_object(struct setting *s, struct str id, json_t *object, const json_t *pa
 			*error = jmap_set_error("cannotUnsend", "it is on its way");
 			return NEXT;
 		}
-		s->is_asked = true;
-		reader_order(s->request->reader,
-			&(struct ipc_order){ .fd = -1,
-				.verb = ORDER_DROP,
-				.what = jmap_str(json_object_get(object, "_mail")) },
-			answered, s);
+		s->updated = json_incref(object);
+		order(s, ORDER_DROP);
 	}
+	if (s->verb == ORDER_DROP && s->is_answered && !s->is_silent && !s->is_called_back)
+		order(s, ORDER_WHY);
 	if (!s->is_answered)
 		return WAIT;
 	*error = called_back(s, id, object);
-	s->is_asked = s->is_answered = false;
+	order_end(s);
 	return NEXT;
 }
 
 static enum turn
 update(struct setting *s, const char *key, const json_t *patch)
 {
-	json_t *name = json_string(key), *object, *error = NULL;
+	json_t *name = json_string(key), *object, *error = jmap_set_wrong_patch(patch);
 	struct str id = jmap_id(s->request, name);
 	enum turn turn = NEXT;
 
 	object = jmap_kept_load(s->request, KEPT_SUBMISSION, id);
-	if (object)
+	if (object && !error)
 		turn = update_object(s, id, object, patch, &error);
-	else
+	else if (!error)
 		error = jmap_set_error("notFound", "there is no such submission");
 	if (turn == NEXT) {
-		jmap_set_result(s->answer, error ? "notUpdated" : "updated", error ? key : id.p,
-			error ? error : json_null());
 		if (!error)
 			note_success(s, key, json_object_get(object, "emailId"));
+		jmap_set_updated(s->answer, id, str_of(key), error);
 	}
 	json_decref(object);
 	json_decref(name);
@@ -263,19 +297,16 @@ destroy(struct setting *s, const json_t *key)
 {
 	struct jmap_request *r = s->request;
 	struct str id = jmap_id(r, key);
-	json_t *object = jmap_kept_load(r, KEPT_SUBMISSION, id);
+	json_t *object = jmap_kept_load(r, KEPT_SUBMISSION, id), *error = NULL;
 	struct err e = { 0 };
 
-	if (!object) {
-		jmap_set_result(s->answer, "notDestroyed", json_string_value(key),
-			jmap_set_error("notFound", "there is no such submission"));
-	} else if (!kept_remove(r->kept, KEPT_SUBMISSION, id, &e)) {
-		jmap_set_result(s->answer, "notDestroyed", json_string_value(key),
-			jmap_set_error("serverFail", "%s", e.text));
-	} else {
-		jmap_set_destroyed(s->answer, id);
+	if (!object)
+		error = jmap_set_error("notFound", "there is no such submission");
+	else if (!kept_remove(r->kept, KEPT_SUBMISSION, id, &e))
+		error = jmap_set_error("serverFail", "%s", e.text);
+	else
 		note_success(s, json_string_value(key), json_object_get(object, "emailId"));
-	}
+	jmap_set_destroyed(s->answer, id, jmap_str(key), error);
 	json_decref(object);
 }
 
@@ -315,14 +346,21 @@ email_set(struct setting *s)
 
 /* ── the whole ── */
 
+static json_t *
+state(struct jmap_request *r)
+{
+	return jmap_kept_state(r, KEPT_SUBMISSION);
+}
+
+static const char *const names[] = { "onSuccessUpdateEmail", "onSuccessDestroyEmail", NULL };
+static const struct jmap_set_type submissions = { .names = names, .state = state };
+
 /* Which mails the patches are for is known at the end only; that they are patches, at once. */
 static json_t *
 check(struct jmap_request *r, json_t *arguments)
 {
-	static const char *const names[] = { "ifInState", "create", "update", "destroy",
-		"onSuccessUpdateEmail", "onSuccessDestroyEmail", NULL };
 	json_t *patches = json_object_get(arguments, "onSuccessUpdateEmail");
-	json_t *error = jmap_kept_check_set(r, KEPT_SUBMISSION, arguments, names);
+	json_t *error = jmap_set_check(r, &submissions, arguments);
 	bool none, fits = !patches || json_is_null(patches) || json_is_object(patches);
 
 	if (error ||
@@ -343,7 +381,7 @@ begin(struct jmap_request *r, json_t *arguments)
 	s->request = r;
 	s->arguments = json_incref(arguments);
 	s->mails = json_object();
-	s->answer = jmap_kept_set_answer(r, KEPT_SUBMISSION);
+	s->answer = jmap_set_answer(state(r), jmap_set_lists);
 	s->at = json_object_iter(json_object_get(arguments, "create"));
 	r->wait = s;
 	r->wait_free = setting_free;
@@ -407,9 +445,8 @@ jmap_submission_set(struct jmap_request *r, json_t *arguments, json_t **answer)
 			s->is_waiting = true;
 			return JMAP_WAIT;
 		}
-	json_object_set_new(s->answer, "newState", jmap_kept_state(r, KEPT_SUBMISSION));
+	jmap_set_end(r, s->answer, state(r));
 	email_set(s);
 	*answer = json_incref(s->answer);
-	reader_news(r->reader);
 	return JMAP_DONE;
 }

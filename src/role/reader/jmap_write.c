@@ -126,17 +126,6 @@ jmap_keep(struct jmap_request *r, const struct jmap_place *place, struct str oct
 	return !*error;
 }
 
-/* ── answers ── */
-
-void
-jmap_tell(json_t *answer, const char *name, json_t *what)
-{
-	bool is_empty = json_object_size(what) == 0 && json_array_size(what) == 0;
-
-	json_object_set_new(answer, name, is_empty ? json_null() : json_incref(what));
-	json_decref(what);
-}
-
 json_t *
 jmap_mail_state(struct jmap_request *r)
 {
@@ -144,13 +133,4 @@ jmap_mail_state(struct jmap_request *r)
 
 	box_state(r->box, BOX_MAILS, state);
 	return json_string(state);
-}
-
-json_t *
-jmap_check_state(struct jmap_request *r, const json_t *arguments)
-{
-	char state[BOX_STATE];
-
-	box_state(r->box, BOX_MAILS, state);
-	return jmap_check_if_in_state(arguments, state);
 }

@@ -36,11 +36,7 @@ json_t *jmap_made(const struct box_mail *m);
 /* box_add: kept, and synced. False: *error. */
 bool jmap_keep(struct jmap_request *r, const struct jmap_place *place, struct str octets,
 	struct box_mail *m, json_t **error);
-/* The error of a call, where ifInState is not the state of the mails; NULL: it is, or is not given. */
-json_t *jmap_check_state(struct jmap_request *r, const json_t *arguments);
-json_t *jmap_mail_state(struct jmap_request *r);
-/* A list of an answer, taken; null stands for an empty one (RFC 8620 §5.3). */
-void jmap_tell(json_t *answer, const char *name, json_t *what);
+json_t *jmap_mail_state(struct jmap_request *r); /* of BOX_MAILS */
 
 /* ── what a mail says ── */
 

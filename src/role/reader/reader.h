@@ -58,12 +58,12 @@ void reader_forget(struct reader *r, void *owner); /* whoever waited for one of 
 void blob_upload(
 	struct reader *r, const struct ipc_call *call, struct str octets); /* RFC 8620 §6.1 */
 void blob_download(struct reader *r, const struct ipc_call *call);	   /* §6.2 */
-/* Its octets, in *to or mapped; blob_close. False: no such blob. */
+/* Its octets, in `own` or `mail`; blob_close. False: no such blob. */
 struct blob {
 	struct str octets;
 	struct str type; /* empty: not known */
 	struct buf own;
-	struct str mapped;
+	struct str mail; /* as box_read gave it */
 };
 bool blob_open(struct reader *r, struct str id, struct blob *b);
 void blob_close(struct blob *b);

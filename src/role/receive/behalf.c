@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <sys/socket.h>
-
 #include "base/log.h"
 #include "role/receive/gate.h"
-#include "smtp/proxy.h"
 
 /*
  * On whose behalf a connection speaks: a proxy's header in front of everything, or XCLIENT from a host that has
@@ -13,76 +9,28 @@
  * login that XCLIENT names is not ours (vault's proof is needed to send).
  */
 
-static void
-set_low_water(struct session *s, int octets)
-{
-	setsockopt(s->stream.fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
-}
-
-static void
-take_header(struct session *s, const struct proxy *p, size_t octets)
-{
-	char header[PROXY_HEADER_MAX];
-	struct config_network client = { .family = p->family == PROXY_IPV4 ? AF_INET : AF_INET6,
-		.prefix = p->family == PROXY_IPV4 ? 32 : 128 };
-
-	if (recv(s->stream.fd, header, octets, 0) != (ssize_t)octets)
-		log_event("proxy", "client=%s errno=%d", s->client,
-			errno); /* they were there a moment ago */
-	set_low_water(s, 1);
-	s->awaits_proxy = false;
-	if (p->family == PROXY_OWN)
-		return;
-	memcpy(client.address, p->source.address, sizeof client.address);
-	session_know_client(s, &client, p->source.port);
-}
-
-/* The octets stay with the kernel until the header is whole, since what lies behind it may be TLS. Woken each time
- * there are more than were seen; woken with no more, it has closed. */
 enum turn
 behalf_proxy(struct session *s)
 {
-	char head[PROXY_HEADER_MAX];
-	ssize_t n = recv(s->stream.fd, head, sizeof head, MSG_PEEK);
-	struct str in = { head, n > 0 ? (size_t)n : 0 };
-	struct proxy p;
-
-	if (n < 0 && errno == EAGAIN)
-		return WAIT;
-	if (in.n <= s->proxy_seen)
-		return DONE;
-	switch (proxy_scan(&in, &p)) {
+	switch (preface_read(&s->preface, s->stream.fd, s->client)) {
 	case PROXY_MORE:
-		s->proxy_seen = in.n;
-		set_low_water(s, (int)in.n + 1);
 		return WAIT;
 	case PROXY_OK:
-		take_header(s, &p, (size_t)n - in.n);
+		s->awaits_proxy = false;
+		if (s->preface.names_client)
+			session_know_client(s, &s->preface.client, s->preface.port);
 		return NEXT;
 	case PROXY_BAD:
 		break;
 	}
-	log_event("no-proxy-header", "client=%s octets=%s", s->client,
-		log_quote(str_part((struct str){ head, (size_t)n }, 0, 40)));
 	return DONE;
 }
 
-/* A proxy that is not set up to say a header waits for our greeting as we wait for it: each of its connections ends like
- * this, and one line a minute is enough. */
 void
 behalf_log_missing(const struct session *s)
 {
-	enum { AGAIN_MS = 60000 };
-	struct receive *r = s->house;
-	int64_t now_ms = loop_now_ms(r->role.loop);
-
-	if (r->proxy_missed_ms && now_ms - r->proxy_missed_ms < AGAIN_MS)
-		return;
-	r->proxy_missed_ms = now_ms ? now_ms : 1;
-	log_event("no-proxy-header", "client=%s octets=%zu do=%s", s->client, s->proxy_seen,
-		log_quote(S(
-			"the proxy must send it (haproxy: send-proxy-v2), or take its address out "
-			"of listen.proxy")));
+	preface_log_missing(&s->preface, s->client, loop_now_ms(s->house->role.loop),
+		&s->house->proxy_missed_ms);
 }
 
 /* The gate begins anew with the client that was named; without an address it is the proxy itself. Whether that client

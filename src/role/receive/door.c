@@ -42,7 +42,7 @@ session_know_client(struct session *s, const struct config_network *at, uint16_t
 	enum ip_family family = at->family == AF_INET ? IP_V4 : IP_V6;
 	struct buf text = { .max = IP_TEXT };
 
-	manners_make_socket(at, &storage);
+	config_make_socket(at, port, &storage);
 	s->at = *at;
 	s->client_port = port;
 	ip_add(&text, family, at->address);
@@ -129,7 +129,7 @@ session_welcome(struct session *s)
 	struct sockaddr_storage client;
 	struct err e;
 
-	manners_make_socket(&s->at, &client);
+	config_make_socket(&s->at, s->client_port, &client);
 	s->may_speak_for = !s->is_local && config_networks_have(&c->listens[s->listen].xclient,
 						   (const struct sockaddr *)&client);
 	session_know_rights(s);

@@ -101,6 +101,15 @@ bool filter_is_asking(const struct session *s); /* s->filters may be NULL */
 bool filter_discards(const struct session *s);
 void filter_forget(struct session *s); /* the transaction is over */
 void filter_close(struct session *s);
+
+/* ── filter_link.c: one filter ── */
+/* Until the question is answered, or the filter is out. */
+enum turn filter_link_run(struct filter_link *l);
+/* For want of something that this station lacks: it is no fault of the filter. */
+void filter_link_unheard(struct filter_link *l, const char *why);
+/* What needs no answer: as far as the socket takes it now. */
+void filter_link_mention(struct filter_link *l);
+void filter_link_close(struct filter_link *l);
 void filter_dialled(struct receive *r, uint64_t dial, uint32_t cause, int fd);
 
 /* ── filter_mail.c: the message while filters look at it ── */

@@ -24,7 +24,6 @@
 enum {
 	EARLY_MOST = 65536,  /* octets before the greeting that are thrown away */
 	SHAKE_MS = 30000,    /* a TLS handshake */
-	PROXY_MS = 5000,     /* a PROXY header */
 	MESSAGE_MS = 600000, /* a message may take so long, and a second more for each … */
 	SLOWEST = 1024,	     /* … octets (RFC 5321 §4.5.3.2.5 has minutes a block) */
 	HOUR_S = 3600,
@@ -307,8 +306,8 @@ gate_late(const struct session *s, int64_t now_ms)
 		patience_ms = manners_patience_ms(stress(s), patience_ms);
 	if (s->is_shaking && patience_ms > SHAKE_MS)
 		patience_ms = SHAKE_MS;
-	if (s->awaits_proxy && patience_ms > PROXY_MS)
-		patience_ms = PROXY_MS;
+	if (s->awaits_proxy && patience_ms > PREFACE_MOST_MS)
+		patience_ms = PREFACE_MOST_MS;
 	if (silent_ms > patience_ms)
 		return "idle too long";
 	if (s->draft && s->message_ms && now_ms - s->message_ms > message_ms)

@@ -45,19 +45,6 @@ manners_parse_address(struct str text, struct config_network *to)
 	return true;
 }
 
-void
-manners_make_socket(const struct config_network *a, struct sockaddr_storage *to)
-{
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)to;
-	struct sockaddr_in *four = (struct sockaddr_in *)(void *)to;
-
-	*to = (struct sockaddr_storage){ .ss_family = (sa_family_t)a->family };
-	if (a->family == AF_INET)
-		memcpy(&four->sin_addr, a->address, 4);
-	else
-		memcpy(&six->sin6_addr, a->address, 16);
-}
-
 bool
 manners_spare(const struct config *c, const struct config_network *a)
 {
@@ -67,7 +54,7 @@ manners_spare(const struct config *c, const struct config_network *a)
 		2 };
 	struct sockaddr_storage s;
 
-	manners_make_socket(a, &s);
+	config_make_socket(a, 0, &s);
 	return config_networks_have(&ourselves, (const struct sockaddr *)&s) ||
 	       config_networks_have(&c->trusted, (const struct sockaddr *)&s);
 }

@@ -12,7 +12,6 @@
 /* Address of a connection; IPv4 mapped into IPv6 is IPv4. False: it has none. */
 bool manners_read_address(const struct sockaddr *a, struct config_network *to);
 bool manners_parse_address(struct str text, struct config_network *to);
-void manners_make_socket(const struct config_network *a, struct sockaddr_storage *to);
 
 /* Whom nothing of the gate concerns: trusted networks, and this machine talking to itself by 127.0.0.1 and ::1.
  * The rest of 127.0.0.0/8 are strangers like all others. */

@@ -9,7 +9,7 @@
 
 /*
  * Receiving: from a connection to a record in the log. session_run below is the table of contents;
- * the protocol is smtp/server.c, the decisions are admit.c, the log is spool/spool.c.
+ * the protocol is smtp/server.c, the decisions are admit.c, the log is spool/draft.c and spool.c.
  *
  * Between the final dot and 250 a session waits for its own disk only (border.c). It begins in
  * door.c; what all sessions share, and their time, is house.c.

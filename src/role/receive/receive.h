@@ -6,6 +6,7 @@
 #include "io/address_table.h"
 #include "io/stream.h"
 #include "message/message.h"
+#include "role/preface.h"
 #include "role/role.h"
 #include "smtp/server.h"
 #include "spool/spool.h"
@@ -49,7 +50,7 @@ struct session {
 	unsigned progress,
 		useful_commands;    /* gate.c: lines worked off; when one of them last was of use */
 	unsigned listen;	    /* its door's section of the file; not where is_local */
-	size_t proxy_seen;	    /* octets of a PROXY header that is not whole */
+	struct preface preface;	    /* what a proxy says first */
 	const char *unwelcome;	    /* what is said in place of a greeting; NULL: nothing */
 	struct gate *gate;	    /* of a stranger at an smtp door, else NULL */
 	bool awaits_proxy;	    /* nothing but a PROXY header may come */

@@ -96,19 +96,20 @@ struct send {
 	bool is_draining;
 };
 
-/* ── attempt.c: which hop is next, and what came of each ── */
-void attempt_begin(struct send *s, struct ipc_attempt *m);
+/* ── attempt_asked.c: what the queue asked for ── */
 /* Makes the mail ready to be handed over from its beginning. */
 void attempt_rewind(struct attempt *a);
 /* For a host without SMTPUTF8: the octets of the message with an ASCII header, 0: it cannot have one. */
 uint64_t attempt_to_ascii(struct attempt *a);
-bool attempt_has_other_hop(const struct attempt *a);
 const struct config_route *attempt_route(const struct attempt *a); /* NULL: none */
 /* False: a reload took its route away, and with it the login and the source address. */
 bool attempt_has_its_route(const struct attempt *a, struct err *e);
-int64_t attempt_left_ms(const struct attempt *a); /* until it is given up; 0: at once */
+enum config_tls attempt_demand(const struct attempt *a); /* of its route */
 
-enum config_tls attempt_demand(const struct attempt *a);  /* of its route */
+/* ── attempt.c: which hop is next, and what came of each ── */
+void attempt_begin(struct send *s, struct ipc_attempt *m);
+bool attempt_has_other_hop(const struct attempt *a);
+int64_t attempt_left_ms(const struct attempt *a);	  /* until it is given up; 0: at once */
 void attempt_note_tls(struct attempt *a, struct str tls); /* as struct step has it */
 
 /* How a hop went; each takes the attempt. */
@@ -124,7 +125,7 @@ void attempt_fail(
 	struct attempt *a, const struct err *e); /* something of ours: no hop would help */
 void attempt_drop(struct attempt *a);		 /* nobody waits for its outcome */
 
-/* ── link.c: one connection ── */
+/* ── link.c, link_connect.c: one connection ── */
 /* False: it failed at once. True: the attempt is under way on it. */
 bool link_open(struct attempt *a, struct err *e);
 struct link *link_warm(struct send *s, struct str key); /* NULL: there is none */

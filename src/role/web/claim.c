@@ -78,20 +78,21 @@ read_cookie(const struct request *r, struct claim *c)
 	return c->secret.n > 0;
 }
 
-/* Who names a password or a token means it: the cookie, which browsers send by themselves, counts only without one. */
-bool
-claim_read(const struct request *r, struct claim *c)
+static void
+claim_begin(struct claim *c)
 {
-	struct str text = str_of(claim_header(r, MHD_HTTP_HEADER_AUTHORIZATION));
-	bool good;
-
 	*c = (struct claim){
 		.how = SIGN_IN_AGAIN, .login.max = LOGIN_MAX, .secret.max = SECRET_MAX
 	};
-	if (text.n == 0) {
-		c->is_cookie = true;
-		good = read_cookie(r, c);
-	} else if (scan_word_nocase(&text, S("Basic "))) {
+}
+
+bool
+claim_read_field(struct str text, struct claim *c)
+{
+	bool good;
+
+	claim_begin(c);
+	if (scan_word_nocase(&text, S("Basic "))) {
 		good = read_basic(text, c);
 	} else {
 		good = scan_word_nocase(&text, S("Bearer ")); /* RFC 6750 §2.1 */
@@ -99,6 +100,19 @@ claim_read(const struct request *r, struct claim *c)
 		good = good && c->secret.n > 0;
 	}
 	return good && !c->login.overflow && !c->secret.overflow;
+}
+
+/* Who names a password or a token means it: the cookie, which browsers send by themselves, counts only without one. */
+bool
+claim_read(const struct request *r, struct claim *c)
+{
+	struct str text = str_of(claim_header(r, MHD_HTTP_HEADER_AUTHORIZATION));
+
+	if (text.n)
+		return claim_read_field(text, c);
+	claim_begin(c);
+	c->is_cookie = true;
+	return read_cookie(r, c) && !c->secret.overflow;
 }
 
 void

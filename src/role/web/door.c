@@ -38,7 +38,7 @@ guest_settle(struct guest *g)
 {
 	struct web *w = g->web;
 
-	if (g->is_in_http || g->tunnel || g->request)
+	if (g->is_in_http || g->awaits_proxy || g->tunnel || g->request)
 		return;
 	list_remove(&g->link);
 	w->guests_n--;
@@ -50,77 +50,111 @@ guest_settle(struct guest *g)
 void
 guest_end(struct guest *g)
 {
-	if (g->tunnel) {
+	g->is_ending = true;
+	if (g->awaits_proxy)
+		behalf_close(g);
+	else if (g->tunnel)
 		tunnel_close(g); /* libmicrohttpd sees its end closed */
-		guest_settle(g);
-	} else if (g->fd >= 0) {
+	else if (g->is_in_http && g->fd >= 0)
 		shutdown(g->fd, SHUT_RDWR);
-	}
+	guest_settle(g);
 }
 
 /* The address as text, and what of it is counted: IPv4 whole, IPv6 its /64. */
-static bool
-know_address(struct guest *g, bool *is_loopback)
+void
+guest_know_address(struct guest *g)
 {
 	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)&g->at;
 	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)&g->at;
 	struct buf text = { .max = IP_TEXT };
-	enum ip_family family = IP_V6;
+	enum ip_family family = IP_V4;
 	unsigned char octets[16] = { 0 };
 
-	if (g->at.ss_family == AF_INET6 && !ip_is_mapped(six->sin6_addr.s6_addr)) {
-		memcpy(octets, &six->sin6_addr, 16);
+	if (g->at.ss_family == AF_INET) {
+		memcpy(octets, &four->sin_addr, 4);
+	} else if (ip_is_mapped(six->sin6_addr.s6_addr)) {
+		memcpy(octets, six->sin6_addr.s6_addr + 12, 4);
 	} else {
-		family = IP_V4;
-		if (g->at.ss_family == AF_INET)
-			memcpy(octets, &four->sin_addr, 4);
-		else
-			memcpy(octets, six->sin6_addr.s6_addr + 12, 4);
+		family = IP_V6;
+		memcpy(octets, &six->sin6_addr, 16);
 	}
-	*is_loopback = ip_is_loopback(family, octets);
+	g->is_loopback = g->is_loopback && ip_is_loopback(family, octets);
+	memset(g->network, 0, sizeof g->network);
 	memcpy(g->network, octets, family == IP_V4 ? 4 : 8);
 	ip_add(&text, family, octets);
 	snprintf(g->client, sizeof g->client, "%.*s", STR_ARG(buf_str(&text)));
 	buf_free(&text);
-	return g->at.ss_family == AF_INET || g->at.ss_family == AF_INET6;
 }
 
-/* How many there are from this address; and who of them, or of all, has been idle longest. */
 static bool
-make_room(struct web *w, const struct guest *newcomer)
+is_anybody(const struct guest *a, const struct guest *b)
 {
-	struct guest *own = NULL, *any = NULL;
-	unsigned from_there = 0;
+	return a && b;
+}
 
-	list_each (at, &w->guests) {
+/* Who comes through a proxy has no address before the proxy has said it: the proxy's own is not theirs. */
+static bool
+is_neighbour(const struct guest *a, const struct guest *b)
+{
+	return !a->awaits_proxy && !b->awaits_proxy &&
+	       memcmp(a->network, b->network, sizeof a->network) == 0;
+}
+
+/* When there are more than `most` such guests, the newcomer among them, the one that has been idle longest ends. False: they all have something to do. */
+static bool
+make_room(const struct guest *newcomer,
+	bool (*is_such)(const struct guest *a, const struct guest *b), unsigned most)
+{
+	struct guest *idle = NULL;
+	unsigned n = 0;
+
+	list_each (at, &newcomer->web->guests) {
 		struct guest *g = list_of(at, struct guest, link);
-		bool is_own = memcmp(g->network, newcomer->network, sizeof g->network) == 0;
 
-		from_there += is_own;
-		if (g->request && g->request->connection) /* with a whole header */
+		if (g->is_ending || !is_such(newcomer, g))
 			continue;
-		if (!any)
-			any = g;
-		if (is_own && !own)
-			own = g;
+		n++;
+		if (!idle && g != newcomer &&
+			!(g->request && g->request->connection)) /* with a whole header */
+			idle = g;
 	}
-	if (from_there < WEB_GUESTS_FROM_ONE && w->guests_n < w->guests_most)
+	if (n <= most)
 		return true;
-	if (from_there < WEB_GUESTS_FROM_ONE)
-		own = any;
-	if (own) {
-		list_remove(&own->link); /* to the end, for its connection lives a moment longer */
-		list_append(&w->guests, &own->link);
-		guest_end(own);
-	}
-	return own != NULL;
+	if (idle)
+		guest_end(idle);
+	return idle != NULL;
 }
 
 static void
-turn_away(const struct guest *g, int fd, const char *why)
+turn_away(struct guest *g, const char *why)
 {
 	log_event("turned-away", "client=%s why=%s", g->client, why);
-	close(fd);
+	if (!g->awaits_proxy)
+		close(g->fd);
+	guest_end(g);
+}
+
+void
+guest_welcome(struct guest *g)
+{
+	struct web *w = g->web;
+	const struct config *c = &w->role.config;
+	bool is_clear = g->listen < c->listens_n && c->listens[g->listen].has_no_tls;
+
+	if (config_networks_have(&c->refuse, (const struct sockaddr *)&g->at) ||
+		!make_room(g, is_neighbour, WEB_GUESTS_FROM_ONE)) {
+		turn_away(g, "too-many-or-refused");
+		return;
+	}
+	if (!is_clear && !w->tls && !g->is_loopback) {
+		turn_away(g, "no-certificate");
+		return;
+	}
+	if (is_clear || !w->tls)
+		guest_enter_http(g, g->fd);
+	else
+		tunnel_open(g);
+	guest_settle(g);
 }
 
 static void
@@ -128,7 +162,6 @@ guest_begin(struct door *d, int fd, const struct sockaddr_storage *peer, socklen
 {
 	struct web *w = d->web;
 	const struct config *c = &w->role.config;
-	bool is_clear = d->listen < c->listens_n && c->listens[d->listen].has_no_tls, is_loopback;
 	struct guest *g = calloc(1, sizeof *g);
 	int on = 1;
 
@@ -137,27 +170,20 @@ guest_begin(struct door *d, int fd, const struct sockaddr_storage *peer, socklen
 		.at = *peer,
 		.at_n = peer_n,
 		.fd = fd,
+		.listen = d->listen,
+		.is_loopback = true,
 		.idle_ms = loop_now_ms(w->role.loop) };
-	if (!know_address(g, &is_loopback) ||
-		config_networks_have(&c->refuse, (const struct sockaddr *)peer) ||
-		!make_room(w, g)) {
-		turn_away(g, fd, "too-many-or-refused");
-		free(g);
-		return;
-	}
-	if (!is_clear && !w->tls && !is_loopback) {
-		turn_away(g, fd, "no-certificate");
-		free(g);
-		return;
-	}
+	guest_know_address(g);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	list_append(&w->guests, &g->link);
 	w->guests_n++;
-	if (is_clear || !w->tls)
-		guest_enter_http(g, fd);
-	else
-		tunnel_open(g);
-	guest_settle(g);
+	if (d->listen < c->listens_n &&
+		config_networks_have(&c->listens[d->listen].proxy, (const struct sockaddr *)peer))
+		behalf_open(g);
+	if (!make_room(g, is_anybody, w->guests_most))
+		turn_away(g, "too-many-or-refused");
+	else if (!g->awaits_proxy)
+		guest_welcome(g);
 }
 
 /* ── doors ── */
@@ -221,19 +247,26 @@ door_shut_all(struct web *w)
 		loop_watch_set(list_of(at, struct door, link)->watch, 0);
 }
 
+static bool
+is_late(const struct guest *g, int64_t now_ms)
+{
+	int64_t most_ms = g->web->is_draining ? IDLE_MOST_DRAINING_MS : IDLE_MOST_MS;
+
+	if (g->awaits_proxy)
+		return behalf_is_late(g, now_ms);
+	if (g->tunnel &&
+		!g->is_in_http) /* it shakes hands; or has left, and does not take what was said to it last */
+		return tunnel_is_late(g, now_ms);
+	return !g->request && now_ms - g->idle_ms > most_ms;
+}
+
 void
 door_tick(struct web *w, int64_t now_ms)
 {
-	int64_t most_ms = w->is_draining ? IDLE_MOST_DRAINING_MS : IDLE_MOST_MS;
-
 	list_each_safe (at, &w->guests) {
 		struct guest *g = list_of(at, struct guest, link);
-		bool has_left =
-			g->tunnel &&
-			!g->is_in_http; /* but it does not take what was said to it last; or it is shaking hands */
 
-		if (has_left ? tunnel_is_late(g, now_ms)
-			     : !g->request && now_ms - g->idle_ms > most_ms)
+		if (is_late(g, now_ms))
 			guest_end(g);
 	}
 }

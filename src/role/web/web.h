@@ -8,12 +8,14 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "io/stream.h"
+#include "role/preface.h"
 #include "role/role.h"
 
 /*
  * Web speaks HTTP with browsers and programs, and knows nothing of mail: who somebody is, vault says, and what a mailbox answers, its reader does.
  *
- *   door.c, tunnel.c   a connection becomes a guest; TLS ends here, and libmicrohttpd gets what it carries
+ *   door.c, behalf.c   a connection becomes a guest, at its own word or a proxy's
+ *   tunnel.c           TLS ends here, and libmicrohttpd gets what it carries
  *   http.c, answer.c   libmicrohttpd in our loop: a request begins, waits, is answered
  *   body.c             what a request or a reply carries, in memory or in a memfd
  *   route.c            which request goes where: the table
@@ -62,6 +64,7 @@ struct web {
 	bool are_doors_open, has_begun;
 	int64_t began_ms;
 	struct loop_timer *shake_again;
+	int64_t proxy_missed_ms; /* the log last told that a proxy says nothing; 0: never */
 	/* http.c */
 	struct MHD_Daemon *http;
 	struct loop_watch *http_watch;
@@ -104,6 +107,11 @@ struct guest {		  /* a connection */
 	unsigned char network[16]; /* what is counted: the address, or its /64 */
 	int fd;			   /* libmicrohttpd's, in clear; else the tunnel's */
 	bool is_secure, is_in_http;
+	bool is_loopback; /* its connection, and whoever it is said to be */
+	bool is_ending;	  /* it makes room */
+	unsigned listen;  /* its door's section of the file */
+	struct preface preface;
+	struct loop_watch *awaits_proxy; /* nothing but a PROXY header may come; else NULL */
 	struct tunnel *tunnel;
 	struct request *request; /* under way */
 	int64_t idle_ms;	 /* since when there is none */
@@ -112,10 +120,17 @@ void door_listener(void *owner, unsigned door, unsigned listen, int fd);
 void door_open_all(struct web *w); /* once there is TLS to speak */
 void door_shut_all(struct web *w);
 void door_tick(struct web *w, int64_t now_ms);
+void guest_know_address(struct guest *g); /* from g->at */
+void guest_welcome(struct guest *g);	  /* it is known whose connection it is */
 void guest_enter_http(
 	struct guest *g, int fd);   /* libmicrohttpd serves it on fd from now on, and closes it */
 void guest_end(struct guest *g);    /* soon, and without a word */
 void guest_settle(struct guest *g); /* frees it, if nobody has it any more */
+
+/* ── behalf.c: the header of a proxy ── */
+void behalf_open(struct guest *g);
+void behalf_close(struct guest *g);			    /* and its connection */
+bool behalf_is_late(const struct guest *g, int64_t now_ms); /* and the log knows */
 
 /* ── tunnel.c: TLS ── */
 void tunnel_open(struct guest *g);
@@ -208,6 +223,8 @@ struct claim {
 	struct buf login, secret;
 };
 bool claim_read(const struct request *r, struct claim *c);
+/* What the field Authorization says. False: nothing that we know. */
+bool claim_read_field(struct str text, struct claim *c);
 void claim_free(struct claim *c);		/* and wipes it */
 bool claim_is_foreign(const struct request *r); /* a page of another site asks */
 unsigned claim_misses(struct request *

@@ -1,8 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mail begins with the writer's signature. A draft keeps itself: it is there after its window was closed, and two windows that write on the same one lose nothing.
 
+/** With another address comes its signature, formatted or plain. */
+async function exchange(page, until) {
+	const message = page.getByRole('textbox', { name: 'Message' });
+	const from = page.locator('.composer select');
+	const read = () => message.evaluate((e) => (e.value ?? e.innerText).replace(/\u00a0/g, ' ').trimEnd());
+	const stands = (words) => until(async () => (await read()).endsWith(words), `${words} to stand below`);
+	for (const form of ['Plain text', 'Formatted']) {
+		await stands('At the river');
+		await from.selectOption({ label: 'info@example.org' });
+		await stands('The office\nOpen from nine');
+		await until(async () => !(await read()).includes('At the river'), 'the other signature to be gone');
+		await from.selectOption({ index: 0 });
+		await stands('At the river');
+		await page.getByRole('button', { name: form, exact: true }).click();
+	}
+}
+
 export default async function ({ signIn, shot, assert, until }) {
 	const first = await signIn('alice', 'wonderland');
+	await first.getByRole('button', { name: 'Settings' }).click();
+	await first.getByRole('group', { name: 'info@example.org' }).getByRole('textbox', { name: 'Signature' }).fill('The office\nOpen from nine');
+	await first.getByRole('button', { name: 'Save for info@example.org' }).click();
+	await first.getByText('Saved.').waitFor();
 	await first.getByRole('button', { name: 'Settings' }).click();
 	const own = first.getByRole('group', { name: 'alice@example.org' });
 	await own.getByRole('textbox', { name: 'Your name' }).fill('Alice Liddell');
@@ -11,6 +32,7 @@ export default async function ({ signIn, shot, assert, until }) {
 	await first.getByText('Saved.').waitFor();
 	await first.getByRole('button', { name: 'Compose' }).click();
 	await first.getByRole('textbox', { name: 'Message' }).filter({ hasText: 'At the river' }).waitFor();
+	await exchange(first, until);
 	await first.getByRole('combobox', { name: 'To' }).fill('bob@example.org');
 	await first.getByRole('textbox', { name: 'Subject' }).fill('Plans');
 	await first.getByRole('textbox', { name: 'Message' }).fill('The first thought');

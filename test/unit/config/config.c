@@ -278,11 +278,30 @@ static const struct {
 	{ "filter f { at = \"unix:run/x\" }",
 		"posthouse.conf:1: `at = unix:run/x` is no place of a Milter; write one such as "
 		"unix:/run/rspamd/milter.sock or 127.0.0.1:11332" },
-	{ HEAD "listen web { on = \"127.0.0.1:80\"  proxy = {127.0.0.1} }\n",
-		"posthouse.conf: a web door knows neither `proxy` nor `xclient`" },
+	{ HEAD "listen web { on = \"127.0.0.1:80\"  xclient = {127.0.0.1} }\n",
+		"posthouse.conf: a web door knows no `xclient`; write proxy = {…} for what stands "
+		"before it" },
 	{ "web { imap = \"imap.example.org:993\" }",
 		"posthouse.conf:1: `imap = imap.example.org:993` is no server of IMAP; write one "
 		"such as imaps://imap.example.org or imap://imap.example.org:143" },
+	{ "web { imap = \"imap://imap.example.org:70000\" }",
+		"posthouse.conf:1: `imap = imap://imap.example.org:70000` has no port behind the "
+		"colon; write a number from 1 to 65535" },
+	{ HEAD "listen smtp { on = \"127.0.0.1:25\" }\nlisten web { on = {\"[::1]:25\", "
+	       "\"127.0.0.1:25\"} }\n",
+		"posthouse.conf: `listen smtp` on 127.0.0.1:25 and `listen web` on 127.0.0.1:25 "
+		"are "
+		"one place; give one of them another port" },
+	{ HEAD "listen smtp { on = \"[::1]:25\" }\nlisten web { on = \"*:25\" }\n",
+		"posthouse.conf: `listen smtp` on [::1]:25 and `listen web` on *:25 are one place; "
+		"give one of them another port" },
+	{ HEAD "listen submission { on = \"192.0.2.1:587\" }\nlisten submissions { on = "
+	       "\"0.0.0.0:587\" }\n",
+		"posthouse.conf: `listen submission` on 192.0.2.1:587 and `listen submissions` on "
+		"0.0.0.0:587 are one place; give one of them another port" },
+	{ HEAD "listen smtp { on = {\"*:25\", \"0.0.0.0:25\"} }\n",
+		"posthouse.conf: `listen smtp` on *:25 and `listen smtp` on 0.0.0.0:25 are one "
+		"place; give one of them another port" },
 	{ "users = \"a b\"", "posthouse.conf:1: `users = a b` is no begin of users' names; write "
 			     "one such as posthouse-" },
 	{ "gate { dnsbl = {\"-\"} }", "posthouse.conf:1: `dnsbl = -` is no zone; write one such as "

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "box.h"
 
+#include <sqlite3.h>
+
 /* A mailbox over a Maildir that others change too. */
 
 static const char letter[] = "From: Bob <bob@example.net>\r\nTo: wei@example.org\r\nSubject: "
@@ -42,9 +44,9 @@ test_delivered(void **state)
 	assert_int_equal(m.received_ms, 1000000);
 	assert_str(m.folder, house_folder(h, BOX_INBOX).id);
 	assert_true(str_find_str(m.summary, S("\"Tea\"")) < m.summary.n);
-	assert_true(box_map(h->box, &m, &octets));
+	assert_true(box_read(h->box, &m, &octets));
 	assert_str(octets, str_of(letter));
-	box_unmap(&octets);
+	box_read_free(&octets);
 	c = house_changes(h, BOX_MAILS, before);
 	assert_int_equal(c.created_n, 1);
 	assert_str(c.created[0], m.id);
@@ -86,14 +88,14 @@ test_opened_by_others(void **state)
 	m = house_only(h);
 	box_state(h->box, BOX_MAILS, before);
 	house_rename(h, "new/1000.a.host", "cur/1000.a.host:2,");
-	assert_true(box_map(h->box, &m, &octets)); /* before anybody has looked */
-	box_unmap(&octets);
+	assert_true(box_read(h->box, &m, &octets)); /* before anybody has looked */
+	box_read_free(&octets);
 	house_look(h);
 	box_state(h->box, BOX_MAILS, after);
 	assert_string_equal(before, after);
 	m = house_only(h);
-	assert_true(box_map(h->box, &m, &octets));
-	box_unmap(&octets);
+	assert_true(box_read(h->box, &m, &octets));
+	box_read_free(&octets);
 }
 
 static void
@@ -131,7 +133,7 @@ test_removed_by_others(void **state)
 	box_state(h->box, BOX_MAILS, before);
 	box_state(h->box, BOX_THREADS, threads);
 	assert_int_equal(unlink(house_path(h, "new/1000.a.host")), 0);
-	assert_false(box_map(h->box, &m, &octets));
+	assert_false(box_read(h->box, &m, &octets));
 	house_look(h);
 	assert_int_equal(house_all(h).n, 0);
 	c = house_changes(h, BOX_MAILS, before);
@@ -507,35 +509,86 @@ test_thread(void **state)
 /* ── the index ── */
 
 static void
-break_index(struct house *h)
+of_garbage(struct house *h)
 {
-	box_close(&h->box);
 	house_write(h, "posthouse/index.db",
 		"this was a database, once upon a time, and is no more; what now?");
 }
 
 static void
+cut_in_half(struct house *h)
+{
+	const char *path = house_path(h, "posthouse/index.db");
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size / 2), 0);
+}
+
+static void
+cut_to_nothing(struct house *h)
+{
+	assert_int_equal(truncate(house_path(h, "posthouse/index.db"), 0), 0);
+}
+
+static void
+of_another_version(struct house *h)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(house_path(h, "posthouse/index.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void
+a_directory(struct house *h)
+{
+	assert_int_equal(unlink(house_path(h, "posthouse/index.db")), 0);
+	assert_int_equal(mkdir(house_path(h, "posthouse/index.db"), 0700), 0);
+}
+
+/* A link to something else of the same person's, which stays what it is. */
+static void
+a_link(struct house *h)
+{
+	assert_int_equal(unlink(house_path(h, "posthouse/index.db")), 0);
+	house_write(h, "posthouse/mine", "no database");
+	assert_int_equal(symlink("mine", house_path(h, "posthouse/index.db")), 0);
+}
+
+/* However it was broken: a new one is made at once, in which all that lies there has the ids it had. */
+static void
 test_index_made_anew(void **state)
 {
+	static void (*const faults[])(struct house *) = { of_garbage, cut_in_half, cut_to_nothing,
+		of_another_version, a_directory, a_link };
 	struct house *h = *state;
-	char before[BOX_STATE];
-	struct box_mail m, now;
-	struct box_changes c;
 	struct str sent = house_folder(h, BOX_SENT).id;
+	struct box_changes c;
+	struct box_mail m, now;
+	struct err e = { 0 };
 
 	house_deliver(h, "new/1000.a.host", letter, 1000);
 	house_look(h);
 	m = house_only(h);
-	box_state(h->box, BOX_MAILS, before);
-	break_index(h);
-	house_open(h);
-	house_look(h);
-	now = house_only(h);
-	assert_str(now.id, m.id);
-	assert_str(now.thread, m.thread);
-	assert_str(now.folder, m.folder);
-	assert_str(house_folder(h, BOX_SENT).id, sent);
-	assert_false(box_changes(h->box, BOX_MAILS, str_of(before), 0, &h->arena, &c));
+	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+		char before[BOX_STATE];
+
+		box_state(h->box, BOX_MAILS, before);
+		box_close(&h->box);
+		faults[i](h);
+		house_open(h);
+		box_look(h->box, 1000, &e); /* finds what opening has not found */
+		house_look(h);
+		now = house_only(h);
+		assert_str(now.id, m.id);
+		assert_str(now.thread, m.thread);
+		assert_str(now.folder, m.folder);
+		assert_str(house_folder(h, BOX_SENT).id, sent);
+		assert_false(box_changes(h->box, BOX_MAILS, str_of(before), 0, &h->arena, &c));
+	}
+	assert_int_equal(access(house_path(h, "posthouse/mine"), F_OK), 0);
 }
 
 /* While it is open: what it says is nonsense from one moment to the next. */
@@ -584,7 +637,8 @@ test_slices(void **state)
 		snprintf(name, sizeof name, "new/%d.a.host", 1000 + i);
 		house_deliver(h, name, letter, 1000 + i);
 	}
-	break_index(h);
+	box_close(&h->box);
+	of_garbage(h);
 	house_open(h);
 	for (int turn = 0; house_all(h).n == 0 && turn < 100; turn++)
 		assert_false(box_look(h->box, 1, &e));

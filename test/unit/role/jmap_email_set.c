@@ -416,9 +416,9 @@ test_import_keeps_the_octets(void **state)
 		&request.arena, &m));
 	assert_int_equal(m.received_ms, 1795456800000);
 	assert_int_equal(m.flags, BOX_SEEN);
-	assert_true(box_map(reader.box, &m, &octets));
+	assert_true(box_read(reader.box, &m, &octets));
 	assert_str(octets, blob_octets);
-	box_unmap(&octets);
+	box_read_free(&octets);
 	json_decref(answer);
 	answer = call(jmap_email_set, json("{'destroy':['#i']}"));
 	assert_int_equal(json_array_size(json_object_get(answer, "destroyed")), 1);

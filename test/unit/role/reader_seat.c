@@ -132,6 +132,96 @@ one_that_wants_too_many_is_ended(void **state)
 	assert_true(was_killed(h));
 }
 
+/* ── all seats taken ── */
+
+struct crowd {
+	struct seat seats[READERS_MAX];
+	int ends[READERS_MAX];
+	pid_t bystander; /* stands for the readers that nobody may end */
+};
+
+/* One seat each but that of alice, last asked for so long ago. */
+static struct crowd *
+fill(struct house *h, int64_t silent_ms)
+{
+	struct crowd *c = calloc(1, sizeof *c);
+	int pair[2];
+
+	assert_non_null(c);
+	c->bystander = fork();
+	if (c->bystander == 0)
+		for (;;)
+			pause();
+	for (size_t i = 0; i < READERS_MAX; i++) {
+		struct seat *s = &c->seats[i];
+
+		if (h->m.seats[i])
+			continue;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+		c->ends[i] = pair[1];
+		s->login.max = 100;
+		buf_addf(&s->login, "u%zu@example.org", i);
+		s->asked_ms = loop_now_ms(h->m.loop) - silent_ms;
+		s->process = (struct process){
+			.role = ROLE_READER, .seat = s, .master = &h->m, .pid = c->bystander
+		};
+		s->process.channel =
+			ipc_open(h->m.loop, pair[0], ROLE_MASTER, ROLE_READER, came, NULL);
+		h->m.seats[i] = s;
+	}
+	return c;
+}
+
+/* Nobody of them was ended. */
+static void
+empty(struct house *h, struct crowd *c)
+{
+	assert_int_equal(waitpid(c->bystander, NULL, WNOHANG), 0);
+	kill(c->bystander, SIGKILL);
+	waitpid(c->bystander, NULL, 0);
+	for (size_t i = 0; i < READERS_MAX; i++)
+		if (h->m.seats[i] == &c->seats[i]) {
+			assert_non_null(c->seats[i].process.channel);
+			ipc_close(&c->seats[i].process.channel);
+			close(c->ends[i]);
+			buf_free(&c->seats[i].login);
+			h->m.seats[i] = NULL;
+		}
+	free(c);
+}
+
+static void
+one_more_comes(struct house *h)
+{
+	seat_take(&h->m,
+		&(struct ipc_seat){ .login = S("late@example.org"), .directory = S("/nowhere") });
+}
+
+static void
+the_longest_silent_leaves_the_room(void **state)
+{
+	struct house *h = *state;
+	struct crowd *c = fill(h, 121 * 1000);
+
+	h->seat.asked_ms = loop_now_ms(h->m.loop) - 122 * 1000;
+	one_more_comes(h);
+	assert_true(was_killed(h));
+	empty(h, c);
+}
+
+/* Who reads is asked for each minute: it is rather the late one who must come again. */
+static void
+nobody_who_reads_leaves_the_room(void **state)
+{
+	struct house *h = *state;
+	struct crowd *c = fill(h, 10 * 1000);
+
+	h->seat.asked_ms = loop_now_ms(h->m.loop) - 60 * 1000;
+	one_more_comes(h);
+	assert_non_null(h->seat.process.channel);
+	empty(h, c);
+}
+
 int
 main(void)
 {
@@ -139,6 +229,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(one_that_takes_nothing_is_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			one_that_wants_too_many_is_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_longest_silent_leaves_the_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			nobody_who_reads_leaves_the_room, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,33 @@ each_recipient_has_its_own_end(void **state)
 }
 
 static void
+what_was_called_back_is_known_by_its_history(void **state)
+{
+	const char *const all[] = { "bob@example.net", "team@example.org", NULL };
+	struct arena arena = { .max = 1 << 20 };
+	json_t *status = queued(all);
+	struct delivery d;
+
+	(void)state;
+	delivery_begin(&d, &arena, status);
+	assert_false(delivery_is_dropped(&d));
+	tell(&d, HISTORY_EXPANDED, S("team@example.org"), S(""), S("<wei@example.org>"), S(""));
+	tell(&d, HISTORY_DROPPED, S("bob@example.net"), S(""), S(""), S(""));
+	assert_false(delivery_is_dropped(&d));
+	tell(&d, HISTORY_DROPPED, S("wei@example.org"), S(""), S(""), S(""));
+	assert_true(delivery_is_dropped(&d));
+	/* Its operator took that back: it is in the queue. */
+	delivery_item(&d, &(struct ipc_item){ .address = S("bob@example.net"), .state = 'W' });
+	assert_false(delivery_is_dropped(&d));
+	tell(&d, HISTORY_DROPPED, S("bob@example.net"), S(""), S(""), S(""));
+	assert_true(delivery_is_dropped(&d));
+	tell(&d, HISTORY_DELIVERED, S("wei@example.org"), S("mailbox"), S(""), S("delivered"));
+	assert_false(delivery_is_dropped(&d));
+	json_decref(status);
+	arena_free(&arena);
+}
+
+static void
 an_alias_is_as_its_worst_member(void **state)
 {
 	const char *const all[] = { "team@example.org", NULL };
@@ -221,6 +248,7 @@ main(void)
 		cmocka_unit_test(knows_what_it_needs),
 		cmocka_unit_test(long_messages_come_in_pieces),
 		cmocka_unit_test(each_recipient_has_its_own_end),
+		cmocka_unit_test(what_was_called_back_is_known_by_its_history),
 		cmocka_unit_test(an_alias_is_as_its_worst_member),
 		cmocka_unit_test(what_nobody_knows_is_unknown_in_the_end),
 	};

@@ -14,7 +14,7 @@ import { holdMost_s, identities, refresh } from '../store';
 import { local, morning, size } from '../time';
 import { tell } from '../toast';
 import { IconButton } from '../toolbar';
-import type { Address } from '../types';
+import type { Address, Identity } from '../types';
 import { Chips } from './chips';
 import { Draft, type Attached, type Start } from './draft';
 import { Editor, type EditorHandle } from './editor';
@@ -93,7 +93,17 @@ function LaterDialog({ close, choose }: { close: () => void; choose: (at: Date) 
 	);
 }
 
-function Lines({ draft, fault }: { draft: Draft; fault: Signal<Fault | undefined> }) {
+/** The signature of the one before goes with it, where it stands as it came. */
+function writeAs(draft: Draft, identity: Identity, editor: EditorHandle | null): void {
+	const lines = draft.text.value.split('\n');
+	const change = draft.writeAs(identity, draft.isHtml.value ? (editor?.lines() ?? []) : lines);
+	if (!change) return;
+	if (draft.isHtml.value) return editor?.splice(change);
+	lines.splice(change.at, change.gone, ...change.lines);
+	draft.text.value = lines.join('\n');
+}
+
+function Lines({ draft, fault, writeUnder }: { draft: Draft; fault: Signal<Fault | undefined>; writeUnder: (identity: Identity) => void }) {
 	const hasMore = useSignal(draft.cc.value.length + draft.bcc.value.length > 0);
 	const changed = () => {
 		fault.value = undefined;
@@ -108,7 +118,7 @@ function Lines({ draft, fault }: { draft: Draft; fault: Signal<Fault | undefined
 					<select
 						value={draft.identity.value?.id}
 						onChange={(e) => {
-							draft.chosen.value = identities.value.find((i) => i.id === e.currentTarget.value);
+							writeUnder(identities.value.find((i) => i.id === e.currentTarget.value)!);
 							changed();
 						}}
 					>
@@ -310,7 +320,7 @@ export function Composer({ start, close }: { start: Start; close: () => void }) 
 				</span>
 				<IconButton icon="close" name={t().close} act={() => void leave()} />
 			</div>
-			<Lines draft={draft} fault={fault} />
+			<Lines draft={draft} fault={fault} writeUnder={(identity) => writeAs(draft, identity, editor.current)} />
 			{draft.isHtml.value ? <Editor draft={draft} handle={(h) => (editor.current = h)} /> : <PlainEditor draft={draft} />}
 			{isOver && <p class="drop-hint">{t().dropHere}</p>}
 			<ul class="attached" aria-label={t().attachments}>

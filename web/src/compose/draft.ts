@@ -9,6 +9,7 @@ import { byRole, identityAs, refresh } from '../store';
 import { t } from '../i18n';
 import { tell, tellError } from '../toast';
 import type { Address, Id, Identity, NewEmail, NewPart } from '../types';
+import { exchange, type Splice } from './signature';
 
 export interface Attached {
 	key: number;
@@ -33,6 +34,8 @@ export interface Start {
 	inReplyTo?: string[];
 	references?: string[];
 	from?: string;
+	/** The line above which the signature stands (signature.ts). */
+	foot?: string;
 	savedAs?: Id;
 	isHtml?: boolean;
 	/** The mail that is answered or forwarded gets this keyword when it is sent. */
@@ -121,6 +124,15 @@ export class Draft {
 			if (part) image.setAttribute('src', `cid:${part.cid}`);
 		}
 		return body.innerHTML;
+	}
+
+	// ── who writes ──
+
+	/** Written under another address from here on; the answer is what that does to the lines of the text: they have the signature of the new one. */
+	writeAs(identity: Identity, lines: (string | null)[]): Splice | null {
+		const before = this.identity.value?.textSignature ?? '';
+		this.chosen.value = identity;
+		return exchange(lines, before, identity.textSignature, this.start.foot);
 	}
 
 	// ── as a mail ──

@@ -8,6 +8,7 @@ import { prompt } from '../dialog';
 import { t } from '../i18n';
 import { Icon, type IconName } from '../icons';
 import type { Draft } from './draft';
+import type { Splice } from './signature';
 
 /** Quoted mails come in here: no script, no style sheet, no form; pictures only from this station, by the policy of the page. */
 function harmless(html: string, draft: Draft): DocumentFragment {
@@ -64,6 +65,25 @@ function ToolButton({ tool, act }: { tool: Tool; act: () => void }) {
 
 export interface EditorHandle {
 	insertImage: (src: string, name: string) => void;
+	/** The lines of the text; null: a list, a quote or whatever else is no line. */
+	lines: () => (string | null)[];
+	splice: (change: Splice) => void;
+}
+
+/** Squire has a DIV for each line. */
+const lineOf = (block: Element): string | null => (block.nodeName === 'DIV' ? (block.textContent ?? '').replace(/\u200b/g, '') : null);
+
+function block(line: string): HTMLElement {
+	const div = document.createElement('div');
+	div.append(line || document.createElement('br'));
+	return div;
+}
+
+function splice(root: HTMLElement, { at, gone, lines }: Splice): void {
+	const old = [...root.children].slice(at, at + gone);
+	const next = root.children[at + gone] ?? null;
+	for (const child of old) child.remove();
+	for (const line of lines) root.insertBefore(block(line), next);
 }
 
 export function Editor({ draft, handle }: { draft: Draft; handle: (h: EditorHandle | null) => void }) {
@@ -83,7 +103,15 @@ export function Editor({ draft, handle }: { draft: Draft; handle: (h: EditorHand
 			draft.html.value = html;
 			draft.changed();
 		});
-		handle({ insertImage: (src, name) => void squire.insertImage(src, { alt: name }) });
+		handle({
+			insertImage: (src, name) => void squire.insertImage(src, { alt: name }),
+			lines: () => [...root.current!.children].map(lineOf),
+			splice(change) {
+				squire.saveUndoState();
+				squire.modifyDocument(() => splice(root.current!, change));
+				draft.html.value = squire.getHTML();
+			},
+		});
 		return () => {
 			handle(null);
 			squire.destroy();

@@ -14,6 +14,7 @@ import { full } from '../time';
 import { tell, tellError } from '../toast';
 import type { Address, Email, Id } from '../types';
 import type { Start } from './draft';
+import { footOf } from './signature';
 
 export const composing = signal<{ start: Start; key: number } | null>(null);
 
@@ -21,7 +22,8 @@ const composer = signal<FunctionComponent<{ start: Start; close: () => void }> |
 let key = 0;
 
 export function write(start: Start): void {
-	composing.value = { start: { ...start, ...signed(start) }, key: key++ };
+	const foot = footOf(start);
+	composing.value = { start: { ...start, ...signed(start), ...(foot === undefined ? {} : { foot }) }, key: key++ };
 	import('./composer').then((m) => (composer.value = m.Composer), tellError);
 }
 
@@ -31,10 +33,7 @@ export function Composers() {
 	return Composer && now && <Composer key={now.key} start={now.start} close={() => composing.value?.key === now.key && (composing.value = null)} />;
 }
 
-/**
- * A text that has only one of its two forms gets the other. A new mail gets the signature below it; what answers or forwards, between its text and the
- * other's, and without the line "-- ": all that stands below that line counts as signature.
- */
+/** A text that has only one of its two forms gets the other; and the signature stands where signature.ts has it. */
 export function signed(start: Start): Pick<Start, 'text' | 'html'> {
 	const signature = start.savedAs ? '' : identityAs(start.from)?.textSignature;
 	if (signature && start.marks) return { text: `\n\n${signature}${start.text}`, html: `<div><br></div><div><br></div>${toHtml(signature)}${start.html}` };
