@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from station import POSTHOUSE, ROLES, alive, children, until
+from station import POSTHOUSE, ROLES, alive, children, free_ports, until
 
 MESSAGE = b"Subject: s\r\n\r\nb\r\n"
 
@@ -56,12 +56,12 @@ def test_reload(station):
 def test_a_reload_names_what_only_a_restart_can_change(station):
     """And what else the file says of a door counts at once."""
     station.configure(top='users = ""', limits='memory = "300M"')
-    station.submission_port += 1
+    port, station.submission_port = station.submission_port, free_ports(1)[0]
     station.configure()
     station.reload()
     root = os.geteuid() == 0
     until(lambda: 'changed="' + ("users, " if root else "") + 'limits.memory, listen (doors and addresses)"' in station.log_text(), "the refusal")
-    station.submission_port -= 1
+    station.submission_port = port
     station.configure(top="", limits="", listen_smtp='xclient = "127.0.0.0/8"')
     station.reload()
 

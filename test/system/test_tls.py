@@ -104,8 +104,9 @@ def test_what_is_not_sealed_says_so(sealed):
 @pytest.mark.parametrize("way", ["--tls", "--tls-on-connect"])
 def test_swaks(sealed, authority, way):
     port = sealed.submission_port if way == "--tls" else sealed.submissions_port
-    said = run("swaks", "--server", f"127.0.0.1:{port}", way, "--tls-verify", "--tls-ca-path", authority.trust,
-               "--tls-sni", HOST, "--auth", "PLAIN", "--auth-user", "alice@example.org", "--auth-password", "wonderland", "--from",
+    knows_names = "tls-verify-target" in pathlib.Path(shutil.which("swaks")).read_text()  # from 20240103 on it holds the name against the certificate
+    said = run("swaks", "--server", f"127.0.0.1:{port}", way, "--tls-verify", *(["--tls-verify-target", HOST] if knows_names else []),
+               "--tls-ca-path", authority.trust, "--tls-sni", HOST, "--auth", "PLAIN", "--auth-user", "alice@example.org", "--auth-password", "wonderland", "--from",
                "alice@example.org", "--to", "bob@example.org")
     assert "TLS started with cipher TLSv1.3" in said
     assert "ESMTPSA" in received(sealed.wait_mails("bob", 1)[0])
