@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from peers import dovecot_program
 from station import free_ports, until
 from test_filter_peers import answers
 
@@ -57,8 +58,8 @@ class Submission:
     """`with Submission(relay_port, leaf) as server: … server.port`. alice logs in with wonderland. For root alone."""
 
     def __init__(self, relay_port, leaf):
-        self.program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-        if not self.program or os.geteuid() != 0 or not os.path.exists("/usr/lib/dovecot/submission"):
+        self.program = dovecot_program()
+        if os.geteuid() != 0 or not os.path.exists("/usr/lib/dovecot/submission"):
             pytest.skip("needs root and Debian's dovecot-submissiond")
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-dovecot."))
         self.directory.chmod(0o755)

@@ -15,6 +15,17 @@ from aiosmtpd.smtp import SMTP
 from station import PATIENCE, free_ports, until
 
 
+def dovecot_program():
+    """Where Dovecot is: one whose file has the words of 2.3."""
+    path = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
+    if not path:
+        pytest.skip("Dovecot is not installed")
+    version = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    if not version.startswith("2.3"):
+        pytest.skip(f"the words of its file are those of Dovecot 2.3, and this is {version.split()[0]}")
+    return path
+
+
 class Sink:
     """The next host. `mails` has (sender, recipients, octets) of what it took. answer(recipient) → a reply, None: take it."""
 

@@ -11,6 +11,7 @@ import tempfile
 
 import pytest
 
+from peers import dovecot_program
 from station import TRUSTED, free_ports, until
 from test_filter_peers import answers
 
@@ -67,9 +68,7 @@ class Dovecot:
     """One as an ordinary process, with everything in a directory of its own: as whoever runs the test, or with Debian's users for root."""
 
     def __init__(self):
-        path = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-        if not path:
-            pytest.skip("Dovecot is not installed")
+        path = dovecot_program()
         is_root = os.geteuid() == 0
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-dovecot."))
         self.directory.chmod(0o755)
@@ -179,7 +178,7 @@ def test_it_is_away_for_a_while(make_station):
         with station.hello(source=TRUSTED) as talk:
             talk.mail("ann@example.net", "bob@example.com", MESSAGE % b"later")
         until(lambda: any(item["state"] == "deferred" for item in station.queue()), "the first try to fail")
-        own.process = subprocess.Popen([shutil.which("dovecot", path="/usr/sbin:/usr/bin"), "-F", "-c", own.directory / "dovecot.conf"],
+        own.process = subprocess.Popen([dovecot_program(), "-F", "-c", own.directory / "dovecot.conf"],
                                        stdin=subprocess.DEVNULL, start_new_session=True)
         until(lambda: answers(own.imap_port), "Dovecot to listen again")
         own.wait_mails("bob", 1)

@@ -17,6 +17,7 @@ import pytest
 
 from certificates import Authority
 from jmap import Jmap
+from peers import dovecot_program
 from station import PATIENCE, TRUSTED, Station, free_ports, until
 from test_filter_peers import answers
 
@@ -64,9 +65,7 @@ def modified_utf7(name):
 
 class Dovecot:
     def __init__(self, station, leaf):
-        program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-        if not program:
-            pytest.skip("Dovecot is not installed")
+        program = dovecot_program()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="posthouse-dovecot."))
         self.directory.chmod(0o755)
         self.port = free_ports(1)[0]
