@@ -16,7 +16,8 @@
  *
  *   "posthouse outbox 1\n", u32 CRC-32C of the letter, the note, the letter, an octet for each recipient (enum outbox_state)
  *
- *   note     NOTE_SIZE octets: u32 CRC-32C of the rest; u64 next try, u32 last pause, reason to wait, reason of failure; zeros
+ *   note     NOTE_SIZE octets: u32 CRC-32C of the rest; u64 next try, u32 last pause, reason to wait, reason of failure, u64 when a person
+ *            wanted it again; zeros
  *   letter   u64 since 1970, path of the configuration, profile, reverse-path, u8 notify, u8 ret, envelope id, u32 number of
  *            recipients, each of them, message
  *
@@ -46,6 +47,7 @@ add_note(struct buf *to, const struct outbox_note *note)
 	codec_add_u32(to, note->pause_s);
 	codec_add_str(to, str_of(note->waits));
 	codec_add_str(to, str_of(note->failed));
+	codec_add_u64(to, (uint64_t)note->again_s);
 	buf_add(to, (struct str){ zeros, begin + NOTE_SIZE - to->n });
 	if (!to->overflow)
 		codec_put_u32(to->p + begin, hash_crc32c(0, str_from(buf_str(to), crc_end)));
@@ -97,14 +99,17 @@ static void
 scan_note(struct str in, struct outbox_note *note)
 {
 	uint32_t crc;
-	uint64_t next_s;
+	uint64_t next_s, again_s;
 
 	if (!codec_scan_u32(&in, &crc) || crc != hash_crc32c(0, in) ||
 		!codec_scan_u64(&in, &next_s) || !codec_scan_u32(&in, &note->pause_s) ||
-		!scan_reason(&in, note->waits) || !scan_reason(&in, note->failed))
+		!scan_reason(&in, note->waits) || !scan_reason(&in, note->failed) ||
+		!codec_scan_u64(&in, &again_s)) {
 		*note = (struct outbox_note){ 0 };
-	else
+	} else {
 		note->next_s = (int64_t)next_s;
+		note->again_s = (int64_t)again_s;
+	}
 }
 
 /* Text that ends in NUL; NULL when it is empty. */

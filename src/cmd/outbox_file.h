@@ -55,6 +55,7 @@ enum {
 struct outbox_note {
 	int64_t next_s;	  /* not tried before; since 1970 */
 	uint32_t pause_s; /* the last, which the next one doubles */
+	int64_t again_s;  /* a person wanted it once more; since 1970; 0: nobody did */
 	char waits[OUTBOX_REASON], failed[OUTBOX_REASON];
 };
 

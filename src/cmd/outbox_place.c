@@ -194,6 +194,21 @@ static const struct place {
 	{ find_temporary, "" },
 };
 
+/* $XDG_STATE_HOME may be where it is without it. */
+static bool
+was_before(unsigned which, const struct stat *st)
+{
+	char path[OUTBOX_PATH];
+	struct stat other;
+	struct err e;
+
+	while (which-- > 0)
+		if (outbox_place(which, false, path, &e) && lstat(path, &other) == 0 &&
+			other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+			return true;
+	return false;
+}
+
 bool
 outbox_place(unsigned which, bool makes, char path[OUTBOX_PATH], struct err *e)
 {
@@ -216,6 +231,8 @@ outbox_place(unsigned which, bool makes, char path[OUTBOX_PATH], struct err *e)
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IRWXG | S_IRWXO))
 		return err_set(e, ERR_TEMPORARY, ERR_LOCAL,
 			"%s: this is no directory of yours alone (chmod 700)", path);
+	if (was_before(which, &st))
+		return err_set(e, ERR_TEMPORARY, ERR_LOCAL, "%s: it stands before", path);
 	return true;
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/outbox_file.h"
 
+#include <time.h>
 #include <unistd.h>
 
 /*
  * One mail of the outbox once more, after it was refused or given up: a person says so, for the mailbox may be there now, and whether a
  * second copy is better than none is for them to say.
  *
- * Whoever failed waits again. That is noted before the file leaves "refused", so that a crash in between leaves it where it is found
- * again; and under the lock "sending", so that nobody is at it.
+ * The file leaves "refused" first, and then whoever failed waits again: after a crash in between it stands in the outbox with nobody to
+ * send it to, and goes back where it was. All under the lock "sending", so that nobody else is at it.
  */
 
 /* The mail whose id begins so. */
@@ -66,9 +67,10 @@ bring_back(const struct wanted *w, struct err *e)
 			if (f.states[i] == OUTBOX_FAILED)
 				f.states[i] = OUTBOX_WAITS;
 		f.note = (struct outbox_note){ 0 };
-		ok = (outbox_note(w->directory, w->name, &f) &&
-			     (strcmp(w->directory, w->outbox) == 0 ||
-				     outbox_take_back(w->outbox, w->name))) ||
+		f.note.again_s = time(NULL);
+		ok = ((strcmp(w->directory, w->outbox) == 0 ||
+			      outbox_take_back(w->outbox, w->name)) &&
+			     outbox_note(w->outbox, w->name, &f)) ||
 		     err_set_errno(e, "%s/%s", w->directory, w->name);
 	}
 	outbox_file_free(&f);

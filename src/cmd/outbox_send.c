@@ -144,7 +144,7 @@ put_off(struct outbox_file *f, bool is_silent)
 	int64_t now_s = time(NULL);
 	uint32_t pause_s = 2 * note->pause_s;
 
-	if (now_s - f->since_s > GIVE_UP_S) {
+	if (now_s - (note->again_s ? note->again_s : f->since_s) > GIVE_UP_S) {
 		fail_all(f, note->waits, "; given up after five days");
 		return;
 	}

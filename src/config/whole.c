@@ -107,8 +107,7 @@ check_places(const struct config *c, const char *name, struct err *e)
 			}
 	good = words.n == 0;
 	if (!good)
-		err_set(e, ERR_PERMANENT, ERR_OTHER,
-			"%s: %.*s are one place; give one of them another port", name,
+		err_set(e, ERR_PERMANENT, ERR_OTHER, "%s: %.*s: one needs another port", name,
 			STR_ARG(buf_str(&words)));
 	buf_free(&words);
 	return good;

@@ -71,15 +71,15 @@ def free_ports(n):
     return found
 
 
-def until(condition, what, patience=PATIENCE, pause=0.02):
-    """Polls until condition() is true and returns its value; the failure says what was waited for."""
+def until(condition, what, patience=PATIENCE, pause=0.02, told=lambda: ""):
+    """Polls until condition() is true and returns its value; the failure says what was waited for, and how told() finds it then."""
     end = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            pytest.fail(f"waited {patience} s: {what}")
+            pytest.fail(f"waited {patience} s: {what} {told()}")
         time.sleep(pause)
 
 

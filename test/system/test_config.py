@@ -64,7 +64,7 @@ def test_two_doors_on_one_place_start_nothing(tmp_path, second):
     for command in "check", "serve":
         done = run(command, "--config", file)
         assert done.returncode == 78
-        assert done.stderr.removeprefix("posthouse: ") == f"{file}: `listen smtp` on 127.0.0.1:{port} and `listen web` on {second}:{port} are one place; give one of them another port\n"
+        assert done.stderr.removeprefix("posthouse: ") == f"{file}: `listen smtp` on 127.0.0.1:{port} and `listen web` on {second}:{port}: one needs another port\n"
 
 
 @pytest.mark.parametrize("web", ["", 'listen web {{ on = "127.0.0.1:{port}" }}'])

@@ -355,7 +355,8 @@ def test_both_at_work(station, dovecot, jmap, imap):
     other.join(PATIENCE * 2)
     assert not failures and not other.is_alive(), failures
 
-    until(lambda: all(set(m["keywords"]) == {"$seen", "$flagged"} for m in jmap.mails(list(ids.values())).values()), "all flags in JMAP")
+    until(lambda: all(set(m["keywords"]) == {"$seen", "$flagged"} for m in jmap.mails(list(ids.values())).values()), "all flags in JMAP",
+          told=lambda: {m["id"]: m["keywords"] for m in jmap.mails(list(ids.values())).values() if len(m["keywords"]) < 2})
     found = until(lambda: by_subject(jmap, [*many("busy"), *many("late"), *many("imap"), *many("jmap")]), "all mails in JMAP")
     assert {s: found[s] for s in ids} == ids and {s: found[s] for s in late} == late
     assert in_imap(imap, "INBOX") >= {*many("busy"), *many("late"), *many("imap")} and in_imap(imap, "Archive") >= {*many("jmap")}

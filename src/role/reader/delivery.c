@@ -131,6 +131,9 @@ tell_one(struct delivery *d, struct str address, const struct ipc_told *m)
 		case HISTORY_DROPPED:
 			one->is_dropped = true;
 			break;
+		case HISTORY_RELEASED: /* its operator took that back */
+			one->is_dropped = false;
+			break;
 		default:
 			break;
 		}

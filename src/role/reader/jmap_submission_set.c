@@ -281,6 +281,8 @@ update(struct setting *s, const char *key, const json_t *patch)
 	else if (!error)
 		error = jmap_set_error("notFound", "there is no such submission");
 	if (turn == NEXT) {
+		order_end(
+			s); /* also of one that another request destroyed while the queue was asked */
 		if (!error)
 			note_success(s, key, json_object_get(object, "emailId"));
 		jmap_set_updated(s->answer, id, str_of(key), error);

@@ -142,7 +142,8 @@ guest_welcome(struct guest *g)
 	bool is_clear = g->listen < c->listens_n && c->listens[g->listen].has_no_tls;
 
 	if (config_networks_have(&c->refuse, (const struct sockaddr *)&g->at) ||
-		!make_room(g, is_neighbour, WEB_GUESTS_FROM_ONE)) {
+		!make_room(g, is_neighbour, WEB_GUESTS_FROM_ONE) ||
+		!make_room(g, is_anybody, w->guests_most)) {
 		turn_away(g, "too-many-or-refused");
 		return;
 	}
@@ -180,10 +181,10 @@ guest_begin(struct door *d, int fd, const struct sockaddr_storage *peer, socklen
 	if (d->listen < c->listens_n &&
 		config_networks_have(&c->listens[d->listen].proxy, (const struct sockaddr *)peer))
 		behalf_open(g);
-	if (!make_room(g, is_anybody, w->guests_most))
-		turn_away(g, "too-many-or-refused");
-	else if (!g->awaits_proxy)
+	if (!g->awaits_proxy)
 		guest_welcome(g);
+	else if (!make_room(g, is_anybody, w->guests_most))
+		turn_away(g, "too-many-or-refused");
 }
 
 /* ── doors ── */

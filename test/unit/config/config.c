@@ -289,19 +289,18 @@ static const struct {
 		"colon; write a number from 1 to 65535" },
 	{ HEAD "listen smtp { on = \"127.0.0.1:25\" }\nlisten web { on = {\"[::1]:25\", "
 	       "\"127.0.0.1:25\"} }\n",
-		"posthouse.conf: `listen smtp` on 127.0.0.1:25 and `listen web` on 127.0.0.1:25 "
-		"are "
-		"one place; give one of them another port" },
+		"posthouse.conf: `listen smtp` on 127.0.0.1:25 and `listen web` on 127.0.0.1:25: "
+		"one needs another port" },
 	{ HEAD "listen smtp { on = \"[::1]:25\" }\nlisten web { on = \"*:25\" }\n",
-		"posthouse.conf: `listen smtp` on [::1]:25 and `listen web` on *:25 are one place; "
-		"give one of them another port" },
+		"posthouse.conf: `listen smtp` on [::1]:25 and `listen web` on *:25: one needs "
+		"another port" },
 	{ HEAD "listen submission { on = \"192.0.2.1:587\" }\nlisten submissions { on = "
 	       "\"0.0.0.0:587\" }\n",
 		"posthouse.conf: `listen submission` on 192.0.2.1:587 and `listen submissions` on "
-		"0.0.0.0:587 are one place; give one of them another port" },
+		"0.0.0.0:587: one needs another port" },
 	{ HEAD "listen smtp { on = {\"*:25\", \"0.0.0.0:25\"} }\n",
-		"posthouse.conf: `listen smtp` on *:25 and `listen smtp` on 0.0.0.0:25 are one "
-		"place; give one of them another port" },
+		"posthouse.conf: `listen smtp` on *:25 and `listen smtp` on 0.0.0.0:25: one "
+		"needs another port" },
 	{ "users = \"a b\"", "posthouse.conf:1: `users = a b` is no begin of users' names; write "
 			     "one such as posthouse-" },
 	{ "gate { dnsbl = {\"-\"} }", "posthouse.conf:1: `dnsbl = -` is no zone; write one such as "
