@@ -368,6 +368,13 @@ on_completed(void *owner, struct MHD_Connection *connection, void **request,
 
 /* ── connections ── */
 
+/* One thread does all. From 0.9.77 on libmicrohttpd wants to be told, or a connection that is added begins only later. */
+#if MHD_VERSION >= 0x00097707
+#define HTTP_ONE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#define HTTP_ONE_THREAD 0
+#endif
+
 static void
 on_connection(void *owner, struct MHD_Connection *connection, void **context,
 	enum MHD_ConnectionNotificationCode what)
@@ -427,7 +434,8 @@ http_open(struct web *w)
 	const union MHD_DaemonInfo *info;
 
 	w->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
-					   MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+					   MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+					   HTTP_ONE_THREAD,
 		0, NULL, NULL, on_request, w, MHD_OPTION_EXTERNAL_LOGGER, on_error, w,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, w, MHD_OPTION_NOTIFY_COMPLETED,
 		on_completed, w, MHD_OPTION_NOTIFY_CONNECTION, on_connection, w,
