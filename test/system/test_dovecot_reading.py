@@ -375,6 +375,8 @@ def in_imap(imap, mailbox):
 
 def test_dovecot_s_files_are_nothing_to_us_nor_ours_to_it(station, jmap, imap):
     box = station.state / "mail/example.org/alice"
+    imap.append("INBOX", None, None, b"Subject: whose-files\r\n\r\n")
+    until(lambda: by_subject(jmap, ["whose-files"]), "the mail in JMAP")
     assert (box / "dovecot-uidlist").exists() and (box / "posthouse").is_dir()
     assert not any("dovecot" in f.name for f in (box / "posthouse").iterdir())
     assert not {name for name in jmap.mailboxes() if "dovecot" in name or name in ("posthouse", "subscriptions")}

@@ -213,12 +213,15 @@ box_add(struct box *b, struct str folder, struct str octets, unsigned flags, int
 
 /* ── changing ── */
 
-/* Renamed into `folder`, with these flags; row is what it was, and is put right on the way. */
+/* Renamed into `to`, some flags set and others cleared; row is what it was, and is put right on the way. The flags are part of the name that
+ * is renamed: whoever changed others meanwhile has renamed it too, is found, and keeps what they did. */
 static bool
-change(struct box *b, struct mail_row *row, struct folder *to, unsigned flags, struct err *e)
+change(struct box *b, struct mail_row *row, struct folder *to, unsigned set, unsigned clear,
+	struct err *e)
 {
 	char old[BOX_PATH_MAX], path[BOX_PATH_MAX], name[BOX_NAME_MAX], fresh[BOX_NAME_MAX - 64];
 	bool is_fresh = false;
+	unsigned flags = row->flags;
 	int tries = 0;
 
 	for (;;) {
@@ -226,6 +229,9 @@ change(struct box *b, struct mail_row *row, struct folder *to, unsigned flags, s
 
 		if (!from)
 			return is_lost(b, row, e);
+		if (tries) /* the row has the name that it has now, and the index its flags of before */
+			name_flags(str_of(row->name), &flags);
+		flags = (flags & ~clear) | set;
 		name_with_flags(str_of(row->name), flags, name);
 		maildir_path(from, row->part, row->name, old);
 		if (renameat2(b->directory, old, b->directory,
@@ -258,6 +264,7 @@ bool
 box_place(struct box *b, const struct box_mail *m, struct str folder, unsigned flags, struct err *e)
 {
 	struct folder *to = folder_of_id(b, folder);
+	unsigned set = flags & ~m->flags, clear = m->flags & ~flags;
 	struct mail_row row;
 	bool good;
 
@@ -266,10 +273,10 @@ box_place(struct box *b, const struct box_mail *m, struct str folder, unsigned f
 	if (!mail_row(b, m->number, &row))
 		return err_set(
 			e, ERR_PERMANENT, ERR_MAILBOX_UNKNOWN, "this mail is no longer there");
-	if (row.folder == to->number && flags == row.flags)
+	if (row.folder == to->number && ((row.flags & ~clear) | set) == row.flags)
 		return true;
 	box_begin(b);
-	good = change(b, &row, to, flags, e);
+	good = change(b, &row, to, set, clear, e);
 	box_end(b);
 	return good;
 }

@@ -292,11 +292,11 @@ test_work_on_what_has_moved(void **state)
 	m = house_only(h);
 	house_rename(h, "new/1000.a.host", "cur/1000.a.host:2,R");
 	assert_true(box_place(h->box, &m, m.folder, BOX_SEEN, &e));
-	assert_int_equal(access(house_path(h, "cur/1000.a.host:2,S"), F_OK), 0);
+	assert_int_equal(access(house_path(h, "cur/1000.a.host:2,RS"), F_OK), 0);
 	house_look(h);
-	assert_int_equal(house_only(h).flags, BOX_SEEN);
-	assert_int_equal(unlink(house_path(h, "cur/1000.a.host:2,S")), 0);
-	assert_false(box_place(h->box, &m, m.folder, 0, &e));
+	assert_int_equal(house_only(h).flags, BOX_SEEN | BOX_ANSWERED); /* both did their part */
+	assert_int_equal(unlink(house_path(h, "cur/1000.a.host:2,RS")), 0);
+	assert_false(box_place(h->box, &m, m.folder, BOX_FLAGGED, &e));
 	assert_int_equal(house_all(h).n, 0);
 }
 
