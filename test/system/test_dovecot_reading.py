@@ -256,7 +256,8 @@ def test_a_move_by_imap(station, jmap, imap):
     state, archive = jmap.state(), jmap.mailbox("archive")
     uid = until(lambda: uid_of(imap, "moved-by-imap"), "the mail in IMAP")
     assert imap.uid("MOVE", uid, "Archive")[0] == "OK"
-    until(lambda: not jmap.mails([old]), "the old place is empty")
+    until(lambda: not jmap.mails([old]), "the old place is empty",
+          told=lambda: [uid_of(imap, "moved-by-imap"), jmap.mails([old]), *sorted(station.mail_files("alice"))])
     new = until(lambda: by_subject(jmap, ["moved-by-imap"]), "the mail in JMAP")["moved-by-imap"]
     assert jmap.mails([new])[new]["mailboxIds"] == {archive: True}
     created, _, destroyed = jmap.changes(state)
